@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* From a resource to what is locked: the same on every host, and the same for every name of it. */
+#ifndef GL_KEY_H
+#define GL_KEY_H
+
+#include <guestlock/backend.h>
+
+enum gl_identity_scheme {
+	GL_IDENTITY_AUTO,               /* stable identities of block devices, else the real path */
+	GL_IDENTITY_PATH,               /* the real path always */
+};
+
+struct gl_identity {
+	char *text;                     /* "file:PATH", "device:PATH", "lvm:UUID", "luks:UUID", "wwid:ID", each with
+	                                   "-partN" for partitions; "lease:LOCKSPACE:PATH:OFFSET:KEY"; "guest:UUID" */
+	char key[GUESTLOCK_KEY_SIZE];   /* digest of "disk", "lease" or "guest", NUL, and what follows the type */
+	bool has_file;                  /* a regular file of this host, known by device and inode */
+	uint64_t device, inode;         /* (block devices: has_file is set too, device is the rdev, inode 0) */
+};
+
+/*
+ * Identifies a resource. Disks are looked at: NOT_FOUND (missing), INVALID (relative, a directory, a
+ * socket, too long, ...), DENIED, IO. sysfs is "/sys", or a made-up tree in tests. *out needs
+ * gl_identity_free() on success only.
+ */
+int gl_identify(const struct guestlock_resource *resource, enum gl_identity_scheme scheme, const char *sysfs,
+		struct gl_identity *out, struct guestlock_error *err);
+
+/* The identity of the guest itself (lock_guest). */
+int gl_identify_guest(const char *uuid, struct gl_identity *out, struct guestlock_error *err);
+
+void gl_identity_free(struct gl_identity *identity);
+
+#endif

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Processes, told apart for good: a pid alone may be reused, and means nothing in another namespace. */
+#ifndef GL_PROCESS_H
+#define GL_PROCESS_H
+
+#include <guestlock/backend.h>
+
+struct gl_process {
+	pid_t pid;
+	uint64_t start;                 /* clock ticks since boot */
+	uint64_t ns;                    /* inode of the pid namespace pid is valid in */
+	char boot_id[GUESTLOCK_UUID_STRING];
+};
+
+enum gl_presence {
+	GL_PRESENCE_GONE,               /* ended; a zombie counts as ended, another start time as another process */
+	GL_PRESENCE_HERE,
+	GL_PRESENCE_FOREIGN,            /* of another pid namespace or boot_id unknown: cannot be judged by pid */
+};
+
+/* What there is to know of a process of this pid namespace. 0 or -1 with errno (ESRCH: gone or a zombie). */
+int gl_process_look(pid_t pid, struct gl_process *out_process);
+
+/* A process of another boot is gone. What /proc does not show but kill(pid, 0) finds is here. */
+enum gl_presence gl_process_presence(const struct gl_process *process);
+
+/* The boot id of this kernel; "" when /proc is not there. The inode of the own pid namespace; 0 likewise. */
+void gl_boot_id(char out_boot_id[GUESTLOCK_UUID_STRING]);
+uint64_t gl_pid_namespace(void);
+
+/* All threads of all processes stopped (SIGSTOP sent, state T confirmed) by the deadline: 0; else -1 with
+ * errno (ETIMEDOUT, EPERM), and those that were stopped are continued. Gone ones count as stopped. */
+int gl_process_stop(const pid_t *pids, size_t count, int64_t deadline_ms);
+void gl_process_continue(const pid_t *pids, size_t count);
+
+#endif

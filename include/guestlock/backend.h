@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * For writers of lock backends. A backend is one loadable module that exports one object,
+ * "guestlock_backend_module" of type struct guestlock_module, and includes only this header and its
+ * vendor's. docs/backends explains how to add one; tests/contract is the suite that it has to pass.
+ *
+ * The vocabulary: an owner is one life of a guest (uuid and instance), seen from this host. A key is 43
+ * characters that stand for one resource on every host. A batch is what one owner asks for at once. An
+ * epoch of a key changes whenever somebody acquires it exclusively; only its equality means anything.
+ *
+ * Rules for every function of the table:
+ *  - It does not wait for other holders, sleep, retry or start a timer: the core owns deadlines, jitter and
+ *    retries. What cannot be answered by batch.deadline_ms is GUESTLOCK_RES_INFLIGHT; a backend that cannot
+ *    keep that promise in the calling process has GUESTLOCK_CAP_MAY_BLOCK and is run by the keeper.
+ *  - It may be called by several threads at once for different owners, never for one owner.
+ *  - It may be called in the forked child of a threaded process (bind, inquire and join: always): it keeps
+ *    no descriptor, thread or mutex across calls unless it has GUESTLOCK_CAP_MAY_BLOCK.
+ *  - It never exits, aborts or prints. The error structure (never NULL here) is filled, with
+ *    guestlock_backend_fail(), exactly when the result is not a success, with what was tried, what stood in
+ *    the way and what to do next.
+ *  - The result of the call is the worst of its items; each item carries its own.
+ */
+#ifndef GUESTLOCK_BACKEND_H
+#define GUESTLOCK_BACKEND_H
+
+#include <guestlock/guestlock.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Raised when a structure or function of this header changes shape. A module of another number is refused. */
+#define GUESTLOCK_BACKEND_ABI 1
+
+/* What a backend can do. The core asks these bits, never for a name and never for a NULL pointer. */
+enum guestlock_capability {
+	GUESTLOCK_CAP_SHARED = 1 << 0,          /* mode shared exists; without it shared is taken exclusively */
+	GUESTLOCK_CAP_HANDOVER = 1 << 1,        /* mode handover and convert exist: migration without a gap */
+	GUESTLOCK_CAP_HOTPLUG = 1 << 2,         /* keys can be added to and taken from a running owner */
+	GUESTLOCK_CAP_GUEST_ONLY = 1 << 3,      /* one lock per guest: resources are ignored */
+	GUESTLOCK_CAP_ADOPT = 1 << 4,           /* can lock for a process that was not bound before it started */
+	GUESTLOCK_CAP_EPOCH = 1 << 5,           /* has epochs; without them every resume is UNPROVEN */
+	GUESTLOCK_CAP_MAY_BLOCK = 1 << 6,       /* a call may hang in the kernel: only the keeper may make it */
+	GUESTLOCK_CAP_HOST_LOCK = 1 << 7,       /* host_acquire and host_release exist */
+	GUESTLOCK_CAP_PROVISION = 1 << 8,       /* provision and unprovision do something */
+	GUESTLOCK_CAP_WATCH = 1 << 9,           /* a lock can be lost while held, and watch tells */
+	GUESTLOCK_CAP_LOSS_ACTION = 1 << 10,    /* can act on the guest itself when it loses a lock */
+};
+
+/* What a call found or did. Each backend has one table from its vendor's codes to these. */
+enum guestlock_result {
+	/* of acquire, release, convert, bind, ... */
+	GUESTLOCK_RES_GRANTED = 0,      /* done (item.epoch is set); for release and convert likewise */
+	GUESTLOCK_RES_BUSY,             /* somebody else's: item.holder. Nothing changed */
+	GUESTLOCK_RES_STALE,            /* item.expected_epoch differs from the key's. Nothing changed */
+	GUESTLOCK_RES_UNPROVEN,         /* the key's epoch is not to be trusted. Nothing changed */
+	GUESTLOCK_RES_AGAIN,            /* a momentary obstacle: nothing changed, ask again soon */
+	GUESTLOCK_RES_INFLIGHT,         /* no answer by the deadline; it may still be granted: inquire tells */
+	GUESTLOCK_RES_NOT_JOINED,       /* join first, or joining still */
+	GUESTLOCK_RES_STOPPED,          /* works again by itself later (quorum, fencing): the message says what for */
+	GUESTLOCK_RES_UNSAFE,           /* would not protect; the message names the option that allows it */
+	GUESTLOCK_RES_NO_ORPHAN,        /* nothing to adopt */
+	GUESTLOCK_RES_MODE_MISMATCH,    /* held, in another mode: item.held_mode */
+	GUESTLOCK_RES_DENIED,           /* permission */
+	GUESTLOCK_RES_IO,
+	GUESTLOCK_RES_CANNOT_CREATE,    /* no space, read-only */
+	GUESTLOCK_RES_INVALID,          /* the request or the configuration is wrong */
+	GUESTLOCK_RES_UNKNOWN,          /* cannot be read or trusted: never to be taken for free */
+	/* of inquire */
+	GUESTLOCK_RES_HELD,             /* by this owner, in item.held_mode */
+	GUESTLOCK_RES_ORPHAN,           /* by this owner, but to be adopted (acquired again) before it is used */
+	GUESTLOCK_RES_OTHER,            /* not by this owner, but by item.holder */
+	GUESTLOCK_RES_FREE,             /* by nobody */
+};
+
+/* What a backend locks. Strings belong to the core and outlive the call. */
+struct guestlock_key {
+	char key[GUESTLOCK_KEY_SIZE];
+	const char *identity;           /* the same in words, for people: any bytes but NUL, up to 4200 */
+	enum guestlock_resource_type type;
+	const char *lockspace, *path;   /* an administrator's own lease: else NULL */
+	uint64_t offset;
+};
+
+/* One life of a guest. Strings belong to the core and outlive the call. */
+struct guestlock_owner {
+	char uuid[GUESTLOCK_UUID_STRING];
+	uint64_t instance;              /* never 0; new at each bind */
+	const char *name;
+	pid_t pid;                      /* as seen in the pid namespace pid_ns; 0: not known */
+	uint64_t pid_start;             /* start time in clock ticks since boot (/proc/PID/stat, 22) */
+	uint64_t pid_ns;                /* inode of its pid namespace; 0: not known */
+	char boot_id[GUESTLOCK_UUID_STRING];    /* of the boot that pid belongs to */
+	bool adopted;                   /* has no life lock: the pid alone counts */
+	const char *host;               /* name of the host */
+	const char *manager;            /* the run directory: tells managers of one host apart */
+};
+
+enum guestlock_batch_flags {
+	GUESTLOCK_BATCH_PARK = 1 << 0,  /* release: keep interest in the epochs, the guest is paused */
+	GUESTLOCK_BATCH_UNDO = 1 << 1,  /* release: the grant was never used, put the epoch back if nobody saw it */
+	GUESTLOCK_BATCH_ALL_HOLDERS = 1 << 2,   /* inquire: fill item.holders */
+	GUESTLOCK_BATCH_PROBE = 1 << 3, /* acquire: judge only, take nothing */
+};
+
+/* One key of a batch. */
+struct guestlock_item {
+	const struct guestlock_key *key;
+	enum guestlock_mode mode;       /* acquire, convert: wanted */
+	bool check_epoch;               /* acquire: STALE unless the key's epoch equals expected_epoch */
+	uint64_t expected_epoch;
+	/* out */
+	enum guestlock_result result;
+	enum guestlock_mode held_mode;  /* inquire: by this owner */
+	bool has_epoch;
+	uint64_t epoch;                 /* granted, released or inquired: the key's epoch now */
+	struct guestlock_holder holder; /* BUSY, OTHER: one who holds it; uuid "" where not known */
+	size_t n_others;                /* inquire: other owners that hold it in any mode but none */
+	struct guestlock_holder *holders;       /* with ALL_HOLDERS: everyone, this owner too; the core free()s it */
+	size_t n_holders;
+};
+
+/* What one owner asks for at once. */
+struct guestlock_batch {
+	const struct guestlock_owner *owner;    /* inquire: may be NULL, nobody's */
+	struct guestlock_item *items;           /* no key twice */
+	size_t count;
+	unsigned flags;
+	int64_t deadline_ms;            /* guestlock_monotonic_ms() at which the caller stops waiting */
+};
+
+/* One lock of this host, as enumerate reports it. */
+struct guestlock_lock {
+	struct guestlock_owner owner;
+	struct guestlock_key key;       /* identity "" where not known */
+	enum guestlock_mode mode;       /* NONE: parked */
+	enum guestlock_life life;
+	bool readable;                  /* false: the entry is damaged, only key is valid */
+	int64_t since;
+};
+/* Returns 0 to go on. */
+typedef int guestlock_enumerate_fn(void *data, const struct guestlock_lock *lock);
+
+enum guestlock_join_state {
+	GUESTLOCK_JOIN_OUT = 0,
+	GUESTLOCK_JOIN_JOINING,
+	GUESTLOCK_JOIN_JOINED,
+	GUESTLOCK_JOIN_STOPPED,         /* joined, but nothing is answered for now */
+	GUESTLOCK_JOIN_LOST,
+};
+
+/*
+ * Descriptors that must survive the process which uses the backend: the keeper's guard holds them and
+ * hands them to the next worker. On join: what the predecessor kept (count 0: nothing); join appends what
+ * it opened.
+ */
+struct guestlock_kept {
+	int fds[8];
+	size_t count;
+};
+
+enum guestlock_event_type {
+	GUESTLOCK_EVENT_LOST = 0,       /* uuid and instance lost a lock */
+	GUESTLOCK_EVENT_EXPIRING,       /* will be lost at until unless things mend */
+	GUESTLOCK_EVENT_RENEWED,        /* no longer expiring */
+	GUESTLOCK_EVENT_STOPPED,        /* the whole backend; message says why */
+	GUESTLOCK_EVENT_RUNNING,
+};
+struct guestlock_event {
+	enum guestlock_event_type type;
+	char uuid[GUESTLOCK_UUID_STRING];       /* "": all guests of this host */
+	uint64_t instance;
+	int64_t until;                  /* EXPIRING: seconds since 1970 */
+	char message[256];
+};
+
+enum guestlock_option_type {
+	GUESTLOCK_OPTION_STRING,
+	GUESTLOCK_OPTION_PATH,          /* absolute; @state_dir@ and @run_dir@ in the default are replaced */
+	GUESTLOCK_OPTION_BOOL,          /* yes or no */
+	GUESTLOCK_OPTION_UINT,          /* 0 to 4294967295 */
+};
+/* An option of the section named like the backend: it feeds the parser, `guestlock config` and the manual. */
+struct guestlock_option {
+	const char *name;
+	enum guestlock_option_type type;
+	const char *default_value;
+	bool required;                  /* has no default: probe must be told */
+	const char *help;
+};
+
+struct guestlock_limits {
+	size_t key_size;                /* bytes of a key it can lock */
+	size_t batch;                   /* items in one call; 0: any number. The core splits, all or none */
+	size_t value_size;              /* bytes that it can keep beside a lock, 0: none */
+};
+
+/*
+ * One configured backend. The core allocates module->instance_size bytes, zeroed, whose first member is
+ * this. life_dir may be set by init: where the life locks of guests must be, because everybody who could
+ * contend sees that directory; NULL: the run directory will do.
+ */
+struct guestlock_backend {
+	const struct guestlock_module *module;
+	const char *run_dir;            /* absolute */
+	const char *host;               /* name of this host */
+	const char *identity_scheme;    /* how disks are named; hosts with different schemes must not meet */
+	const struct guestlock_backend_context *context;        /* for guestlock_option_*() and _log() */
+	const char *life_dir;
+};
+
+/* The table. Every pointer is set unless a capability bit says that it is not called. */
+struct guestlock_backend_ops {
+	/* Reads the options, opens nothing. RES_GRANTED or INVALID. finish undoes it and always succeeds. */
+	enum guestlock_result (*init)(struct guestlock_backend *backend, struct guestlock_error *err);
+	void (*finish)(struct guestlock_backend *backend);
+
+	/* Can it work here and is it safe? Takes nothing, never blocks. GRANTED, STOPPED, UNSAFE, DENIED, ... */
+	enum guestlock_result (*probe)(struct guestlock_backend *backend, struct guestlock_error *err);
+
+	/*
+	 * Makes this host a member; repeated: no change. GRANTED once joined, NOT_JOINED while under way.
+	 * Checks that version and identity_scheme are those of the other members, else INVALID. leave: BUSY
+	 * while any guest of this host holds or parks anything.
+	 */
+	enum guestlock_result (*join)(struct guestlock_backend *backend, struct guestlock_kept *kept,
+				      struct guestlock_error *err);
+	enum guestlock_result (*leave)(struct guestlock_backend *backend, struct guestlock_error *err);
+	enum guestlock_join_state (*status)(struct guestlock_backend *backend, struct guestlock_error *err);
+
+	/*
+	 * Called in the guest's process before exec: what else ties locks to that process (a registration, an
+	 * inherited descriptor), and interest in the epochs of the keys of batch, so that they outlive other
+	 * hosts. Takes no lock. After a failure nothing is left.
+	 */
+	enum guestlock_result (*bind)(struct guestlock_backend *backend, struct guestlock_batch *batch,
+				      struct guestlock_error *err);
+
+	/*
+	 * All or nothing. GRANTED: each item is held in item.mode and has its epoch: one more than before if
+	 * exclusive (random if it had none), the same if shared or handover; epochs move only when the whole
+	 * batch is granted. What this owner holds already in that mode or a stronger one is GRANTED as it is,
+	 * its epoch unchanged. Another instance of the same uuid is somebody else, except in handover. Of two equal
+	 * batches at once one is granted. What a crash in the midst leaves behind must be found by inquire.
+	 */
+	enum guestlock_result (*acquire)(struct guestlock_backend *backend, struct guestlock_batch *batch,
+					 struct guestlock_error *err);
+
+	/* What is not held is GRANTED too; holds of other owners are not touched. Epochs are unchanged. */
+	enum guestlock_result (*release)(struct guestlock_backend *backend, struct guestlock_batch *batch,
+					 struct guestlock_error *err);
+
+	/* CAP_HANDOVER. Never passes through unlocked; on failure the old mode is kept. Epochs are unchanged. */
+	enum guestlock_result (*convert)(struct guestlock_backend *backend, struct guestlock_batch *batch,
+					 struct guestlock_error *err);
+
+	/* Asks the technology itself, not memory. Changes nothing. The result is the worst of UNKNOWN and the rest. */
+	enum guestlock_result (*inquire)(struct guestlock_backend *backend, struct guestlock_batch *batch,
+					 struct guestlock_error *err);
+
+	/* Every lock and parked interest of this host's owners (owner.manager equals run_dir), damaged ones of anybody. */
+	enum guestlock_result (*enumerate)(struct guestlock_backend *backend, guestlock_enumerate_fn *visit, void *data,
+					   struct guestlock_error *err);
+
+	/* Frees the locks that dead or unexplained owners of this host have on a key. force: living ones too, and damage. */
+	enum guestlock_result (*release_orphan)(struct guestlock_backend *backend, const char *key, bool force,
+						struct guestlock_error *err);
+
+	/* CAP_HOST_LOCK. A lock of this host itself; lives until released or the host is gone. name: [a-z.]{1,40} */
+	enum guestlock_result (*host_acquire)(struct guestlock_backend *backend, const char *name,
+					      enum guestlock_mode mode, struct guestlock_error *err);
+	enum guestlock_result (*host_release)(struct guestlock_backend *backend, const char *name,
+					      struct guestlock_error *err);
+
+	/* CAP_PROVISION. Prepares storage for keys; safe against a crash at any point and other hosts doing the same. */
+	enum guestlock_result (*provision)(struct guestlock_backend *backend, struct guestlock_batch *batch,
+					   struct guestlock_error *err);
+	/* Removes the storage of keys that nobody holds or parks; batch NULL: of all that are unused for unused_s seconds. */
+	enum guestlock_result (*unprovision)(struct guestlock_backend *backend, struct guestlock_batch *batch,
+					     unsigned unused_s, struct guestlock_error *err);
+
+	/* CAP_WATCH. A descriptor that polls readable when next_event has something (1), else 0. */
+	int (*watch)(struct guestlock_backend *backend, struct guestlock_error *err);
+	int (*next_event)(struct guestlock_backend *backend, struct guestlock_event *out_event);
+};
+
+/* What a module exports under the name guestlock_backend_module. */
+struct guestlock_module {
+	unsigned abi;                   /* GUESTLOCK_BACKEND_ABI */
+	const char *name;               /* [a-z][a-z0-9-]*, also the file's name */
+	const char *description;        /* one line */
+	unsigned capabilities;
+	struct guestlock_limits limits;
+	size_t instance_size;
+	const struct guestlock_option *options;         /* a row with name NULL at the end */
+	const struct guestlock_backend_ops *ops;
+};
+
+/* ---- What backends share ---- */
+
+/* Fills err (may be NULL) and returns result. format as in printf; the backend's name is added by the core. */
+enum guestlock_result guestlock_backend_fail(struct guestlock_error *err, enum guestlock_result result, int sys_errno,
+					     long vendor, const char *format, ...)
+	__attribute__((format(printf, 5, 6)));
+
+/* Passes a message on to the log. */
+void guestlock_backend_log(const struct guestlock_backend *backend, enum guestlock_log_level level,
+			   const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* The configured value or default of an option; "" when a required one is missing. Belongs to the core. */
+const char *guestlock_option_string(const struct guestlock_backend *backend, const char *name);
+bool guestlock_option_bool(const struct guestlock_backend *backend, const char *name);
+unsigned guestlock_option_uint(const struct guestlock_backend *backend, const char *name);
+
+/* "UUID.INSTANCE", the name of an owner's life lock. */
+#define GUESTLOCK_LIFE_NAME_SIZE 64
+void guestlock_life_name_of(const struct guestlock_owner *owner, char out_name[GUESTLOCK_LIFE_NAME_SIZE]);
+
+/*
+ * Is this guest dead? Asks its life lock in life_dir and, if it is of this boot and pid namespace, its
+ * process. UNKNOWN (to be treated as alive) when the life lock cannot be read.
+ */
+enum guestlock_life guestlock_owner_life(const struct guestlock_owner *owner, const char *life_dir);
+
+/* CLOCK_MONOTONIC in milliseconds; random 64 bits, never 0. */
+int64_t guestlock_monotonic_ms(void);
+uint64_t guestlock_random64(void);
+
+/*
+ * Replaces or creates a file so that after a crash the old or the new content is there: temporary file in
+ * the same directory, rename. 0 or -1 with errno.
+ */
+int guestlock_write_file(const char *path, const void *data, size_t size, mode_t mode);
+
+/* The whole of a regular file, NUL-terminated, at most max bytes (EFBIG). 0 or -1 with errno; *out is freed with free(). */
+int guestlock_read_file(const char *path, size_t max, char **out_data, size_t *out_size);
+
+/* Open-file-description lock (F_WRLCK, F_RDLCK, F_UNLCK) over the whole file, without waiting. 0 or -1 with errno. */
+int guestlock_ofd_lock(int fd, short type);
+
+/* base64url without padding (RFC 4648, 5); out has room for (size * 8 + 5) / 6 + 1 bytes. */
+void guestlock_base64url(const void *data, size_t size, char *out);
+
+/* SHA-256 of a text, as 43 characters of base64url. */
+void guestlock_digest(const void *data, size_t size, char out[GUESTLOCK_KEY_SIZE]);
+
+/*
+ * Percent-encoding (RFC 3986, 2.1) of every byte that is not a letter, a digit or one of "-._~/:@+,=":
+ * the result is one ASCII word. encode: malloc'd or NULL. decode: in place, -1 when malformed.
+ */
+char *guestlock_percent_encode(const char *text);
+int guestlock_percent_decode(char *text);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

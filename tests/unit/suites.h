@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* One line for each suite; main.c runs them all. */
+#ifndef GL_TEST_SUITES_H
+#define GL_TEST_SUITES_H
+
+#include <check.h>
+
+Suite *util_suite(void);
+Suite *settings_suite(void);
+Suite *module_suite(void);
+Suite *key_suite(void);
+Suite *process_suite(void);
+Suite *tether_suite(void);
+Suite *record_suite(void);
+Suite *store_suite(void);
+Suite *hint_suite(void);
+Suite *state_suite(void);
+Suite *lifecycle_suite(void);
+
+#endif
