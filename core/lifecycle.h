@@ -94,13 +94,14 @@ struct gl_row {
 #define GL_ANY (-1)
 #define GL_SAME (-2)
 
-/* The one row that matches. Never NULL: the first row in the order of the table decides. */
+/* The row that decides: the first that matches. Never NULL, as the last rows match anything. */
 const struct gl_row *gl_lifecycle_step(enum guestlock_guest_state state, enum gl_operation op, enum gl_event event,
 				       unsigned guards);
 
 /* What can happen to one resource. */
 enum gl_resource_event {
 	GL_RES_TAKE = 0,                /* is going to be acquired */
+	GL_RES_RECEIVE,                 /* is going to be acquired for handover */
 	GL_RES_PARK,                    /* is going to be released, epoch kept */
 	GL_RES_DROP,                    /* is going to be released for good */
 	GL_RES_HAND,                    /* is going to handover */
@@ -127,7 +128,14 @@ struct gl_resource_row {
 #define GL_TARGET (-3)
 #define GL_ORIGIN (-4)
 
+/* Never NULL. */
 const struct gl_resource_row *gl_resource_step(enum guestlock_resource_state state, enum gl_resource_event event);
+
+/* Operations that a killed process left are finished (true) or undone (false) by recovery. */
+bool gl_operation_finishes(enum gl_operation op);
+
+/* All rows of the guest's table, for tests and documentation. */
+const struct gl_row *gl_lifecycle_rows(size_t *out_count);
 
 const char *gl_operation_name(enum gl_operation op);   /* "" for GL_OP_NONE */
 bool gl_operation_parse(const char *name, enum gl_operation *out_op);
