@@ -29,7 +29,8 @@ void gl_boot_id(char out_boot_id[GUESTLOCK_UUID_STRING]);
 uint64_t gl_pid_namespace(void);
 
 /* All threads of all processes stopped (SIGSTOP sent, state T confirmed) by the deadline: 0; else -1 with
- * errno (ETIMEDOUT, EPERM), and those that were stopped are continued. Gone ones count as stopped. */
+ * errno (ETIMEDOUT, EPERM, EDEADLK: the caller is among them), and those that were stopped are continued.
+ * Gone ones count as stopped. */
 int gl_process_stop(const pid_t *pids, size_t count, int64_t deadline_ms);
 void gl_process_continue(const pid_t *pids, size_t count);
 

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "process.h"
+#include "procfs.h"
+#include "util.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+
+void gl_boot_id(char out_boot_id[GUESTLOCK_UUID_STRING])
+{
+	char text[GUESTLOCK_UUID_STRING + 1];
+	ssize_t length = gl_read_proc("/proc/sys/kernel/random/boot_id", text, sizeof(text));
+
+	out_boot_id[0] = '\0';
+	if (length >= GUESTLOCK_UUID_STRING - 1) {
+		text[GUESTLOCK_UUID_STRING - 1] = '\0';
+		gl_uuid_parse(text, out_boot_id);
+	}
+}
+
+uint64_t gl_pid_namespace(void)
+{
+	struct stat st;
+
+	return stat("/proc/self/ns/pid", &st) == 0 ? (uint64_t)st.st_ino : 0;
+}
+
+static bool gl_pid_exists(pid_t pid)
+{
+	return kill(pid, 0) == 0 || errno != ESRCH;
+}
+
+int gl_process_look(pid_t pid, struct gl_process *out_process)
+{
+	struct gl_process process = {.pid = pid};
+	struct gl_stat stat = {0};
+
+	if (pid <= 0) {
+		errno = EINVAL;
+		return -1;
+	}
+	if (!gl_proc_is_ours() || gl_stat_read(pid, 0, &stat) < 0) {
+		errno = gl_pid_exists(pid) ? EACCES : ESRCH;
+		return -1;
+	}
+	if (gl_stat_ended(&stat)) {
+		errno = ESRCH;
+		return -1;
+	}
+	process.start = stat.start;
+	process.ns = gl_pid_namespace();
+	gl_boot_id(process.boot_id);
+	*out_process = process;
+	return 0;
+}
+
+/* Is the process which has this pid now the one that had it then? In doubt it is. */
+static bool gl_pid_is_still(pid_t pid, uint64_t start)
+{
+	struct gl_stat stat;
+
+	if (gl_stat_read(pid, 0, &stat) < 0 || !gl_proc_is_ours()) {
+		return gl_pid_exists(pid);
+	}
+	return !gl_stat_ended(&stat) && (start == 0 || stat.start == start);
+}
+
+enum gl_presence gl_process_presence(const struct gl_process *process)
+{
+	char boot_id[GUESTLOCK_UUID_STRING];
+	uint64_t ns = gl_pid_namespace();
+	bool same_boot, same_ns;
+
+	if (process->pid <= 0) {
+		return GL_PRESENCE_FOREIGN;
+	}
+	gl_boot_id(boot_id);
+	same_boot = boot_id[0] != '\0' && strcmp(boot_id, process->boot_id) == 0;
+	if (!same_boot && boot_id[0] != '\0' && process->boot_id[0] != '\0') {
+		return GL_PRESENCE_GONE;
+	}
+	same_ns = ns != 0 && ns == process->ns;
+	if (!same_ns && ns != 0 && process->ns != 0) {
+		return GL_PRESENCE_FOREIGN;
+	}
+	if (gl_pid_is_still(process->pid, process->start)) {
+		return GL_PRESENCE_HERE;
+	}
+	/* Where boot or namespace is not known (no /proc), another process than ours may be meant. */
+	return same_boot && same_ns ? GL_PRESENCE_GONE : GL_PRESENCE_FOREIGN;
+}

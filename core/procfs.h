@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Reading /proc. It may be missing, hide the processes of others, or belong to another pid namespace. */
+#ifndef GL_PROCFS_H
+#define GL_PROCFS_H
+
+#include <dirent.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* What is used of /proc/PID/stat. */
+struct gl_stat {
+	char state;                     /* field 3 */
+	uint64_t threads;               /* field 20 */
+	uint64_t start;                 /* field 22 */
+};
+
+/* Of a process (tid 0) or of one of its threads. 0 or -1 with errno: it is gone, or hidden from us. */
+int gl_stat_read(pid_t pid, pid_t tid, struct gl_stat *out_stat);
+
+/* The text of such a file. false: it is not of that form. */
+bool gl_stat_parse(const char *text, struct gl_stat *out_stat);
+
+/* A process that has ended and was not waited for yet. */
+bool gl_stat_ended(const struct gl_stat *stat);
+
+/* Are the numbers in /proc the pids of our own namespace? */
+bool gl_proc_is_ours(void);
+
+/* The next entry of a directory that is a number; false: no more (errno 0), or an error (errno). */
+bool gl_next_number(DIR *directory, uint64_t *out_number);
+
+/* The start of a file as text, cut after size - 1 bytes: its length, or -1 with errno. */
+ssize_t gl_read_proc(const char *path, char *out, size_t size);
+
+#endif
