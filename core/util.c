@@ -237,11 +237,28 @@ static int gl_make_one(const char *path, mode_t mode)
 	return 0;
 }
 
+/* The directories above the last one of path, which is changed on the way. */
+static int gl_make_parents(char *path)
+{
+	size_t i;
+
+	for (i = 1; path[i] != '\0'; i++) {
+		if (path[i] != '/' || path[i - 1] == '/') {
+			continue;
+		}
+		path[i] = '\0';
+		if (gl_make_one(path, 0755) < 0) {
+			return -1;
+		}
+		path[i] = '/';
+	}
+	return 0;
+}
+
 int gl_make_directory(const char *path, mode_t mode)
 {
-	char parent[PATH_MAX];
+	char copy[PATH_MAX];
 	size_t length = strlen(path);
-	size_t i;
 
 	if (gl_make_one(path, mode) == 0) {
 		return 0;
@@ -249,20 +266,14 @@ int gl_make_directory(const char *path, mode_t mode)
 	if (errno != ENOENT || length == 0) {
 		return -1;
 	}
-	if (length >= sizeof(parent)) {
+	while (length > 1 && path[length - 1] == '/') {
+		length--;
+	}
+	if (length >= sizeof(copy)) {
 		errno = ENAMETOOLONG;
 		return -1;
 	}
-	memcpy(parent, path, length + 1);
-	for (i = 1; i < length; i++) {
-		if (parent[i] != '/' || parent[i - 1] == '/') {
-			continue;
-		}
-		parent[i] = '\0';
-		if (gl_make_one(parent, 0755) < 0) {
-			return -1;
-		}
-		parent[i] = '/';
-	}
-	return gl_make_one(path, mode);
+	memcpy(copy, path, length);
+	copy[length] = '\0';
+	return gl_make_parents(copy) < 0 ? -1 : gl_make_one(copy, mode);
 }
