@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* check: can locks work here, do they protect, what is a path. */
+#include "cli.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+const struct cli_option cli_check_options[] = {CLI_RESOURCE_OPTIONS, {0}};
+
+static const struct cli_column check_columns[] = {
+	{.name = "CHECK"},
+	{.name = "RESULT", .is_state = true},
+	{.name = "DETAIL"},
+};
+
+/* What has been found. The status is that of the first problem. */
+struct checks {
+	struct cli *cli;
+	struct libscols_table *table;
+	struct json_object *array;
+	int status;
+};
+
+/* Takes detail over. */
+static void note(struct checks *checks, const char *check, const char *result, char *detail)
+{
+	const char *cells[] = {check, result, detail};
+	struct json_object *object = cli_json_object();
+
+	cli_table_row(checks->table, check_columns, cells, CLI_COUNT(cells));
+	cli_json_text(object, "check", check);
+	cli_json_text(object, "result", result);
+	cli_json_text(object, "detail", detail);
+	cli_json_append(checks->array, object);
+	free(detail);
+}
+
+static void problem(struct checks *checks, const char *check, int exit_status, char *detail)
+{
+	if (checks->status == EX_OK) {
+		checks->status = exit_status;
+	}
+	note(checks, check, "problem", detail);
+}
+
+/* The files that settings come from: "FILE:LINE" without the line, each once. */
+static void check_configuration(struct checks *checks)
+{
+	size_t count;
+	const struct guestlock_setting *settings = guestlock_settings(checks->cli->gl, &count);
+	char *files = cli_need(strdup(""));
+
+	for (size_t i = 0; i < count; i++) {
+		const char *colon = strrchr(settings[i].origin, ':');
+		CLI_AUTOFREE char *file = NULL;
+
+		if (settings[i].origin[0] != '/' || !colon) {
+			continue;
+		}
+		file = cli_need(strndup(settings[i].origin, (size_t)(colon - settings[i].origin)));
+		if (!strstr(files, file)) {
+			char *longer = cli_format("%s%s%s", files, *files ? ", " : "", file);
+
+			free(files);
+			files = longer;
+		}
+	}
+	note(checks, "configuration", "ok", cli_format("%s", *files ? files : "defaults only"));
+	free(files);
+}
+
+static void check_backend(struct checks *checks)
+{
+	const char *name = cli_setting(checks->cli, "guestlock", "backend");
+	struct guestlock_error err;
+	int status = guestlock_probe(checks->cli->gl, &err);
+
+	if (status == GUESTLOCK_OK) {
+		note(checks, "backend", "ok", cli_format("%s works here and protects", name));
+	} else {
+		problem(checks, "backend", cli_exit_status(checks->cli, status),
+			cli_format("%s: %s", name, err.message));
+	}
+}
+
+static void check_run_dir(struct checks *checks)
+{
+	const char *path = cli_setting(checks->cli, "guestlock", "run_dir");
+	struct stat st;
+
+	if (stat(path, &st) != 0) {
+		if (errno == ENOENT) {
+			note(checks, "run directory", "ok",
+			     cli_format("%s will be made by the first guest", path));
+		} else {
+			problem(checks, "run directory", EX_NOPERM,
+				cli_format("%s: %s", path, strerror(errno)));
+		}
+	} else if (!S_ISDIR(st.st_mode)) {
+		problem(checks, "run directory", EX_CANTCREAT, cli_format("%s is not a directory", path));
+	} else if (access(path, R_OK | W_OK | X_OK) != 0) {
+		problem(checks, "run directory", errno == EROFS ? EX_CANTCREAT : EX_NOPERM,
+			cli_format("%s cannot be written: %s", path, strerror(errno)));
+	} else {
+		note(checks, "run directory", "ok", cli_format("%s", path));
+	}
+}
+
+static void check_user(struct checks *checks)
+{
+	const char *path = cli_setting(checks->cli, "guestlock", "run_dir");
+
+	if (geteuid() == 0) {
+		note(checks, "user", "ok",
+		     cli_format("root: the guests in %s; those of other users and run directories are not "
+				"listed",
+				path));
+	} else {
+		note(checks, "user", "note",
+		     cli_format("user %u is not root: only the guests in %s are listed, and they are "
+				"separate from "
+				"root's; both exclude each other only where they share the backend's storage",
+				(unsigned)geteuid(), path));
+	}
+}
+
+static char *holder_words(const struct guestlock_holder *holders, size_t count)
+{
+	char *words = cli_need(strdup(count > 0 ? "held by " : "held by nobody"));
+
+	for (size_t i = 0; i < count; i++) {
+		CLI_AUTOFREE char *guest =
+			cli_guest_words(holders[i].name, *holders[i].uuid ? holders[i].uuid : "unknown");
+		char *longer = cli_format("%s%s%s on %s, %s", words, i > 0 ? "; " : "", guest,
+					  *holders[i].host ? holders[i].host : "an unknown host",
+					  guestlock_mode_name(holders[i].mode));
+
+		free(words);
+		words = longer;
+	}
+	return words;
+}
+
+static void check_resource(struct checks *checks, const struct guestlock_resource *resource,
+			   struct json_object *array)
+{
+	CLI_AUTOFREE struct guestlock_holder *holders = NULL;
+	CLI_AUTOFREE char *identity = NULL, *words = NULL;
+	struct json_object *object;
+	char key[GUESTLOCK_KEY_SIZE];
+	struct guestlock_error err;
+	size_t count = 0;
+	int status = guestlock_identify(checks->cli->gl, resource, &identity, key, &err);
+
+	if (status == GUESTLOCK_OK) {
+		status = guestlock_holders(checks->cli->gl, resource, &holders, &count, &err);
+	}
+	if (status != GUESTLOCK_OK) {
+		problem(checks, resource->name, cli_exit_status(checks->cli, status),
+			cli_format("%s", err.message));
+		return;
+	}
+	words = holder_words(holders, count);
+	note(checks, resource->name, "ok", cli_format("identity %s, key %s, %s", identity, key, words));
+	object = cli_json_object();
+	cli_json_text(object, "resource", resource->name);
+	cli_json_text(object, "identity", identity);
+	cli_json_text(object, "key", key);
+	cli_json_add(object, "holders", cli_json_holders(holders, count));
+	cli_json_append(array, object);
+}
+
+static int check_all(struct cli *cli, const struct cli_resources *list)
+{
+	struct checks checks = {
+		.cli = cli,
+		.table = cli_table(cli, check_columns, CLI_COUNT(check_columns)),
+		.array = cli_json_array(),
+	};
+	struct json_object *top = cli_json_object(), *resources = cli_json_array();
+
+	check_configuration(&checks);
+	check_backend(&checks);
+	check_run_dir(&checks);
+	check_user(&checks);
+	for (size_t i = 0; i < list->count; i++) {
+		check_resource(&checks, &list->items[i], resources);
+	}
+	cli_json_add(top, "checks", checks.array);
+	cli_json_add(top, "resources", resources);
+	cli_json_bool(top, "ok", checks.status == EX_OK);
+	cli_print_either(cli, checks.table, top);
+	return checks.status;
+}
+
+int cli_check(struct cli *cli, int argc, char **argv)
+{
+	CLI_AUTORESOURCES struct cli_resources list = {0};
+	int option, status;
+
+	while ((option = cli_next_option(cli, argc, argv)) > 0) {
+		if (cli_resource_option(cli, &list, option) != 0) {
+			return EX_USAGE;
+		}
+	}
+	if (option < 0) {
+		return EX_USAGE;
+	}
+	for (; optind < argc; optind++) {
+		cli_add_path(&list, argv[optind]);
+	}
+	status = cli_open(cli);
+	return status != 0 ? status : check_all(cli, &list);
+}

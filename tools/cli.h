@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the parts of the guestlock command share. It uses the public face of the library and nothing else
+ * of it. Functions that return an exit status have printed their error; 0 is success.
+ */
+#ifndef CLI_H
+#define CLI_H
+
+#include <guestlock/guestlock.h>
+
+#include <getopt.h>
+#include <json.h>
+#include <libsmartcols.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sysexits.h>
+
+#define CLI_COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define CLI_BUSY 1                      /* exit status for "somebody else holds it", unless -E says otherwise */
+#define CLI_CANNOT_EXECUTE 126          /* as shells do */
+#define CLI_NO_COMMAND 127
+
+static inline void cli_cleanup_free(void *p)
+{
+	free(*(void **)p);
+}
+
+static inline void cli_cleanup_guest(struct guestlock_guest **guest)
+{
+	guestlock_guest_free(*guest);
+}
+
+static inline void cli_cleanup_info(struct guestlock_info **info)
+{
+	guestlock_info_free(*info);
+}
+
+#define CLI_AUTOFREE __attribute__((cleanup(cli_cleanup_free)))
+#define CLI_AUTOGUEST __attribute__((cleanup(cli_cleanup_guest)))
+#define CLI_AUTOINFO __attribute__((cleanup(cli_cleanup_info)))
+
+/* ---- Commands and options ---- */
+
+struct cli;
+
+/* An option of a command; a row with name NULL ends the table. */
+struct cli_option {
+	int value;                      /* its letter, or for those without one a number from CLI_LONG on */
+	const char *name;
+	const char *argument;           /* what to call its argument in the help, NULL: it has none */
+	const char *help;
+};
+#define CLI_LONG 256
+
+struct cli_command {
+	const char *name;
+	const char *synopsis;           /* what follows the name */
+	const char *help;               /* one line */
+	const struct cli_option *options;
+	bool passes_on;                 /* the first word that is no option begins somebody else's command line */
+	int (*run)(struct cli *cli, int argc, char **argv);
+};
+
+enum cli_log_target {
+	CLI_LOG_STDERR,
+	CLI_LOG_JOURNAL,                /* stderr is a stream of the journal: lines carry their level */
+	CLI_LOG_SYSLOG,
+	CLI_LOG_FILE,
+};
+
+/* One run of the command. */
+struct cli {
+	const struct cli_command *command;
+	struct guestlock *gl;
+	/* options that every command has */
+	const char *config_file;
+	const char *timeout;            /* seconds, digits only; NULL: as configured */
+	bool json, no_headings, quiet;
+	int busy_status;
+	/* messages */
+	enum cli_log_target log_target;
+	FILE *log_file;
+	enum guestlock_log_level log_level;
+	/* for getopt */
+	struct option long_options[32];
+	char short_options[80];
+};
+
+/*
+ * The next option of the command: its value (optarg is set), 0 after the last, -1 after a mistake, which
+ * has been reported: return EX_USAGE. Options that every command has are dealt with inside.
+ */
+int cli_next_option(struct cli *cli, int argc, char **argv);
+/* Prepares cli_next_option() for a command; main's own call has a command without a name. */
+void cli_begin_options(struct cli *cli, const struct cli_command *command);
+
+/* "guestlock: text" and a hint at --help to stderr. Returns EX_USAGE. */
+int cli_usage(const struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The one word after the options. Returns 0 or EX_USAGE. */
+int cli_one_argument(const struct cli *cli, int argc, char **argv, const char *what, const char **out);
+int cli_no_arguments(const struct cli *cli, int argc, char **argv);
+
+/* To standard output: all about a command; its options and those of every command. */
+void cli_print_help(const struct cli_command *command);
+void cli_print_options(const struct cli_command *command);
+
+/* Seconds with an optional fraction to milliseconds (capped at INT_MAX); false: not that. */
+bool cli_parse_seconds(const char *text, int *out_ms);
+/* Digits only, up to max. */
+bool cli_parse_number(const char *text, uint64_t max, uint64_t *out);
+
+/* ---- Resources on the command line ---- */
+
+struct cli_resources {
+	struct guestlock_resource *items;
+	char **texts;                   /* what the items point into */
+	size_t count;
+};
+
+/* PATH[,shared|,readonly]; a doubled comma stands for one. A relative path gets the working directory. */
+int cli_add_disk(const struct cli *cli, struct cli_resources *list, const char *text);
+/* KEY[,lockspace=L][,path=P][,offset=O][,shared|,readonly] */
+int cli_add_lease(const struct cli *cli, struct cli_resources *list, const char *text);
+/* A path without any syntax. */
+void cli_add_path(struct cli_resources *list, const char *path);
+void cli_resources_clear(struct cli_resources *list);
+#define CLI_AUTORESOURCES __attribute__((cleanup(cli_resources_clear)))
+
+/* A group of options for them; cli_resource_option() takes such an option. */
+#define CLI_OPTION_DISK CLI_LONG + 100
+#define CLI_OPTION_LEASE CLI_LONG + 101
+#define CLI_RESOURCE_OPTIONS                                                                                 \
+	{ CLI_OPTION_DISK, "disk", "PATH[,shared|,readonly]", "a disk: an image or a block device" },        \
+	{ CLI_OPTION_LEASE, "lease", "KEY[,lockspace=L][,path=P][,offset=O]", "a lease of your own" }
+int cli_resource_option(const struct cli *cli, struct cli_resources *list, int option);
+
+/* ---- The library ---- */
+
+/* Opens the library, and directs messages as configured. Returns an exit status. */
+int cli_open(struct cli *cli);
+/* Which exit status a status of the library gets. */
+int cli_exit_status(const struct cli *cli, int status);
+/* Prints the error and returns its exit status. */
+int cli_fail(const struct cli *cli, int status, const struct guestlock_error *err);
+/* A message as the library's own: wherever messages go, if the configured level admits it. */
+void cli_log(struct cli *cli, enum guestlock_log_level level, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+/* The value of a setting, "" when there is no such setting. */
+const char *cli_setting(const struct cli *cli, const char *section, const char *key);
+
+/* uuid and handle of the guest that text (a name or a uuid) names. */
+int cli_find_guest(const struct cli *cli, const char *text, char out_uuid[GUESTLOCK_UUID_STRING]);
+int cli_attach_guest(const struct cli *cli, const char *text, struct guestlock_guest **out_guest,
+		     char out_uuid[GUESTLOCK_UUID_STRING]);
+
+/* What the command line says about a new guest. */
+struct cli_guest {
+	const char *uuid, *name, *id;   /* NULL: not given */
+	char made_up[GUESTLOCK_UUID_STRING];    /* the uuid that it got for want of one, or "" */
+	const char **params;            /* "KEY=VALUE" */
+	size_t n_params;
+	struct cli_resources resources;
+};
+
+/* A handle of it, described and with its resources. */
+int cli_new_guest(struct cli *cli, struct cli_guest *from, enum guestlock_new_mode mode,
+		  struct guestlock_guest **out_guest);
+
+/* "NAME (UUID)" or the uuid alone; malloc'd. */
+char *cli_guest_words(const char *name, const char *uuid);
+
+/* ---- Output ---- */
+
+/* Memory that must be there: the command ends (EX_OSERR) without it. Locks do not depend on the command. */
+void *cli_need(void *memory);
+char *cli_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* text without control characters and invalid UTF-8: such bytes become \xNN. malloc'd. */
+char *cli_printable(const char *text);
+/* The same with control characters left as they are. */
+char *cli_valid(const char *text);
+/* A line to stderr, made printable; with "guestlock: " before it. */
+void cli_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Flushes standard output. Returns status, or EX_IOERR if status is 0 and not everything was written. */
+int cli_finish_output(int status);
+
+struct cli_column {
+	const char *name;
+	bool right;
+	bool is_state;                  /* coloured by what it says */
+};
+
+/* A table of standard output. A cell that is NULL or "" is printed as "-". */
+struct libscols_table *cli_table(const struct cli *cli, const struct cli_column *columns, size_t count);
+void cli_table_row(struct libscols_table *table, const struct cli_column *columns, const char *const *cells,
+		   size_t count);
+void cli_table_end(struct libscols_table *table);
+
+/* Is colour wanted on standard output? */
+bool cli_colour(void);
+
+/* A point in time as one word, "" for 0; malloc'd. */
+char *cli_time(int64_t when);
+char *cli_hex(uint64_t value);
+
+/* Members of a JSON object. NULL becomes null; text is valid UTF-8 afterwards. */
+struct json_object *cli_json_object(void);
+struct json_object *cli_json_array(void);
+void cli_json_add(struct json_object *object, const char *key, struct json_object *value);
+void cli_json_append(struct json_object *array, struct json_object *value);
+void cli_json_text(struct json_object *object, const char *key, const char *text);
+void cli_json_number(struct json_object *object, const char *key, int64_t value);
+void cli_json_bool(struct json_object *object, const char *key, bool value);
+/* 64 bits as 16 hexadecimal digits, for JSON's numbers lose precision. */
+void cli_json_hex(struct json_object *object, const char *key, uint64_t value);
+/* Prints and frees. */
+void cli_json_print(struct json_object *object);
+
+/* Prints the one that --json asks for, and frees both. */
+void cli_print_either(const struct cli *cli, struct libscols_table *table, struct json_object *object);
+
+/* A guest, a holder as JSON. */
+struct json_object *cli_json_guest(const struct guestlock_info *info);
+struct json_object *cli_json_holders(const struct guestlock_holder *holders, size_t count);
+
+/* ---- The commands, in the files by their names ---- */
+
+#define CLI_COMMAND(name)                                                                                    \
+	extern const struct cli_option cli_##name##_options[];                                               \
+	int cli_##name(struct cli *cli, int argc, char **argv)
+
+CLI_COMMAND(run);
+CLI_COMMAND(list);
+CLI_COMMAND(show);
+CLI_COMMAND(holders);
+CLI_COMMAND(attach);
+CLI_COMMAND(detach);
+CLI_COMMAND(pause);
+CLI_COMMAND(resume);
+CLI_COMMAND(inquire);
+CLI_COMMAND(migrate);
+CLI_COMMAND(release);
+CLI_COMMAND(adopt);
+CLI_COMMAND(reap);
+CLI_COMMAND(check);
+CLI_COMMAND(backends);
+CLI_COMMAND(config);
+CLI_COMMAND(explain);
+CLI_COMMAND(graph);
+
+/* reap --follow; reaps at every death until SIGTERM or SIGINT. */
+int cli_follow(struct cli *cli);
+
+#endif

@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * reap --follow. A pidfd tells when a guest's registered process has ended; the guest may live on, as its
+ * tether tells, so it is polled from then on. New guests show up in the run directory. What neither tells
+ * (guests of other pid namespaces, operations left unfinished) is found by a sweep over everything.
+ */
+#include "cli.h"
+
+#include <errno.h>
+#include <search.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/inotify.h>
+#include <sys/queue.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define TICK_MS 250   /* between two looks at a polled guest */
+#define YOUNG_MS 5000 /* a new guest is polled so long: programs that drop the tether do so early */
+#define SWEEP_MS 30000
+
+struct watched {
+	char uuid[GUESTLOCK_UUID_STRING]; /* first: the tree compares it */
+	uint64_t instance;
+	int pidfd; /* -1: there is none, or its process has ended */
+	int64_t young_until_ms;
+	bool alone; /* no pidfd will tell: polled until it is dead */
+	bool polled, untethered;
+	LIST_ENTRY(watched) next;
+};
+
+struct follower {
+	struct cli *cli;
+	int epoll, inotify, signals;
+	int guests; /* inotify's number for the directory, -1: not there yet */
+	char *directory;
+	void *tree;
+	LIST_HEAD(, watched) polled;
+	int64_t next_tick_ms, next_sweep_ms;
+	bool stop;
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static int compare_uuids(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
+static struct watched *find(const struct follower *follower, const char *uuid)
+{
+	void *const *node = tfind(uuid, &follower->tree, compare_uuids);
+
+	return node ? *node : NULL;
+}
+
+static void start_polling(struct follower *follower, struct watched *guest)
+{
+	if (!guest->polled) {
+		LIST_INSERT_HEAD(&follower->polled, guest, next);
+		guest->polled = true;
+	}
+}
+
+static void stop_polling(struct watched *guest)
+{
+	if (guest->polled) {
+		LIST_REMOVE(guest, next);
+		guest->polled = false;
+	}
+}
+
+static void close_pidfd(struct watched *guest)
+{
+	if (guest->pidfd >= 0) {
+		close(guest->pidfd);
+		guest->pidfd = -1;
+	}
+}
+
+static void forget(struct follower *follower, struct watched *guest)
+{
+	stop_polling(guest);
+	close_pidfd(guest);
+	tdelete(guest->uuid, &follower->tree, compare_uuids);
+	free(guest);
+}
+
+/* A pidfd that cannot be had (the process is gone, too many descriptors) makes it a polled guest. */
+static void open_pidfd(const struct follower *follower, struct watched *guest, pid_t pid)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = guest};
+
+	guest->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (guest->pidfd >= 0 && epoll_ctl(follower->epoll, EPOLL_CTL_ADD, guest->pidfd, &event) != 0) {
+		close_pidfd(guest);
+	}
+	guest->alone = guest->pidfd < 0;
+}
+
+/* A guest as it is now: new, or in a new life. */
+static void watch(struct follower *follower, struct watched *guest, const struct guestlock_info *info)
+{
+	close_pidfd(guest);
+	guest->instance = info->instance;
+	guest->untethered = false;
+	guest->young_until_ms = now_ms() + YOUNG_MS;
+	open_pidfd(follower, guest, info->pid);
+	start_polling(follower, guest);
+}
+
+static void notice(struct follower *follower, const struct guestlock_info *info)
+{
+	struct watched *guest = find(follower, info->uuid);
+
+	if (info->damage || (guest && guest->instance == info->instance)) {
+		return;
+	}
+	if (!guest) {
+		guest = cli_need(calloc(1, sizeof(*guest)));
+		memcpy(guest->uuid, info->uuid, sizeof(guest->uuid));
+		guest->pidfd = -1;
+		cli_need(tsearch(guest, &follower->tree, compare_uuids));
+	}
+	watch(follower, guest, info);
+}
+
+/* Failures are left to the next sweep, which says so if it fails again. */
+static void settle(struct follower *follower, struct watched *guest, const struct guestlock_info *info)
+{
+	CLI_AUTOGUEST struct guestlock_guest *handle = NULL;
+	CLI_AUTOFREE char *words = cli_guest_words(info->name, info->uuid);
+	struct guestlock *gl = follower->cli->gl;
+
+	if (guestlock_guest_new(gl, GUESTLOCK_NEW_ATTACH, &handle, NULL) == GUESTLOCK_OK &&
+	    guestlock_guest_set_param(handle, "uuid", info->uuid, NULL) == GUESTLOCK_OK &&
+	    guestlock_guest_shutdown(handle, 0, NULL) == GUESTLOCK_OK) {
+		cli_log(follower->cli, GUESTLOCK_LOG_INFO, "guest %s is dead: its locks are released", words);
+	}
+	forget(follower, guest);
+}
+
+static void warn_untethered(const struct follower *follower, struct watched *guest,
+			    const struct guestlock_info *info)
+{
+	CLI_AUTOFREE char *words = cli_guest_words(info->name, info->uuid);
+
+	if (!guest->untethered) {
+		guest->untethered = true;
+		cli_log(follower->cli, GUESTLOCK_LOG_WARNING,
+			"guest %s has lost its tether: its locks end with its process %d, and it gets no new "
+			"ones",
+			words, (int)info->pid);
+	}
+}
+
+static void look_at(struct follower *follower, struct watched *guest)
+{
+	CLI_AUTOINFO struct guestlock_info *info = NULL;
+	int status = guestlock_get_info(follower->cli->gl, guest->uuid, &info, NULL);
+
+	if (status != GUESTLOCK_OK) {
+		if (status == GUESTLOCK_NOT_FOUND || status == GUESTLOCK_DAMAGED) {
+			forget(follower, guest);
+		}
+		return;
+	}
+	if (info->instance != guest->instance) {
+		watch(follower, guest, info);
+	}
+	if (info->life == GUESTLOCK_LIFE_DEAD) {
+		settle(follower, guest, info);
+		return;
+	}
+	if (info->life == GUESTLOCK_LIFE_UNTETHERED) {
+		warn_untethered(follower, guest, info);
+	}
+	if (!guest->alone && now_ms() >= guest->young_until_ms) {
+		stop_polling(guest);
+	}
+}
+
+static void look_at_polled(struct follower *follower)
+{
+	struct watched *guest = LIST_FIRST(&follower->polled);
+
+	while (guest) {
+		struct watched *next = LIST_NEXT(guest, next);
+
+		look_at(follower, guest);
+		guest = next;
+	}
+	follower->next_tick_ms = now_ms() + TICK_MS;
+}
+
+/* The directory appears with the first guest. */
+static void watch_directory(struct follower *follower)
+{
+	if (follower->guests < 0) {
+		follower->guests = inotify_add_watch(follower->inotify, follower->directory,
+						     IN_MOVED_TO | IN_CREATE | IN_ONLYDIR);
+	}
+}
+
+static void notice_all(struct follower *follower)
+{
+	struct guestlock_info **infos;
+	struct guestlock_error err;
+	size_t count;
+
+	watch_directory(follower);
+	if (guestlock_list(follower->cli->gl, &infos, &count, &err) != GUESTLOCK_OK) {
+		cli_log(follower->cli, GUESTLOCK_LOG_ERROR, "%s", err.message);
+		return;
+	}
+	for (size_t i = 0; i < count; i++) {
+		notice(follower, infos[i]);
+	}
+	guestlock_list_free(infos, count);
+}
+
+static void sweep(struct follower *follower)
+{
+	struct guestlock_error err;
+
+	if (guestlock_reap(follower->cli->gl, NULL, &err) != GUESTLOCK_OK) {
+		cli_log(follower->cli, GUESTLOCK_LOG_ERROR, "%s", err.message);
+	}
+	notice_all(follower);
+	follower->next_sweep_ms = now_ms() + SWEEP_MS;
+}
+
+static void notice_name(struct follower *follower, const char *name)
+{
+	CLI_AUTOINFO struct guestlock_info *info = NULL;
+
+	if (strlen(name) == GUESTLOCK_UUID_STRING - 1 && !find(follower, name) &&
+	    guestlock_get_info(follower->cli->gl, name, &info, NULL) == GUESTLOCK_OK) {
+		notice(follower, info);
+	}
+}
+
+static void read_inotify(struct follower *follower)
+{
+	char buffer[16384] __attribute__((aligned(__alignof__(struct inotify_event))));
+	ssize_t length = read(follower->inotify, buffer, sizeof(buffer));
+
+	for (ssize_t at = 0; at < length;) {
+		const struct inotify_event *event = (const void *)(buffer + at);
+
+		if (event->mask & IN_Q_OVERFLOW) {
+			notice_all(follower);
+		} else if (event->mask & IN_IGNORED) {
+			follower->guests = -1;
+		} else if (event->len > 0) {
+			notice_name(follower, event->name);
+		}
+		at += (ssize_t)(sizeof(*event) + event->len);
+	}
+}
+
+/* Its process has ended; whether it is dead, its tether tells. */
+static void process_ended(struct follower *follower, struct watched *guest)
+{
+	close_pidfd(guest);
+	guest->alone = true;
+	start_polling(follower, guest);
+	look_at(follower, guest);
+}
+
+/* One event at a time: dealing with it may free what another one points to. */
+static void wait_for_event(struct follower *follower)
+{
+	int64_t now = now_ms(), until = follower->next_sweep_ms;
+	struct epoll_event event;
+
+	if ((follower->guests < 0 || !LIST_EMPTY(&follower->polled)) && follower->next_tick_ms < until) {
+		until = follower->next_tick_ms;
+	}
+	if (epoll_wait(follower->epoll, &event, 1, until > now ? (int)(until - now) : 0) <= 0) {
+		return;
+	}
+	if (event.data.ptr == &follower->signals) {
+		follower->stop = true;
+	} else if (event.data.ptr == &follower->inotify) {
+		read_inotify(follower);
+	} else {
+		process_ended(follower, event.data.ptr);
+	}
+}
+
+static void tick(struct follower *follower)
+{
+	if (now_ms() >= follower->next_tick_ms) {
+		if (follower->guests < 0) {
+			watch_directory(follower);
+			if (follower->guests >= 0) {
+				notice_all(follower);
+			}
+		}
+		look_at_polled(follower);
+	}
+	if (now_ms() >= follower->next_sweep_ms) {
+		sweep(follower);
+	}
+}
+
+/* Each guest takes a descriptor. Beyond what there is they are polled. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+static int add_source(const struct follower *follower, const int *fd)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.u64 = (uint64_t)(uintptr_t)fd};
+
+	return *fd < 0 ? -1 : epoll_ctl(follower->epoll, EPOLL_CTL_ADD, *fd, &event);
+}
+
+static int open_sources(struct follower *follower)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	raise_descriptor_limit();
+	follower->epoll = epoll_create1(EPOLL_CLOEXEC);
+	follower->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	follower->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (follower->epoll < 0 || add_source(follower, &follower->inotify) != 0 ||
+	    add_source(follower, &follower->signals) != 0) {
+		cli_complain("cannot follow the guests: %s", strerror(errno));
+		return EX_OSERR;
+	}
+	return 0;
+}
+
+static void forget_all(struct follower *follower)
+{
+	while (follower->tree) {
+		forget(follower, *(struct watched **)follower->tree);
+	}
+	free(follower->directory);
+}
+
+int cli_follow(struct cli *cli)
+{
+	struct follower follower = {
+		.cli = cli,
+		.epoll = -1,
+		.inotify = -1,
+		.signals = -1,
+		.guests = -1,
+		.directory = cli_format("%s/guests", cli_setting(cli, "guestlock", "run_dir")),
+	};
+	int status = open_sources(&follower);
+
+	while (status == 0 && !follower.stop) {
+		tick(&follower);
+		wait_for_event(&follower);
+	}
+	forget_all(&follower);
+	close(follower.epoll);
+	close(follower.inotify);
+	close(follower.signals);
+	return status;
+}

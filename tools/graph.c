@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* graph: pictures for Graphviz (dot -Tsvg). */
+#include "cli.h"
+
+#include <string.h>
+
+enum {
+	OPTION_LIFECYCLE = CLI_LONG,
+};
+
+const struct cli_option cli_graph_options[] = {
+	{OPTION_LIFECYCLE, "lifecycle", NULL, "draw what can happen to a guest instead"},
+	{0},
+};
+
+/* A quoted string of the DOT language: text as it is, whatever it holds. */
+static void print_quoted(const char *text)
+{
+	CLI_AUTOFREE char *printable = cli_printable(text);
+
+	putchar('"');
+	for (const char *c = printable; *c; c++) {
+		if (*c == '"' || *c == '\\') {
+			putchar('\\');
+		}
+		putchar(*c);
+	}
+	putchar('"');
+}
+
+/* ---- The lifecycle ---- */
+
+static const char any_state[] = "any state";
+
+static void print_edge(const char *from, const char *to, const char *event, const char *guard)
+{
+	CLI_AUTOFREE char *label = cli_format("%s%s%s", event, *guard ? ", " : "", guard);
+
+	printf("\t");
+	print_quoted(strcmp(from, "*") == 0 ? any_state : from);
+	printf(" -> ");
+	print_quoted(strcmp(to, "*") == 0 ? any_state : to);
+	printf(" [label=");
+	print_quoted(label);
+	printf("];\n");
+}
+
+static bool fits(const char *pattern, const char *value)
+{
+	return strcmp(pattern, "*") == 0 || strcmp(pattern, value) == 0;
+}
+
+/*
+ * A wish only begins an operation; where it leads, the rows for that operation's success tell. They are
+ * tried in order: the first one without a condition is the last that can apply.
+ */
+static void draw_operation(const struct guestlock_transition *wish, const struct guestlock_transition *rows,
+			   size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		const struct guestlock_transition *row = &rows[i];
+
+		if (strcmp(row->event, "done") != 0 || !fits(row->pending, wish->next_pending) ||
+		    !fits(row->state, wish->state)) {
+			continue;
+		}
+		print_edge(wish->state, strcmp(row->next, "=") == 0 ? wish->state : row->next, wish->event,
+			   *row->guard ? row->guard : wish->guard);
+		if (*row->guard == '\0') {
+			return;
+		}
+	}
+}
+
+static bool is_outcome(const struct guestlock_transition *row)
+{
+	return strcmp(row->event, "done") == 0 || strcmp(row->event, "refused") == 0 ||
+	       strcmp(row->event, "unsure") == 0;
+}
+
+static void draw_lifecycle(void)
+{
+	size_t count;
+	const struct guestlock_transition *rows = guestlock_lifecycle(&count);
+
+	puts("digraph lifecycle {\n\trankdir=LR;\n\tnode [shape=box, style=rounded];\n"
+	     "\t\"any state\" [style=\"rounded,dashed\"];");
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(rows[i].verdict, "go") != 0 || is_outcome(&rows[i])) {
+			continue;
+		}
+		if (strcmp(rows[i].next, "=") != 0) {
+			print_edge(rows[i].state, rows[i].next, rows[i].event, rows[i].guard);
+		} else {
+			draw_operation(&rows[i], rows, count);
+		}
+	}
+	puts("}");
+}
+
+/* ---- The guests ---- */
+
+static void draw_guest(const struct guestlock_info *info)
+{
+	CLI_AUTOFREE char *words = cli_guest_words(info->name, info->uuid);
+	CLI_AUTOFREE char *label =
+		info->damage ? cli_format("%s: damaged", info->uuid)
+			     : cli_format("%s: %s", words, guestlock_guest_state_name(info->state));
+
+	printf("\t");
+	print_quoted(info->uuid);
+	printf(" [shape=box, label=");
+	print_quoted(label);
+	printf("%s];\n", info->life == GUESTLOCK_LIFE_DEAD ? ", style=dashed" : "");
+}
+
+static void draw_resource(const struct guestlock_info *info, const struct guestlock_resource_info *resource)
+{
+	CLI_AUTOFREE char *label = cli_format("%s, %s", guestlock_mode_name(resource->mode),
+					      guestlock_resource_state_name(resource->state));
+
+	printf("\t");
+	print_quoted(resource->key);
+	printf(" [shape=%s, label=", resource->type == GUESTLOCK_DISK ? "cylinder" : "ellipse");
+	print_quoted(resource->name);
+	printf("];\n\t");
+	print_quoted(info->uuid);
+	printf(" -> ");
+	print_quoted(resource->key);
+	printf(" [label=");
+	print_quoted(label);
+	printf("%s];\n", resource->state == GUESTLOCK_RESOURCE_HELD ? "" : ", style=dashed");
+}
+
+static int draw_guests(struct cli *cli)
+{
+	struct guestlock_info **infos;
+	struct guestlock_error err;
+	size_t count;
+	int status = cli_open(cli);
+
+	if (status != 0) {
+		return status;
+	}
+	status = guestlock_list(cli->gl, &infos, &count, &err);
+	if (status != GUESTLOCK_OK) {
+		return cli_fail(cli, status, &err);
+	}
+	puts("digraph guests {\n\trankdir=LR;");
+	for (size_t i = 0; i < count; i++) {
+		draw_guest(infos[i]);
+		for (size_t j = 0; !infos[i]->damage && j < infos[i]->n_resources; j++) {
+			draw_resource(infos[i], &infos[i]->resources[j]);
+		}
+	}
+	puts("}");
+	guestlock_list_free(infos, count);
+	return EX_OK;
+}
+
+int cli_graph(struct cli *cli, int argc, char **argv)
+{
+	bool lifecycle = false;
+	int option;
+
+	while ((option = cli_next_option(cli, argc, argv)) > 0) {
+		lifecycle = true;
+	}
+	if (option < 0 || cli_no_arguments(cli, argc, argv) != 0) {
+		return EX_USAGE;
+	}
+	if (cli->json) {
+		return cli_usage(cli, "graph prints the DOT language only; list and explain print JSON");
+	}
+	if (lifecycle) {
+		draw_lifecycle();
+		return EX_OK;
+	}
+	return draw_guests(cli);
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* JSON output. Numbers that may exceed 2^53 are written as strings. */
+#include "cli.h"
+
+struct json_object *cli_json_object(void)
+{
+	return cli_need(json_object_new_object());
+}
+
+struct json_object *cli_json_array(void)
+{
+	return cli_need(json_object_new_array());
+}
+
+void cli_json_add(struct json_object *object, const char *key, struct json_object *value)
+{
+	if (json_object_object_add(object, key, value) != 0) {
+		cli_need(NULL);
+	}
+}
+
+void cli_json_append(struct json_object *array, struct json_object *value)
+{
+	if (json_object_array_add(array, value) != 0) {
+		cli_need(NULL);
+	}
+}
+
+void cli_json_text(struct json_object *object, const char *key, const char *text)
+{
+	CLI_AUTOFREE char *valid = text ? cli_valid(text) : NULL;
+
+	cli_json_add(object, key, text ? cli_need(json_object_new_string(valid)) : NULL);
+}
+
+void cli_json_number(struct json_object *object, const char *key, int64_t value)
+{
+	cli_json_add(object, key, cli_need(json_object_new_int64(value)));
+}
+
+void cli_json_bool(struct json_object *object, const char *key, bool value)
+{
+	cli_json_add(object, key, cli_need(json_object_new_boolean(value)));
+}
+
+void cli_json_hex(struct json_object *object, const char *key, uint64_t value)
+{
+	CLI_AUTOFREE char *text = cli_hex(value);
+
+	cli_json_text(object, key, text);
+}
+
+void cli_json_print(struct json_object *object)
+{
+	const char *text = json_object_to_json_string_ext(
+		object, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE);
+
+	if (!text) {
+		cli_need(NULL);
+	}
+	puts(text);
+	json_object_put(object);
+}
+
+void cli_print_either(const struct cli *cli, struct libscols_table *table, struct json_object *object)
+{
+	if (cli->json) {
+		cli_json_print(object);
+		scols_unref_table(table);
+	} else {
+		json_object_put(object);
+		cli_table_end(table);
+	}
+}
+
+static struct json_object *json_resource(const struct guestlock_resource_info *resource)
+{
+	struct json_object *object = cli_json_object();
+
+	cli_json_text(object, "type", resource->type == GUESTLOCK_DISK ? "disk" : "lease");
+	cli_json_text(object, "name", resource->name);
+	if (resource->type == GUESTLOCK_LEASE) {
+		cli_json_text(object, "lockspace", resource->lockspace);
+		cli_json_text(object, "path", resource->path);
+		cli_json_add(object, "offset", cli_need(json_object_new_uint64(resource->offset)));
+	}
+	cli_json_bool(object, "readonly", resource->flags & GUESTLOCK_READONLY);
+	cli_json_bool(object, "shared", resource->flags & GUESTLOCK_SHARED);
+	cli_json_text(object, "mode", guestlock_mode_name(resource->mode));
+	cli_json_text(object, "state", guestlock_resource_state_name(resource->state));
+	if (resource->has_epoch) {
+		cli_json_hex(object, "epoch", resource->epoch);
+	} else {
+		cli_json_add(object, "epoch", NULL);
+	}
+	cli_json_text(object, "identity", resource->identity);
+	cli_json_text(object, "key", resource->key);
+	return object;
+}
+
+struct json_object *cli_json_guest(const struct guestlock_info *info)
+{
+	struct json_object *object = cli_json_object(), *resources, *params;
+
+	cli_json_text(object, "uuid", info->uuid);
+	cli_json_text(object, "damage", info->damage);
+	if (info->damage) {
+		return object;
+	}
+	resources = cli_json_array();
+	params = cli_json_object();
+	for (size_t i = 0; i < info->n_resources; i++) {
+		cli_json_append(resources, json_resource(&info->resources[i]));
+	}
+	for (size_t i = 0; i < info->n_params; i++) {
+		CLI_AUTOFREE char *key = cli_valid(info->params[i].key);
+
+		cli_json_text(params, key, info->params[i].value);
+	}
+	cli_json_text(object, "name", info->name);
+	cli_json_text(object, "id", info->id);
+	cli_json_hex(object, "instance", info->instance);
+	cli_json_number(object, "pid", info->pid);
+	cli_json_text(object, "state", guestlock_guest_state_name(info->state));
+	cli_json_text(object, "pending", info->pending);
+	cli_json_text(object, "life", guestlock_life_name(info->life));
+	cli_json_text(object, "technology", info->technology);
+	cli_json_number(object, "since", info->since);
+	cli_json_add(object, "params", params);
+	cli_json_add(object, "resources", resources);
+	return object;
+}
+
+struct json_object *cli_json_holders(const struct guestlock_holder *holders, size_t count)
+{
+	struct json_object *array = cli_json_array();
+
+	for (size_t i = 0; i < count; i++) {
+		struct json_object *object = cli_json_object();
+
+		cli_json_text(object, "uuid", holders[i].uuid);
+		cli_json_text(object, "name", holders[i].name);
+		cli_json_text(object, "host", holders[i].host);
+		cli_json_hex(object, "instance", holders[i].instance);
+		cli_json_text(object, "mode", guestlock_mode_name(holders[i].mode));
+		cli_json_number(object, "pid", holders[i].pid);
+		cli_json_number(object, "since", holders[i].since);
+		cli_json_append(array, object);
+	}
+	return array;
+}

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The command and the library: opening it, its messages, its errors as exit statuses. */
+#include "cli.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+/* The one place where a status of the library becomes an exit status. BUSY is what -E sets. */
+static const int exit_statuses[] = {
+	[-GUESTLOCK_OK] = EX_OK,
+	[-GUESTLOCK_FAILED] = EX_SOFTWARE,
+	[-GUESTLOCK_BUSY] = CLI_BUSY,
+	[-GUESTLOCK_STALE] = EX_DATAERR,
+	[-GUESTLOCK_UNPROVEN] = EX_DATAERR,
+	[-GUESTLOCK_INDETERMINATE] = EX_TEMPFAIL,
+	[-GUESTLOCK_TIMEOUT] = EX_TEMPFAIL,
+	[-GUESTLOCK_UNAVAILABLE] = EX_UNAVAILABLE,
+	[-GUESTLOCK_UNSAFE] = EX_UNAVAILABLE,
+	[-GUESTLOCK_UNSUPPORTED] = EX_UNAVAILABLE,
+	[-GUESTLOCK_DENIED] = EX_NOPERM,
+	[-GUESTLOCK_IO] = EX_IOERR,
+	[-GUESTLOCK_CANNOT_CREATE] = EX_CANTCREAT,
+	[-GUESTLOCK_DAMAGED] = EX_DATAERR,
+	[-GUESTLOCK_INVALID] = EX_USAGE,
+	[-GUESTLOCK_CONFIG] = EX_CONFIG,
+	[-GUESTLOCK_NOT_FOUND] = EX_NOINPUT,
+	[-GUESTLOCK_REJECTED] = EX_DATAERR,
+	[-GUESTLOCK_ALIVE] = EX_NOPERM,
+	[-GUESTLOCK_DEAD] = EX_NOINPUT,
+	[-GUESTLOCK_UNTETHERED] = EX_UNAVAILABLE,
+	[-GUESTLOCK_ALIASED] = EX_DATAERR,
+	[-GUESTLOCK_FORKED] = EX_SOFTWARE,
+	[-GUESTLOCK_NO_MEMORY] = EX_OSERR,
+};
+
+int cli_exit_status(const struct cli *cli, int status)
+{
+	if (status == GUESTLOCK_BUSY) {
+		return cli->busy_status;
+	}
+	if (status > 0 || -status >= (int)CLI_COUNT(exit_statuses)) {
+		return EX_SOFTWARE;
+	}
+	return exit_statuses[-status];
+}
+
+int cli_fail(const struct cli *cli, int status, const struct guestlock_error *err)
+{
+	if (err && err->message[0]) {
+		cli_complain("%s", err->message);
+	} else {
+		cli_complain("%s", guestlock_status_text(status));
+	}
+	return cli_exit_status(cli, status);
+}
+
+static void write_file(const struct cli *cli, const char *message)
+{
+	CLI_AUTOFREE char *now = cli_time(time(NULL));
+
+	fprintf(cli->log_file, "%s guestlock[%d]: %s\n", now, (int)getpid(), message);
+	fflush(cli->log_file);
+}
+
+/* Called by the library from any thread: reads the structure only. */
+static void log_message(void *data, enum guestlock_log_level level, const char *message)
+{
+	static const int priorities[] = {
+		[GUESTLOCK_LOG_ERROR] = LOG_ERR,
+		[GUESTLOCK_LOG_WARNING] = LOG_WARNING,
+		[GUESTLOCK_LOG_INFO] = LOG_INFO,
+		[GUESTLOCK_LOG_DEBUG] = LOG_DEBUG,
+	};
+	const struct cli *cli = data;
+	CLI_AUTOFREE char *printable = cli_printable(message);
+
+	switch (cli->log_target) {
+	case CLI_LOG_SYSLOG:
+		syslog(priorities[level], "%s", printable);
+		break;
+	case CLI_LOG_FILE:
+		write_file(cli, printable);
+		break;
+	case CLI_LOG_JOURNAL:
+		fprintf(stderr, "<%d>guestlock: %s\n", priorities[level], printable);
+		break;
+	case CLI_LOG_STDERR:
+		if (!cli->quiet || level == GUESTLOCK_LOG_ERROR) {
+			fprintf(stderr, "guestlock: %s\n", printable);
+		}
+		break;
+	}
+}
+
+void cli_log(struct cli *cli, enum guestlock_log_level level, const char *format, ...)
+{
+	CLI_AUTOFREE char *text = NULL;
+	va_list args;
+
+	if (level > cli->log_level) {
+		return;
+	}
+	va_start(args, format);
+	if (vasprintf(&text, format, args) < 0) {
+		text = NULL;
+	}
+	va_end(args);
+	log_message(cli, level, cli_need(text));
+}
+
+const char *cli_setting(const struct cli *cli, const char *section, const char *key)
+{
+	size_t count;
+	const struct guestlock_setting *settings = guestlock_settings(cli->gl, &count);
+
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(settings[i].section, section) == 0 && strcmp(settings[i].key, key) == 0) {
+			return settings[i].value;
+		}
+	}
+	return "";
+}
+
+/* Is standard error the stream that systemd connected to the journal? JOURNAL_STREAM is "device:inode". */
+static bool stderr_is_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	char here[64];
+	struct stat st;
+
+	if (!stream || fstat(STDERR_FILENO, &st) != 0) {
+		return false;
+	}
+	snprintf(here, sizeof(here), "%llu:%llu", (unsigned long long)st.st_dev,
+		 (unsigned long long)st.st_ino);
+	return strcmp(stream, here) == 0;
+}
+
+static enum guestlock_log_level parse_level(const char *name)
+{
+	static const char *const names[] = {
+		[GUESTLOCK_LOG_ERROR] = "error",
+		[GUESTLOCK_LOG_WARNING] = "warning",
+		[GUESTLOCK_LOG_INFO] = "info",
+		[GUESTLOCK_LOG_DEBUG] = "debug",
+	};
+
+	for (size_t i = 0; i < CLI_COUNT(names); i++) {
+		if (strcmp(names[i], name) == 0) {
+			return (enum guestlock_log_level)i;
+		}
+	}
+	return GUESTLOCK_LOG_INFO;
+}
+
+/* Until here messages went to standard error. */
+static int direct_messages(struct cli *cli)
+{
+	const char *target = cli_setting(cli, "guestlock", "log");
+
+	cli->log_level = parse_level(cli_setting(cli, "guestlock", "log_level"));
+	if (strcmp(target, "syslog") == 0) {
+		openlog("guestlock", LOG_PID, LOG_DAEMON);
+		cli->log_target = CLI_LOG_SYSLOG;
+	} else if (target[0] == '/') {
+		cli->log_file = fopen(target, "ae");
+		if (!cli->log_file) {
+			cli_complain("cannot write to the log file %s: %s; check the setting \"log\"", target,
+				     strerror(errno));
+			return EX_CANTCREAT;
+		}
+		cli->log_target = CLI_LOG_FILE;
+	} else if (strcmp(target, "stderr") != 0 && stderr_is_journal()) {
+		cli->log_target = CLI_LOG_JOURNAL;
+	}
+	return 0;
+}
+
+int cli_open(struct cli *cli)
+{
+	CLI_AUTOFREE char *timeout = NULL;
+	const char *overrides[2] = {NULL, NULL};
+	struct guestlock_options options = {
+		.size = sizeof(options),
+		.config_file = cli->config_file,
+		.overrides = overrides,
+		.log = log_message,
+		.log_data = cli,
+	};
+	struct guestlock_error err;
+	int status;
+
+	if (cli->timeout) {
+		timeout = cli_format("guestlock.acquire_timeout=%s", cli->timeout);
+		overrides[0] = timeout;
+	}
+	status = guestlock_open(&cli->gl, &options, &err);
+	if (status != GUESTLOCK_OK) {
+		/* What open does not find is the backend, not something the user named as an argument. */
+		cli_fail(cli, status, &err);
+		return status == GUESTLOCK_NOT_FOUND ? EX_UNAVAILABLE : cli_exit_status(cli, status);
+	}
+	return direct_messages(cli);
+}
+
+int cli_find_guest(const struct cli *cli, const char *text, char out_uuid[GUESTLOCK_UUID_STRING])
+{
+	struct guestlock_error err;
+	int status = guestlock_find(cli->gl, text, out_uuid, &err);
+
+	return status == GUESTLOCK_OK ? 0 : cli_fail(cli, status, &err);
+}
+
+int cli_attach_guest(const struct cli *cli, const char *text, struct guestlock_guest **out_guest,
+		     char out_uuid[GUESTLOCK_UUID_STRING])
+{
+	CLI_AUTOGUEST struct guestlock_guest *guest = NULL;
+	struct guestlock_error err;
+	int status = cli_find_guest(cli, text, out_uuid);
+
+	if (status != 0) {
+		return status;
+	}
+	status = guestlock_guest_new(cli->gl, GUESTLOCK_NEW_ATTACH, &guest, &err);
+	if (status == GUESTLOCK_OK) {
+		status = guestlock_guest_set_param(guest, "uuid", out_uuid, &err);
+	}
+	if (status != GUESTLOCK_OK) {
+		return cli_fail(cli, status, &err);
+	}
+	*out_guest = guest;
+	guest = NULL;
+	return 0;
+}
+
+char *cli_guest_words(const char *name, const char *uuid)
+{
+	return name && *name ? cli_format("%s (%s)", name, uuid) : cli_format("%s", uuid);
+}

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* migrate: both ends of a migration. */
+#include "cli.h"
+
+#include <string.h>
+
+enum {
+	OPTION_TO = CLI_LONG,
+	OPTION_IN,
+	OPTION_OUT,
+};
+
+const struct cli_option cli_migrate_options[] = {
+	{OPTION_TO, "to", "URI", "where the guest goes, for messages (prepare)"},
+	{OPTION_IN, "in", NULL, "this is the target, whatever the record says (complete, cancel)"},
+	{OPTION_OUT, "out", NULL, "this is the source, whatever the record says (complete, cancel)"},
+	{0},
+};
+
+enum end {
+	END_UNKNOWN,
+	END_SOURCE,
+	END_TARGET,
+};
+
+struct move {
+	const char *step, *guest, *uri;
+	enum end end;
+};
+
+static int prepare(struct cli *cli, struct guestlock_guest *guest, const char *uuid, const struct move *move);
+static int complete(struct cli *cli, struct guestlock_guest *guest, const char *uuid,
+		    const struct move *move);
+static int cancel(struct cli *cli, struct guestlock_guest *guest, const char *uuid, const struct move *move);
+
+static const struct {
+	const char *name;
+	int (*run)(struct cli *cli, struct guestlock_guest *guest, const char *uuid, const struct move *move);
+} steps[] = {
+	{"prepare", prepare},
+	{"complete", complete},
+	{"cancel", cancel},
+};
+
+static int prepare(struct cli *cli, struct guestlock_guest *guest, const char *uuid, const struct move *move)
+{
+	struct guestlock_error err;
+	int status = guestlock_guest_prepare_migrate(guest, move->uri, &err);
+
+	(void)uuid;
+	return status == GUESTLOCK_OK ? EX_OK : cli_fail(cli, status, &err);
+}
+
+/* The end that this guest is, as far as its record tells. */
+static enum end recorded_end(const struct guestlock_info *info)
+{
+	static const struct {
+		const char *pending;
+		enum end end;
+	} operations[] = {
+		{"prepare-migrate", END_SOURCE}, {"complete-out", END_SOURCE}, {"cancel-out", END_SOURCE},
+		{"complete-in", END_TARGET},     {"cancel-in", END_TARGET},
+	};
+
+	for (size_t i = 0; i < CLI_COUNT(operations); i++) {
+		if (strcmp(info->pending, operations[i].pending) == 0) {
+			return operations[i].end;
+		}
+	}
+	return info->state == GUESTLOCK_GUEST_MIGRATING_OUT  ? END_SOURCE
+	       : info->state == GUESTLOCK_GUEST_MIGRATING_IN ? END_TARGET
+							     : END_UNKNOWN;
+}
+
+static int find_end(struct cli *cli, const char *uuid, const struct move *move, enum end *out_end)
+{
+	CLI_AUTOINFO struct guestlock_info *info = NULL;
+	CLI_AUTOFREE char *words = NULL;
+	struct guestlock_error err;
+	int status;
+
+	*out_end = move->end;
+	if (move->end != END_UNKNOWN) {
+		return 0;
+	}
+	status = guestlock_get_info(cli->gl, uuid, &info, &err);
+	if (status != GUESTLOCK_OK) {
+		return cli_fail(cli, status, &err);
+	}
+	*out_end = recorded_end(info);
+	if (*out_end != END_UNKNOWN) {
+		return 0;
+	}
+	words = cli_guest_words(info->name, uuid);
+	cli_complain(
+		"cannot %s the migration of guest %s: it is %s, not migrating; repeat a step that is done "
+		"already with --in (the target) or --out (the source)",
+		move->step, words, guestlock_guest_state_name(info->state));
+	return cli_exit_status(cli, GUESTLOCK_REJECTED);
+}
+
+/* A source that has ended holds nothing any more and is not waited for: its record goes too. */
+static int forget_dead_source(struct cli *cli, struct guestlock_guest *guest, const char *uuid)
+{
+	CLI_AUTOINFO struct guestlock_info *info = NULL;
+	struct guestlock_error err;
+	int status = guestlock_get_info(cli->gl, uuid, &info, &err);
+
+	if (status != GUESTLOCK_OK || info->life != GUESTLOCK_LIFE_DEAD) {
+		return EX_OK;
+	}
+	status = guestlock_guest_shutdown(guest, 0, &err);
+	return status == GUESTLOCK_OK ? EX_OK : cli_fail(cli, status, &err);
+}
+
+static int finish(struct cli *cli, struct guestlock_guest *guest, const char *uuid, const struct move *move,
+		  unsigned flags)
+{
+	struct guestlock_error err;
+	enum end end;
+	int status = find_end(cli, uuid, move, &end);
+
+	if (status != 0) {
+		return status;
+	}
+	status = end == END_TARGET ? guestlock_guest_complete_migrate_in(guest, flags, &err)
+				   : guestlock_guest_complete_migrate_out(guest, flags, &err);
+	if (status != GUESTLOCK_OK) {
+		return cli_fail(cli, status, &err);
+	}
+	return end == END_SOURCE && flags == 0 ? forget_dead_source(cli, guest, uuid) : EX_OK;
+}
+
+static int complete(struct cli *cli, struct guestlock_guest *guest, const char *uuid, const struct move *move)
+{
+	return finish(cli, guest, uuid, move, 0);
+}
+
+static int cancel(struct cli *cli, struct guestlock_guest *guest, const char *uuid, const struct move *move)
+{
+	return finish(cli, guest, uuid, move, GUESTLOCK_MIGRATE_CANCEL);
+}
+
+static int set_end(const struct cli *cli, struct move *move, enum end end)
+{
+	if (move->end != END_UNKNOWN && move->end != end) {
+		return cli_usage(cli, "--in and --out exclude each other");
+	}
+	move->end = end;
+	return 0;
+}
+
+static int parse(struct cli *cli, int argc, char **argv, struct move *move)
+{
+	int option, status = 0;
+
+	while (status == 0 && (option = cli_next_option(cli, argc, argv)) != 0) {
+		switch (option) {
+		case OPTION_TO:
+			move->uri = optarg;
+			break;
+		case OPTION_IN:
+			status = set_end(cli, move, END_TARGET);
+			break;
+		case OPTION_OUT:
+			status = set_end(cli, move, END_SOURCE);
+			break;
+		default:
+			return EX_USAGE;
+		}
+	}
+	if (status != 0) {
+		return status;
+	}
+	if (argc - optind != 2) {
+		return cli_usage(cli, "migrate wants a step (prepare, complete or cancel) and a guest");
+	}
+	move->step = argv[optind];
+	move->guest = argv[optind + 1];
+	return 0;
+}
+
+static int run_step(struct cli *cli, const struct move *move, size_t step)
+{
+	CLI_AUTOGUEST struct guestlock_guest *guest = NULL;
+	char uuid[GUESTLOCK_UUID_STRING];
+	int status = cli_open(cli);
+
+	if (status == 0) {
+		status = cli_attach_guest(cli, move->guest, &guest, uuid);
+	}
+	return status != 0 ? status : steps[step].run(cli, guest, uuid, move);
+}
+
+int cli_migrate(struct cli *cli, int argc, char **argv)
+{
+	struct move move = {0};
+
+	if (parse(cli, argc, argv, &move) != 0) {
+		return EX_USAGE;
+	}
+	for (size_t i = 0; i < CLI_COUNT(steps); i++) {
+		if (strcmp(steps[i].name, move.step) == 0) {
+			return run_step(cli, &move, i);
+		}
+	}
+	return cli_usage(cli, "a migration has the steps prepare, complete and cancel, not \"%s\"",
+			 move.step);
+}

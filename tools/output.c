@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Standard output: text that is safe to print, tables, and the check that all of it was written. */
+#include "cli.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+void *cli_need(void *memory)
+{
+	if (!memory) {
+		fputs("guestlock: out of memory\n", stderr);
+		_exit(EX_OSERR);
+	}
+	return memory;
+}
+
+char *cli_format(const char *format, ...)
+{
+	char *text = NULL;
+	va_list args;
+
+	va_start(args, format);
+	if (vasprintf(&text, format, args) < 0) {
+		text = NULL;
+	}
+	va_end(args);
+	return cli_need(text);
+}
+
+/* The bytes of the well-formed UTF-8 character at text, 0 if there is none. Stops at the final NUL by itself.
+ */
+static size_t character_length(const unsigned char *text)
+{
+	size_t length, i;
+
+	if (text[0] < 0x80) {
+		return 1;
+	}
+	if (text[0] < 0xc2 || text[0] > 0xf4) {
+		return 0;
+	}
+	length = text[0] < 0xe0 ? 2 : text[0] < 0xf0 ? 3 : 4;
+	for (i = 1; i < length; i++) {
+		if ((text[i] & 0xc0) != 0x80) {
+			return 0;
+		}
+	}
+	/* Longer than needed, surrogates, beyond Unicode. */
+	if ((text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xed && text[1] > 0x9f) ||
+	    (text[0] == 0xf0 && text[1] < 0x90) || (text[0] == 0xf4 && text[1] > 0x8f)) {
+		return 0;
+	}
+	return length;
+}
+
+static bool is_control(const unsigned char *text)
+{
+	return text[0] < 0x20 || text[0] == 0x7f || (text[0] == 0xc2 && text[1] < 0xa0);
+}
+
+/* What is not UTF-8 becomes \xNN, and with controls these too. */
+static char *escape(const char *text, bool controls)
+{
+	const unsigned char *from = (const unsigned char *)text;
+	char *copy = cli_need(malloc(strlen(text) * 4 + 1)), *to = copy;
+
+	while (*from) {
+		size_t length = character_length(from);
+		bool plain = length > 0 && !(controls && is_control(from));
+
+		for (size_t i = 0; i < (length > 0 ? length : 1); i++, from++) {
+			if (plain) {
+				*to++ = (char)*from;
+			} else {
+				to += snprintf(to, 5, "\\x%02x", *from);
+			}
+		}
+	}
+	*to = '\0';
+	return copy;
+}
+
+char *cli_printable(const char *text)
+{
+	return escape(text, true);
+}
+
+char *cli_valid(const char *text)
+{
+	return escape(text, false);
+}
+
+void cli_complain(const char *format, ...)
+{
+	CLI_AUTOFREE char *text = NULL, *printable = NULL;
+	va_list args;
+
+	va_start(args, format);
+	if (vasprintf(&text, format, args) < 0) {
+		text = NULL;
+	}
+	va_end(args);
+	printable = cli_printable(cli_need(text));
+	fprintf(stderr, "guestlock: %s\n", printable);
+}
+
+int cli_finish_output(int status)
+{
+	errno = 0;
+	if (fflush(stdout) == 0 && !ferror(stdout)) {
+		return status;
+	}
+	cli_complain("cannot write to standard output: %s; the output is not complete",
+		     errno ? strerror(errno) : "an earlier write failed");
+	return status == 0 ? EX_IOERR : status;
+}
+
+bool cli_colour(void)
+{
+	const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
+
+	return isatty(STDOUT_FILENO) && !(no_color && *no_color) && term && strcmp(term, "dumb") != 0;
+}
+
+static const char *state_colour(const char *state)
+{
+	static const struct {
+		const char *state, *colour;
+	} colours[] = {
+		{"running", "green"},
+		{"alive", "green"},
+		{"held", "green"},
+		{"ok", "green"},
+		{"paused", "yellow"},
+		{"parked", "yellow"},
+		{"migrating-out", "yellow"},
+		{"migrating-in", "yellow"},
+		{"handover", "yellow"},
+		{"note", "yellow"},
+		{"adopted", "yellow"},
+		{"unknown", "red"},
+		{"untethered", "red"},
+		{"lost", "red"},
+		{"dead", "red"},
+		{"damaged", "red"},
+		{"problem", "red"},
+	};
+
+	for (size_t i = 0; i < CLI_COUNT(colours); i++) {
+		if (strcmp(colours[i].state, state) == 0) {
+			return colours[i].colour;
+		}
+	}
+	return NULL;
+}
+
+struct libscols_table *cli_table(const struct cli *cli, const struct cli_column *columns, size_t count)
+{
+	struct libscols_table *table = cli_need(scols_new_table());
+
+	scols_table_enable_noheadings(table, cli->no_headings);
+	scols_table_enable_colors(table, cli_colour());
+	for (size_t i = 0; i < count; i++) {
+		struct libscols_column *column = cli_need(scols_table_new_column(
+			table, columns[i].name, 0, columns[i].right ? SCOLS_FL_RIGHT : 0));
+
+		/* Cells are escaped already; libsmartcols would escape the backslashes again. */
+		if (scols_column_set_safechars(column, "\\") != 0) {
+			cli_need(NULL);
+		}
+	}
+	return table;
+}
+
+void cli_table_row(struct libscols_table *table, const struct cli_column *columns, const char *const *cells,
+		   size_t count)
+{
+	struct libscols_line *line = cli_need(scols_table_new_line(table, NULL));
+
+	for (size_t i = 0; i < count; i++) {
+		char *text = cli_printable(cells[i] && *cells[i] ? cells[i] : "-");
+		const char *colour = columns[i].is_state ? state_colour(text) : NULL;
+
+		if (scols_line_refer_data(line, i, text) != 0 ||
+		    (colour && scols_cell_set_color(scols_line_get_cell(line, i), colour) != 0)) {
+			cli_need(NULL);
+		}
+	}
+}
+
+void cli_table_end(struct libscols_table *table)
+{
+	scols_print_table(table);
+	scols_unref_table(table);
+}
+
+char *cli_time(int64_t when)
+{
+	time_t time = (time_t)when;
+	char text[64];
+	struct tm tm;
+
+	if (when == 0 || !localtime_r(&time, &tm) ||
+	    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S%z", &tm) == 0) {
+		return cli_need(strdup(""));
+	}
+	return cli_need(strdup(text));
+}
+
+char *cli_hex(uint64_t value)
+{
+	return cli_format("%016llx", (unsigned long long)value);
+}

@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* run: starts a guest once its locks are held, and stays beside it until it ends. */
+#include "run.h"
+#include "cli.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	OPTION_NAME = CLI_LONG,
+	OPTION_UUID,
+	OPTION_ID,
+	OPTION_PARAM,
+	OPTION_WAIT,
+	OPTION_INCOMING,
+};
+
+const struct cli_option cli_run_options[] = {
+	{OPTION_NAME, "name", "NAME", "the guest's name"},
+	{OPTION_UUID, "uuid", "UUID", "the guest's uuid; made up if missing"},
+	{OPTION_ID, "id", "ID", "what else identifies it"},
+	{OPTION_PARAM, "param", "KEY=VALUE", "something to keep in the guest's record"},
+	CLI_RESOURCE_OPTIONS,
+	{OPTION_WAIT, "wait", "SECONDS", "wait so long for locks that others hold (0)"},
+	{OPTION_INCOMING, "incoming", NULL, "the guest arrives by migration from another host"},
+	{0},
+};
+
+/* The first pause between two attempts to start, and the longest. */
+#define RETRY_FIRST_MS 20
+#define RETRY_LAST_MS 250
+/* How long after the command's end the last process of the guest may take to vanish before it is said to
+ * stay. */
+#define VANISH_MS 200
+
+struct run {
+	struct cli_guest guest;
+	enum guestlock_new_mode mode;
+	int wait_ms;
+	char **argv;
+};
+
+static void run_clear(struct run *run)
+{
+	free(run->guest.params);
+	cli_resources_clear(&run->guest.resources);
+}
+
+static int add_param(const struct cli *cli, struct run *run, const char *text)
+{
+	const char *equals = strchr(text, '=');
+	struct cli_guest *guest = &run->guest;
+
+	if (!equals || equals == text) {
+		return cli_usage(cli, "--param wants KEY=VALUE, not \"%s\"", text);
+	}
+	guest->params = cli_need(reallocarray(guest->params, guest->n_params + 1, sizeof(guest->params[0])));
+	guest->params[guest->n_params++] = text;
+	return 0;
+}
+
+static int run_option(const struct cli *cli, struct run *run, int option)
+{
+	switch (option) {
+	case OPTION_NAME:
+		run->guest.name = optarg;
+		return 0;
+	case OPTION_UUID:
+		run->guest.uuid = optarg;
+		return 0;
+	case OPTION_ID:
+		run->guest.id = optarg;
+		return 0;
+	case OPTION_PARAM:
+		return add_param(cli, run, optarg);
+	case OPTION_INCOMING:
+		run->mode = GUESTLOCK_NEW_MIGRATE;
+		return 0;
+	case OPTION_WAIT:
+		if (!cli_parse_seconds(optarg, &run->wait_ms)) {
+			return cli_usage(cli, "--wait wants seconds, such as 2.5, not \"%s\"", optarg);
+		}
+		return 0;
+	default:
+		return cli_resource_option(cli, &run->guest.resources, option);
+	}
+}
+
+static int parse(struct cli *cli, int argc, char **argv, struct run *run)
+{
+	int option;
+
+	while ((option = cli_next_option(cli, argc, argv)) > 0) {
+		if (run_option(cli, run, option) != 0) {
+			return EX_USAGE;
+		}
+	}
+	if (option < 0) {
+		return EX_USAGE;
+	}
+	if (optind >= argc) {
+		return cli_usage(cli, "run wants the command that is the guest");
+	}
+	run->argv = argv + optind;
+	return 0;
+}
+
+/* ---- Is there such a program? Asked before anything is locked ---- */
+
+/* 0, or an exit status as of a shell. */
+static int judge_program(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) != 0) {
+		return errno == ENOENT || errno == ENOTDIR ? CLI_NO_COMMAND : CLI_CANNOT_EXECUTE;
+	}
+	return S_ISREG(st.st_mode) && access(path, X_OK) == 0 ? 0 : CLI_CANNOT_EXECUTE;
+}
+
+/* An empty directory in PATH is the working directory. */
+static int search_program(const char *name)
+{
+	const char *path = getenv("PATH");
+	int result = CLI_NO_COMMAND;
+
+	path = path ? path : "/bin:/usr/bin";
+	while (result != 0) {
+		size_t length = strcspn(path, ":");
+		CLI_AUTOFREE char *file =
+			cli_format("%.*s%s%s", (int)length, path, length > 0 ? "/" : "./", name);
+		int status = judge_program(file);
+
+		result = status == CLI_NO_COMMAND ? result : status;
+		if (path[length] == '\0') {
+			break;
+		}
+		path += length + 1;
+	}
+	return result;
+}
+
+static int check_program(const char *name)
+{
+	int status = strchr(name, '/') ? judge_program(name) : *name ? search_program(name) : CLI_NO_COMMAND;
+
+	if (status == CLI_NO_COMMAND) {
+		cli_complain("cannot run %s: no such command; nothing was locked", name);
+	} else if (status != 0) {
+		cli_complain("cannot run %s: it cannot be executed; check what it is and its permissions. "
+			     "Nothing was locked",
+			     name);
+	}
+	return status;
+}
+
+/* ---- Start ---- */
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/*
+ * The waiting is done here, and not inside of one call, so that a signal can end it with nothing left
+ * behind: between two attempts there is no process and no record of the guest.
+ */
+static int start(struct cli *cli, struct run *run, struct guestlock_guest **out_guest, pid_t *out_pid,
+		 struct guestlock_error *err)
+{
+	int64_t deadline = now_ms() + run->wait_ms;
+	char waiting_for[GUESTLOCK_UUID_STRING] = "-";
+	int pause_ms = RETRY_FIRST_MS;
+	int status;
+
+	for (;;) {
+		status = cli_new_guest(cli, &run->guest, run->mode, out_guest);
+		if (status != 0) {
+			return status;
+		}
+		status = guestlock_guest_start(*out_guest, run->argv, 0, out_pid, err);
+		if (status != GUESTLOCK_BUSY || now_ms() >= deadline || cli_early_signal() != 0) {
+			return status;
+		}
+		guestlock_guest_free(*out_guest);
+		*out_guest = NULL;
+		if (strcmp(waiting_for, err->holder.uuid) != 0) {
+			snprintf(waiting_for, sizeof(waiting_for), "%s", err->holder.uuid);
+			cli_log(cli, GUESTLOCK_LOG_INFO, "waiting up to %.1f s: %s",
+				(double)(deadline - now_ms()) / 1000, err->message);
+		}
+		poll(NULL, 0, pause_ms);
+		pause_ms = pause_ms * 2 < RETRY_LAST_MS ? pause_ms * 2 : RETRY_LAST_MS;
+	}
+}
+
+/* The program was there when it was looked for, but the kernel would not execute it. */
+static int start_failure(const struct cli *cli, int status, const struct guestlock_error *err)
+{
+	int result;
+
+	if (status > 0) {
+		return status;
+	}
+	result = cli_fail(cli, status, err);
+	if (err->resource[0] != '\0' || err->vendor != 0) {
+		return result;
+	}
+	return result;
+}
+
+/* ---- Beside the guest ---- */
+
+struct vigil {
+	struct cli *cli;
+	struct guestlock_guest *guest;
+	const char *name, *uuid;
+	int next_ms;
+	bool warned;
+};
+
+/* Programs close the tether early, or when they reload: ever more rarely is often enough. */
+#define TETHER_CHECK_FIRST_MS 250
+#define TETHER_CHECK_LAST_MS 30000
+
+static int check_tether(void *data)
+{
+	struct vigil *vigil = data;
+	CLI_AUTOINFO struct guestlock_info *info = NULL;
+	CLI_AUTOFREE char *words = cli_guest_words(vigil->name, vigil->uuid);
+
+	if (vigil->warned) {
+		return -1;
+	}
+	if (guestlock_get_info(vigil->cli->gl, vigil->uuid, &info, NULL) == GUESTLOCK_OK &&
+	    info->life == GUESTLOCK_LIFE_UNTETHERED) {
+		cli_log(vigil->cli, GUESTLOCK_LOG_WARNING,
+			"guest %s has lost its tether: its program, or a security module, closed the "
+			"descriptor "
+			"that it inherited. It keeps its locks until process %d ends, whatever processes it "
+			"leaves, "
+			"and gets no new ones; start it so that it keeps inherited descriptors",
+			words, (int)info->pid);
+		vigil->warned = true;
+		return -1;
+	}
+	vigil->next_ms =
+		vigil->next_ms * 2 < TETHER_CHECK_LAST_MS ? vigil->next_ms * 2 : TETHER_CHECK_LAST_MS;
+	return vigil->next_ms;
+}
+
+/* A guest that was paused has no locks: only resume may continue it. */
+static bool may_continue(void *data)
+{
+	struct vigil *vigil = data;
+	CLI_AUTOINFO struct guestlock_info *info = NULL;
+
+	return guestlock_get_info(vigil->cli->gl, vigil->uuid, &info, NULL) == GUESTLOCK_OK &&
+	       info->state == GUESTLOCK_GUEST_RUNNING;
+}
+
+/* Is the guest as a whole dead, or about to be? Processes vanish a moment after the command was waited for.
+ */
+static bool wait_until_dead(const struct vigil *vigil)
+{
+	for (int waited = 0;; waited += 10) {
+		CLI_AUTOINFO struct guestlock_info *info = NULL;
+
+		if (guestlock_get_info(vigil->cli->gl, vigil->uuid, &info, NULL) != GUESTLOCK_OK ||
+		    info->life == GUESTLOCK_LIFE_DEAD) {
+			return true;
+		}
+		if (waited >= VANISH_MS) {
+			return false;
+		}
+		poll(NULL, 0, 10);
+	}
+}
+
+static void settle(const struct vigil *vigil)
+{
+	CLI_AUTOFREE char *words = cli_guest_words(vigil->name, vigil->uuid);
+	struct guestlock_error err;
+
+	if (!wait_until_dead(vigil)) {
+		cli_log(vigil->cli, GUESTLOCK_LOG_INFO,
+			"the command of guest %s has ended, but processes of it live on: its locks stay "
+			"until the "
+			"last of them is gone",
+			words);
+		return;
+	}
+	if (guestlock_guest_shutdown(vigil->guest, 0, &err) != GUESTLOCK_OK) {
+		cli_log(vigil->cli, GUESTLOCK_LOG_WARNING,
+			"guest %s has ended, but what it held is still recorded; 'guestlock reap' settles "
+			"it: %s",
+			words, err.message);
+	}
+}
+
+static int exit_status_of(int wait_status)
+{
+	return WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
+}
+
+static int start_and_stay(struct cli *cli, struct run *run)
+{
+	CLI_AUTOGUEST struct guestlock_guest *guest = NULL;
+	struct guestlock_error err;
+	pid_t pid;
+	int status;
+
+	cli_keep_signals();
+	status = start(cli, run, &guest, &pid, &err);
+	if (status != GUESTLOCK_OK) {
+		cli_die_of_early_signal();
+		return start_failure(cli, status, &err);
+	}
+	guestlock_guest_detach(guest);
+
+	struct vigil vigil = {
+		.cli = cli,
+		.guest = guest,
+		.name = run->guest.name,
+		.uuid = run->guest.uuid,
+		.next_ms = TETHER_CHECK_FIRST_MS / 2,
+	};
+	struct cli_supervision supervision = {
+		.pid = pid,
+		.idle = check_tether,
+		.may_continue = may_continue,
+		.data = &vigil,
+	};
+	if (run->guest.made_up[0]) {
+		cli_log(cli, GUESTLOCK_LOG_INFO, "the guest's uuid is %s", run->guest.made_up);
+	}
+	status = cli_supervise(&supervision);
+	settle(&vigil);
+	return exit_status_of(status);
+}
+
+int cli_run(struct cli *cli, int argc, char **argv)
+{
+	__attribute__((cleanup(run_clear))) struct run run = {.mode = GUESTLOCK_NEW_START};
+	int status = parse(cli, argc, argv, &run);
+
+	if (status == 0) {
+		status = check_program(run.argv[0]);
+	}
+	if (status == 0) {
+		status = cli_open(cli);
+	}
+	return status != 0 ? status : start_and_stay(cli, &run);
+}

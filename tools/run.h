@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Signals of `guestlock run`: none is lost, and the guest inherits nothing of their treatment. */
+#ifndef CLI_RUN_H
+#define CLI_RUN_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+/*
+ * From here on a signal that would end the command is remembered instead, until cli_supervise() passes it
+ * on or cli_die_of_early_signal() obeys it. The second of the same kind ends the command at once. The mask
+ * stays as it is, and a child made meanwhile treats signals as if this had not been called.
+ */
+void cli_keep_signals(void);
+/* The number of one that is remembered, 0: none. */
+int cli_early_signal(void);
+/* Ends the command by the signal that is remembered, if there is one. */
+void cli_die_of_early_signal(void);
+
+struct cli_supervision {
+	pid_t pid;                              /* a child that executed the guest's program */
+	int (*idle)(void *data);                /* called when it says so: returns milliseconds, -1: never again */
+	bool (*may_continue)(void *data);       /* may SIGCONT be passed on? */
+	void *data;
+};
+
+/* Passes signals on until the child ends; its status as of waitpid(). Signals stay blocked afterwards. */
+int cli_supervise(const struct cli_supervision *supervision);
+
+#endif

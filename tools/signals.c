@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "run.h"
+
+#include "cli.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+/* What would end the command. All of these, SIGTSTP and SIGCONT are passed on. */
+static const int fatal[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2};
+
+enum early {
+	EARLY_NONE = 0,
+	EARLY_TERMINAL, /* the kernel sent it to the whole process group, the child included */
+	EARLY_SENT,
+};
+
+static volatile sig_atomic_t early[NSIG];
+static volatile sig_atomic_t last_early;
+static pid_t keeper_of_signals;
+
+/* A child that has not executed its program yet, and a second signal: as if there were no handler. */
+static void keep_signal(int number, siginfo_t *info, void *context)
+{
+	(void)context;
+	if (getpid() != keeper_of_signals || early[number] != EARLY_NONE) {
+		signal(number, SIG_DFL);
+		raise(number);
+		return;
+	}
+	early[number] = info->si_code == SI_KERNEL ? EARLY_TERMINAL : EARLY_SENT;
+	last_early = number;
+}
+
+static bool is_ignored(int number)
+{
+	struct sigaction action;
+
+	return sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
+void cli_keep_signals(void)
+{
+	struct sigaction action = {.sa_sigaction = keep_signal, .sa_flags = SA_SIGINFO | SA_RESTART};
+
+	sigemptyset(&action.sa_mask);
+	keeper_of_signals = getpid();
+	for (size_t i = 0; i < CLI_COUNT(fatal); i++) {
+		/* nohup and the like: ignored by the command, and by the guest that inherits it. */
+		if (!is_ignored(fatal[i])) {
+			sigaction(fatal[i], &action, NULL);
+		}
+	}
+	/* An ignored SIGCHLD would take the child's status away. */
+	signal(SIGCHLD, SIG_DFL);
+}
+
+int cli_early_signal(void)
+{
+	return last_early;
+}
+
+void cli_die_of_early_signal(void)
+{
+	int number = last_early;
+
+	if (number != 0) {
+		signal(number, SIG_DFL);
+		raise(number);
+	}
+}
+
+/* What a terminal sends reaches the whole process group by itself. */
+static bool reached_already(pid_t pid, bool from_terminal)
+{
+	return from_terminal && getpgid(pid) == getpgrp();
+}
+
+static void pass_early_signals(pid_t pid)
+{
+	for (size_t i = 0; i < CLI_COUNT(fatal); i++) {
+		int kind = early[fatal[i]];
+
+		if (kind != EARLY_NONE && !reached_already(pid, kind == EARLY_TERMINAL)) {
+			kill(pid, fatal[i]);
+		}
+	}
+}
+
+/* Stops the command as the signal's default would: not at all in an orphaned process group. */
+static void stop_myself(void)
+{
+	sigset_t stop;
+
+	sigemptyset(&stop);
+	sigaddset(&stop, SIGTSTP);
+	raise(SIGTSTP);
+	sigprocmask(SIG_UNBLOCK, &stop, NULL);
+	sigprocmask(SIG_BLOCK, &stop, NULL);
+}
+
+static void pass_signal(const struct cli_supervision *supervision, const siginfo_t *info)
+{
+	if (info->si_signo == SIGCHLD) {
+		return;
+	}
+	if (info->si_signo == SIGCONT && !supervision->may_continue(supervision->data)) {
+		return;
+	}
+	if (!reached_already(supervision->pid, info->si_code == SI_KERNEL)) {
+		kill(supervision->pid, info->si_signo);
+	}
+	if (info->si_signo == SIGTSTP) {
+		stop_myself();
+	}
+}
+
+static void block_signals(sigset_t *out_set)
+{
+	sigemptyset(out_set);
+	for (size_t i = 0; i < CLI_COUNT(fatal); i++) {
+		if (!is_ignored(fatal[i])) {
+			sigaddset(out_set, fatal[i]);
+		}
+	}
+	if (!is_ignored(SIGTSTP)) {
+		sigaddset(out_set, SIGTSTP);
+	}
+	sigaddset(out_set, SIGCONT);
+	sigaddset(out_set, SIGCHLD);
+	sigprocmask(SIG_BLOCK, out_set, NULL);
+}
+
+/* The next signal, or EAGAIN when timeout_ms (-1: never) has passed. */
+static int next_signal(const sigset_t *set, int timeout_ms, siginfo_t *out_info)
+{
+	struct timespec timeout = {.tv_sec = timeout_ms / 1000, .tv_nsec = timeout_ms % 1000 * 1000000L};
+
+	return timeout_ms < 0 ? sigwaitinfo(set, out_info) : sigtimedwait(set, out_info, &timeout);
+}
+
+int cli_supervise(const struct cli_supervision *supervision)
+{
+	int timeout_ms = supervision->idle(supervision->data);
+	sigset_t set;
+	int status;
+
+	/* Blocked first: what came before is in early, what comes now is pending, none falls between. */
+	block_signals(&set);
+	pass_early_signals(supervision->pid);
+	for (;;) {
+		siginfo_t info;
+		pid_t pid = waitpid(supervision->pid, &status, WNOHANG);
+
+		if (pid == supervision->pid) {
+			return status;
+		}
+		if (pid < 0 && errno != EINTR) {
+			return W_EXITCODE(EX_SOFTWARE, 0);
+		}
+		if (next_signal(&set, timeout_ms, &info) > 0) {
+			pass_signal(supervision, &info);
+		} else if (errno == EAGAIN) {
+			timeout_ms = supervision->idle(supervision->data);
+		}
+	}
+}
