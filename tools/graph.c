@@ -32,17 +32,50 @@ static void print_quoted(const char *text)
 
 static const char any_state[] = "any state";
 
-static void print_edge(const char *from, const char *to, const char *event, const char *guard)
-{
-	CLI_AUTOFREE char *label = cli_format("%s%s%s", event, *guard ? ", " : "", guard);
+/* The arrows of the picture; those between the same two states are drawn as one. */
+struct edges {
+	struct edge {
+		const char *from, *to;
+		char *label;
+	} * list;
+	size_t count;
+};
 
-	printf("\t");
-	print_quoted(strcmp(from, "*") == 0 ? any_state : from);
-	printf(" -> ");
-	print_quoted(strcmp(to, "*") == 0 ? any_state : to);
-	printf(" [label=");
-	print_quoted(label);
-	printf("];\n");
+static void add_edge(struct edges *edges, const char *from, const char *to, const char *event,
+		     const char *guard)
+{
+	char *label = cli_format("%s%s%s", event, *guard ? ", if " : "", guard);
+
+	edges->list = cli_need(reallocarray(edges->list, edges->count + 1, sizeof(edges->list[0])));
+	edges->list[edges->count++] = (struct edge){
+		.from = strcmp(from, "*") == 0 ? any_state : from,
+		.to = strcmp(to, "*") == 0 ? any_state : to,
+		.label = label,
+	};
+}
+
+static bool same_ends(const struct edge *a, const struct edge *b)
+{
+	return strcmp(a->from, b->from) == 0 && strcmp(a->to, b->to) == 0;
+}
+
+/* The words of the lifecycle need no quoting. */
+static void print_edges(const struct edges *edges, size_t first)
+{
+	const struct edge *edge = &edges->list[first];
+
+	for (size_t i = 0; i < first; i++) {
+		if (same_ends(edge, &edges->list[i])) {
+			return;
+		}
+	}
+	printf("\t\"%s\" -> \"%s\" [label=\"%s", edge->from, edge->to, edge->label);
+	for (size_t i = first + 1; i < edges->count; i++) {
+		if (same_ends(edge, &edges->list[i]) && strcmp(edge->label, edges->list[i].label) != 0) {
+			printf("\\n%s", edges->list[i].label);
+		}
+	}
+	printf("\"];\n");
 }
 
 static bool fits(const char *pattern, const char *value)
@@ -54,8 +87,8 @@ static bool fits(const char *pattern, const char *value)
  * A wish only begins an operation; where it leads, the rows for that operation's success tell. They are
  * tried in order: the first one without a condition is the last that can apply.
  */
-static void draw_operation(const struct guestlock_transition *wish, const struct guestlock_transition *rows,
-			   size_t count)
+static void add_operation(struct edges *edges, const struct guestlock_transition *wish,
+			  const struct guestlock_transition *rows, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		const struct guestlock_transition *row = &rows[i];
@@ -64,8 +97,8 @@ static void draw_operation(const struct guestlock_transition *wish, const struct
 		    !fits(row->state, wish->state)) {
 			continue;
 		}
-		print_edge(wish->state, strcmp(row->next, "=") == 0 ? wish->state : row->next, wish->event,
-			   *row->guard ? row->guard : wish->guard);
+		add_edge(edges, wish->state, strcmp(row->next, "=") == 0 ? wish->state : row->next,
+			 wish->event, *row->guard ? row->guard : wish->guard);
 		if (*row->guard == '\0') {
 			return;
 		}
@@ -80,22 +113,30 @@ static bool is_outcome(const struct guestlock_transition *row)
 
 static void draw_lifecycle(void)
 {
+	struct edges edges = {0};
 	size_t count;
 	const struct guestlock_transition *rows = guestlock_lifecycle(&count);
 
-	puts("digraph lifecycle {\n\trankdir=LR;\n\tnode [shape=box, style=rounded];\n"
-	     "\t\"any state\" [style=\"rounded,dashed\"];");
 	for (size_t i = 0; i < count; i++) {
 		if (strcmp(rows[i].verdict, "go") != 0 || is_outcome(&rows[i])) {
 			continue;
 		}
 		if (strcmp(rows[i].next, "=") != 0) {
-			print_edge(rows[i].state, rows[i].next, rows[i].event, rows[i].guard);
+			add_edge(&edges, rows[i].state, rows[i].next, rows[i].event, rows[i].guard);
 		} else {
-			draw_operation(&rows[i], rows, count);
+			add_operation(&edges, &rows[i], rows, count);
 		}
 	}
+	puts("digraph lifecycle {\n\trankdir=LR;\n\tnode [shape=box, style=rounded];\n"
+	     "\t\"any state\" [style=\"rounded,dashed\"];");
+	for (size_t i = 0; i < edges.count; i++) {
+		print_edges(&edges, i);
+	}
 	puts("}");
+	for (size_t i = 0; i < edges.count; i++) {
+		free(edges.list[i].label);
+	}
+	free(edges.list);
 }
 
 /* ---- The guests ---- */
