@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Writing records. */
+#include "error.h"
+#include "record_fields.h"
+#include "util.h"
+
+#include <string.h>
+
+#define PIECE 150 /* characters of a text in one line, so that any reader of INI files takes it */
+
+/* "key=" or, for the later pieces of a text, "key.1=", "key.2=", ... */
+static void put_key(struct gl_text *out, const char *key, size_t piece)
+{
+	gl_text_string(out, key);
+	if (piece > 0) {
+		gl_text_string(out, ".");
+		gl_text_decimal(out, piece);
+	}
+	gl_text_string(out, "=");
+}
+
+static bool put_pieces(struct gl_text *out, const char *key, const char *value)
+{
+	GL_AUTOFREE char *encoded = value ? guestlock_percent_encode(value) : NULL;
+	size_t size, from = 0;
+
+	if (!encoded) {
+		out->failed = out->failed || value;
+		return value;
+	}
+	size = strlen(encoded);
+	do {
+		size_t piece = size - from < PIECE ? size - from : PIECE;
+
+		put_key(out, key, from / PIECE);
+		gl_text_add(out, encoded + from, piece);
+		gl_text_string(out, "\n");
+		from += piece;
+	} while (from < size);
+	return true;
+}
+
+static bool put_field(struct gl_text *out, const struct gl_field *field, const void *object)
+{
+	const char *member = (const char *)object + field->offset;
+	char *string;
+	bool done;
+
+	if (!gl_field_present(field, object)) {
+		return true;
+	}
+	if (field->kind->text) {
+		memcpy(&string, member, sizeof(string));
+		return put_pieces(out, field->key, string);
+	}
+	put_key(out, field->key, 0);
+	done = field->kind->put(field->kind, out, member);
+	gl_text_string(out, "\n");
+	return done;
+}
+
+/* The key of the first member that has no text form, or NULL. */
+static const char *put_fields(struct gl_text *out, const struct gl_field *fields, const void *object)
+{
+	for (; fields->key; fields++) {
+		if (!put_field(out, fields, object)) {
+			return fields->key;
+		}
+	}
+	return NULL;
+}
+
+static void put_section(struct gl_text *out, const char *name, size_t number)
+{
+	gl_text_string(out, "[");
+	gl_text_string(out, name);
+	gl_text_string(out, " ");
+	gl_text_decimal(out, number);
+	gl_text_string(out, "]\n");
+}
+
+static const char *put_resource(struct gl_text *out, const struct gl_resource *resource, size_t number)
+{
+	const char *bad;
+
+	put_section(out, "resource", number);
+	bad = put_fields(out, gl_resource_fields, resource);
+	for (size_t i = 0; i < GL_HOLDINGS && !bad; i++) {
+		if (resource->holdings[i].technology[0] != '\0') {
+			put_section(out, "holding", i);
+			bad = put_fields(out, gl_holding_fields, &resource->holdings[i]);
+		}
+	}
+	return bad;
+}
+
+static const char *put_record(struct gl_text *out, const struct gl_record *record)
+{
+	const char *bad;
+
+	gl_text_string(out, GL_RECORD_BEGINNING);
+	put_fields(out, gl_head_fields, &gl_head);
+	gl_text_string(out, "[guest]\n");
+	bad = put_fields(out, gl_guest_fields, record);
+	for (size_t i = 0; i < record->n_params && !bad; i++) {
+		put_section(out, "param", i);
+		bad = put_fields(out, gl_param_fields, &record->params[i]);
+	}
+	for (size_t i = 0; i < record->n_resources && !bad; i++) {
+		bad = put_resource(out, &record->resources[i], i);
+	}
+	gl_text_string(out, &GL_RECORD_ENDING[1]);
+	return bad;
+}
+
+int gl_record_serialize(const struct gl_record *record, char **out_text, size_t *out_size,
+			struct guestlock_error *err)
+{
+	GL_AUTOTEXT struct gl_text out = GL_TEXT_INIT;
+	const char *bad = put_record(&out, record);
+	char *text;
+
+	if (bad) {
+		return gl_fail(
+			err, GUESTLOCK_FAILED, 0,
+			"cannot write the record of guest %.*s: its %s has a value that no record can have; "
+			"this is a fault of guestlock, please report it",
+			GUESTLOCK_UUID_STRING - 1, record->uuid, bad);
+	}
+	text = gl_text_take(&out, out_size);
+	if (!text) {
+		return gl_fail_memory(err);
+	}
+	*out_text = text;
+	return GUESTLOCK_OK;
+}
