@@ -70,13 +70,6 @@ static const char *const events[] = {
 	[GL_EVENT_UNSURE] = "unsure",
 };
 
-static const char *const modes[] = {
-	[GUESTLOCK_MODE_NONE] = "none",
-	[GUESTLOCK_MODE_SHARED] = "shared",
-	[GUESTLOCK_MODE_HANDOVER] = "handover",
-	[GUESTLOCK_MODE_EXCLUSIVE] = "exclusive",
-};
-
 static const char *name_of(const char *const *names, size_t count, unsigned value)
 {
 	return value < count ? names[value] : "?";
@@ -118,11 +111,6 @@ const char *gl_event_name(enum gl_event event)
 	return name_of(events, GL_COUNT(events), event);
 }
 
-const char *guestlock_mode_name(enum guestlock_mode mode)
-{
-	return name_of(modes, GL_COUNT(modes), mode);
-}
-
 bool gl_operation_parse(const char *name, enum gl_operation *out_op)
 {
 	int i = find_name(operations, GL_COUNT(operations), name);
@@ -155,12 +143,13 @@ bool gl_resource_state_parse(const char *name, enum guestlock_resource_state *ou
 
 bool gl_mode_parse(const char *name, enum guestlock_mode *out_mode)
 {
-	int i = find_name(modes, GL_COUNT(modes), name);
-
-	if (i >= 0) {
-		*out_mode = (enum guestlock_mode)i;
+	for (unsigned mode = GUESTLOCK_MODE_NONE; mode <= GUESTLOCK_MODE_EXCLUSIVE; mode++) {
+		if (strcmp(guestlock_mode_name(mode), name) == 0) {
+			*out_mode = mode;
+			return true;
+		}
 	}
-	return i >= 0;
+	return false;
 }
 
 /* ---- The lifecycle table in words ---- */

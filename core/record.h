@@ -30,6 +30,7 @@ struct gl_resource {
 	bool has_file;
 	uint64_t device, inode;
 	struct gl_holding holdings[GL_HOLDINGS];
+	bool transient;                 /* not recorded: concerned by the single attach or detach under way */
 };
 
 struct gl_param {

@@ -55,7 +55,8 @@ enum guestlock_result {
 	GUESTLOCK_RES_STALE,            /* item.expected_epoch differs from the key's. Nothing changed */
 	GUESTLOCK_RES_UNPROVEN,         /* the key's epoch is not to be trusted. Nothing changed */
 	GUESTLOCK_RES_AGAIN,            /* a momentary obstacle: nothing changed, ask again soon */
-	GUESTLOCK_RES_INFLIGHT,         /* no answer by the deadline; it may still be granted: inquire tells */
+	GUESTLOCK_RES_INFLIGHT,         /* it may have happened or happen yet (no answer by the deadline, or an
+	                                   undo failed): inquire tells */
 	GUESTLOCK_RES_NOT_JOINED,       /* join first, or joining still */
 	GUESTLOCK_RES_STOPPED,          /* works again by itself later (quorum, fencing): the message says what for */
 	GUESTLOCK_RES_UNSAFE,           /* would not protect; the message names the option that allows it */
@@ -65,7 +66,7 @@ enum guestlock_result {
 	GUESTLOCK_RES_IO,
 	GUESTLOCK_RES_CANNOT_CREATE,    /* no space, read-only */
 	GUESTLOCK_RES_INVALID,          /* the request or the configuration is wrong */
-	GUESTLOCK_RES_UNKNOWN,          /* cannot be read or trusted: never to be taken for free */
+	GUESTLOCK_RES_UNKNOWN,          /* cannot be read or trusted: never to be taken for free. Nothing changed */
 	/* of inquire */
 	GUESTLOCK_RES_HELD,             /* by this owner, in item.held_mode */
 	GUESTLOCK_RES_ORPHAN,           /* by this owner, but to be adopted (acquired again) before it is used */

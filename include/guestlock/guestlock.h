@@ -461,6 +461,13 @@ struct guestlock_reap_result {
 int guestlock_reap(struct guestlock *gl, struct guestlock_reap_result *out_result, struct guestlock_error *err);
 
 /*
+ * Settles one guest: what a killed process left unfinished is finished or undone; if it is dead, its locks
+ * are released and its record goes. OK: its state is known and nothing is unfinished; also when it was dead,
+ * then later calls give NOT_FOUND. Errors: NOT_FOUND, INDETERMINATE, TIMEOUT, ...
+ */
+int guestlock_guest_settle(struct guestlock_guest *guest, struct guestlock_error *err);
+
+/*
  * Frees the lock of one key (as guestlock_identify() gives it) that no record explains. ALIVE while its
  * owner is known to live, unless force. NOT_FOUND when nobody holds it or when a record explains it.
  */

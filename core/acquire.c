@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Taking and releasing: all of a guest's locks, or one resource of it; waiting for who is in the way. */
+#include "error.h"
+#include "guest.h"
+#include "util.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define WAIT_STEP_MS 250
+#define SETTLE_HOLDER_MS 2000
+
+/*
+ * The holder is of this host, and dead or left unfinished: settles it. Called without any lock, so that two
+ * that stand in each other's way do not wait for each other. true: it may be worth trying again.
+ */
+static bool settle_holder(struct guestlock *gl, const struct guestlock_holder *holder)
+{
+	struct gl_operation_run run = { .gl = gl };
+	struct guestlock_error ignored;
+	struct gl_record *record = NULL;
+	enum guestlock_life life;
+	bool stale;
+
+	if (!holder->uuid[0] || gl_store_load(&gl->store, holder->uuid, &record, &ignored) < 0) {
+		return false;
+	}
+	run.record = record;
+	gl_run_refresh_owner(&run);
+	life = guestlock_owner_life(&run.owner, gl_life_dir(gl));
+	stale = record->instance == holder->instance && (record->op != GL_OP_NONE || life == GUESTLOCK_LIFE_DEAD);
+	gl_record_free(record);
+	if (!stale || gl_run_begin(&run, gl, holder->uuid, guestlock_monotonic_ms() + SETTLE_HOLDER_MS, &ignored) < 0) {
+		return false;
+	}
+	gl_run_end(&run);
+	return true;
+}
+
+int gl_wait_while_busy(struct guestlock *gl, const char *uuid, int wait_ms, gl_attempt_fn *attempt, void *data,
+		       struct guestlock_error *err)
+{
+	int64_t until = guestlock_monotonic_ms() + (wait_ms > 0 ? wait_ms : 0);
+	bool told = false, settled = false;
+
+	for (unsigned i = 8;; i++) {
+		struct guestlock_error cause = { 0 };
+		int status = attempt(data, &cause);
+
+		if (status == GUESTLOCK_OK) {
+			return status;
+		}
+		if (status == GUESTLOCK_BUSY && !settled) {
+			settled = true;
+			if (settle_holder(gl, &cause.holder)) {
+				continue;
+			}
+		}
+		if (status == GUESTLOCK_BUSY && !told && wait_ms > 0) {
+			gl_log(gl, GUESTLOCK_LOG_INFO, "guest %s waits up to %d.%03d s: %s", uuid, wait_ms / 1000,
+			       wait_ms % 1000, cause.message);
+			told = true;
+		}
+		if (status != GUESTLOCK_BUSY || !gl_pause_before_retry(i, WAIT_STEP_MS, until)) {
+			if (err) {
+				*err = cause;
+			}
+			return status;
+		}
+	}
+}
+
+/* ---- Acquire ---- */
+
+struct acquire {
+	struct guestlock_guest *guest;
+	const struct gl_state *state;
+	enum gl_event event;
+	bool probe;
+};
+
+/* What the handle names beside the record: with a record of our own bind there is nothing new. */
+static int add_named(struct gl_operation_run *run, struct guestlock_guest *guest, struct guestlock_error *err)
+{
+	struct gl_resource *wanted;
+	size_t count;
+	int status;
+
+	if (!run->record || guest->n_resources == 0 || guest->bound) {
+		return GUESTLOCK_OK;
+	}
+	status = gl_wanted(run->gl, guest->uuid, guest->resources, guest->n_resources, false, &wanted, &count, err);
+	if (status < 0) {
+		return status;
+	}
+	status = gl_merge_wanted(run->record, wanted, count, err);
+	gl_wanted_free(wanted, count);
+	return status;
+}
+
+/* Continues what pause stopped, once everything is held again. */
+static void continue_stopped(struct gl_operation_run *run)
+{
+	struct guestlock_error cause = { 0 };
+
+	if (!run->record || !run->record->stopped || run->record->state != GUESTLOCK_GUEST_RUNNING) {
+		return;
+	}
+	gl_guest_continue(run);
+	run->record->stopped = false;
+	if (gl_run_save(run, &cause) < 0) {
+		gl_log(run->gl, GUESTLOCK_LOG_WARNING, "guest %s runs on, but its record still says that it is stopped: %s",
+		       run->lock.uuid, cause.message);
+	}
+}
+
+static int attempt_acquire(void *data, struct guestlock_error *err)
+{
+	const struct acquire *acquire = data;
+	struct guestlock_guest *guest = acquire->guest;
+	const struct gl_wish wish = { .event = acquire->event, .state = acquire->state, .probe = acquire->probe };
+	struct gl_operation_run run;
+	int status = gl_run_begin(&run, guest->gl, guest->uuid, gl_deadline(guest->gl), err);
+
+	if (status < 0) {
+		return status;
+	}
+	status = add_named(&run, guest, err);
+	if (status == GUESTLOCK_OK) {
+		status = gl_run_wish(&run, &wish, err);
+	}
+	if (status == GUESTLOCK_OK && !acquire->probe) {
+		continue_stopped(&run);
+	}
+	gl_run_end(&run);
+	return status;
+}
+
+static int acquire_all(struct guestlock_guest *guest, enum gl_event event, const char *text, bool probe, int wait_ms,
+		       struct guestlock_error *err)
+{
+	struct acquire acquire = { .guest = guest, .event = event, .probe = probe };
+	struct gl_state state;
+	bool given;
+	int status = gl_guest_usable(guest, err);
+
+	if (status == GUESTLOCK_OK) {
+		status = gl_state_for_guest(guest->gl, guest->uuid, text, &state, &given, err);
+	}
+	if (status < 0) {
+		return status;
+	}
+	acquire.state = given ? &state : NULL;
+	status = gl_wait_while_busy(guest->gl, guest->uuid, wait_ms, attempt_acquire, &acquire, err);
+	if (given) {
+		gl_state_clear(&state);
+	}
+	return status;
+}
+
+int guestlock_guest_acquire(struct guestlock_guest *guest, const char *state, unsigned flags, int wait_ms,
+			    struct guestlock_error *err)
+{
+	return acquire_all(guest, GL_EVENT_ACQUIRE, state, (flags & GUESTLOCK_ACQUIRE_PROBE) != 0, wait_ms, err);
+}
+
+int guestlock_guest_resume(struct guestlock_guest *guest, const char *state, int wait_ms, struct guestlock_error *err)
+{
+	return acquire_all(guest, GL_EVENT_RESUME, state, false, wait_ms, err);
+}
+
+/* ---- One resource ---- */
+
+struct attach {
+	struct guestlock_guest *guest;
+	const struct guestlock_resource *resource;
+	bool probe;
+};
+
+static int check_hotplug(const struct guestlock_guest *guest, struct guestlock_error *err)
+{
+	if (gl_can(guest->gl, GUESTLOCK_CAP_HOTPLUG)) {
+		return GUESTLOCK_OK;
+	}
+	gl_fail(err, GUESTLOCK_UNSUPPORTED, 0,
+		"guest %s: backend %s cannot add or release single resources of a running guest; shut the guest down to change "
+		"its disks",
+		guest->uuid, gl_technology(guest->gl));
+	gl_error_about(err, guest->uuid, NULL);
+	return GUESTLOCK_UNSUPPORTED;
+}
+
+static int attempt_attach(void *data, struct guestlock_error *err)
+{
+	const struct attach *attach = data;
+	struct guestlock_guest *guest = attach->guest;
+	struct gl_named named = gl_named_of(attach->resource);
+	struct gl_operation_run run;
+	struct gl_resource *wanted;
+	size_t count;
+	int status = gl_wanted(guest->gl, guest->uuid, &named, 1, false, &wanted, &count, err);
+
+	if (status < 0) {
+		return status;
+	}
+	status = gl_run_begin(&run, guest->gl, guest->uuid, gl_deadline(guest->gl), err);
+	if (status == GUESTLOCK_OK) {
+		char key[GUESTLOCK_KEY_SIZE] = "";
+		const struct gl_wish wish = { .event = GL_EVENT_ATTACH, .only_key = key, .probe = attach->probe };
+
+		if (count > 0) {
+			memcpy(key, wanted[0].key, sizeof(key));
+		}
+		status = run.record ? gl_merge_wanted(run.record, wanted, count, err) : GUESTLOCK_OK;
+		if (status == GUESTLOCK_OK) {
+			status = gl_run_wish(&run, &wish, err);
+		}
+		gl_run_end(&run);
+	}
+	gl_wanted_free(wanted, count);
+	return status;
+}
+
+int guestlock_guest_acquire_resource(struct guestlock_guest *guest, const struct guestlock_resource *resource,
+				     unsigned flags, int wait_ms, struct guestlock_error *err)
+{
+	struct attach attach = {
+		.guest = guest, .resource = resource, .probe = (flags & GUESTLOCK_ACQUIRE_PROBE) != 0 };
+	int status = gl_guest_usable(guest, err);
+
+	if (status == GUESTLOCK_OK) {
+		status = gl_check_resource(resource, err);
+	}
+	if (status == GUESTLOCK_OK) {
+		status = check_hotplug(guest, err);
+	}
+	if (status == GUESTLOCK_OK) {
+		status = gl_wait_while_busy(guest->gl, guest->uuid, wait_ms, attempt_attach, &attach, err);
+	}
+	if (status < 0) {
+		gl_error_about(err, guest->uuid, resource->name);
+	}
+	return status;
+}
+
+/* A path may be gone by the time its device is unplugged: then the record's own name of it finds it. */
+static const struct gl_resource *find_held(struct guestlock *gl, struct gl_record *record,
+					   const struct guestlock_resource *resource, char key[GUESTLOCK_KEY_SIZE])
+{
+	struct gl_named named = gl_named_of(resource);
+	struct guestlock_error ignored;
+	struct gl_resource identified;
+
+	if (gl_identify_named(gl, &named, &identified, &ignored) == GUESTLOCK_OK) {
+		const struct gl_resource *found = gl_record_find_key(record, identified.key);
+
+		gl_resource_clear(&identified);
+		if (found) {
+			memcpy(key, found->key, GUESTLOCK_KEY_SIZE);
+			return found;
+		}
+	}
+	for (size_t i = 0; i < record->n_resources; i++) {
+		const struct gl_resource *known = &record->resources[i];
+
+		if (!known->guest_lock && known->type == resource->type && strcmp(known->name, resource->name) == 0 &&
+		    (resource->type == GUESTLOCK_DISK ||
+		     (known->offset == resource->offset &&
+		      strcmp(known->lockspace ? known->lockspace : "", resource->lockspace ? resource->lockspace : "") == 0 &&
+		      strcmp(known->path ? known->path : "", resource->path ? resource->path : "") == 0))) {
+			memcpy(key, known->key, GUESTLOCK_KEY_SIZE);
+			return known;
+		}
+	}
+	return NULL;
+}
+
+int guestlock_guest_release_resource(struct guestlock_guest *guest, const struct guestlock_resource *resource,
+				     struct guestlock_error *err)
+{
+	char key[GUESTLOCK_KEY_SIZE] = "";
+	const struct gl_wish wish = { .event = GL_EVENT_DETACH, .only_key = key };
+	struct gl_operation_run run;
+	int status = gl_guest_usable(guest, err);
+
+	if (status == GUESTLOCK_OK) {
+		status = gl_check_resource(resource, err);
+	}
+	if (status == GUESTLOCK_OK) {
+		status = check_hotplug(guest, err);
+	}
+	if (status == GUESTLOCK_OK) {
+		status = gl_run_begin(&run, guest->gl, guest->uuid, gl_deadline(guest->gl), err);
+	}
+	if (status < 0) {
+		return status;
+	}
+	if (run.record) {
+		find_held(guest->gl, run.record, resource, key);
+	}
+	/* With no key that matches, the table still decides whether a release is in order at all. */
+	status = gl_run_wish(&run, &wish, err);
+	gl_run_end(&run);
+	return status;
+}

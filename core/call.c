@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "call.h"
+
+#include "error.h"
+#include "util.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+int gl_batch_init(struct gl_batch *batch, size_t capacity)
+{
+	size_t n = capacity ? capacity : 1;
+
+	*batch = (struct gl_batch){
+		.items = calloc(n, sizeof(*batch->items)),
+		.keys = calloc(n, sizeof(*batch->keys)),
+		.resources = calloc(n, sizeof(struct gl_resource *)),
+	};
+	if (!batch->items || !batch->keys || !batch->resources) {
+		gl_batch_free(batch);
+		return -1;
+	}
+	return 0;
+}
+
+void gl_batch_add(struct gl_batch *batch, struct gl_resource *resource, enum guestlock_mode mode)
+{
+	size_t i = batch->count++;
+
+	batch->keys[i] = (struct guestlock_key){
+		.identity = resource->identity,
+		.type = resource->type,
+		.lockspace = resource->lockspace,
+		.path = resource->path,
+		.offset = resource->offset,
+	};
+	memcpy(batch->keys[i].key, resource->key, sizeof(resource->key));
+	batch->items[i] = (struct guestlock_item){ .key = &batch->keys[i], .mode = mode };
+	batch->resources[i] = resource;
+}
+
+void gl_batch_free(struct gl_batch *batch)
+{
+	for (size_t i = 0; i < batch->count; i++) {
+		free(batch->items[i].holders);
+	}
+	free(batch->items);
+	free(batch->keys);
+	free(batch->resources);
+	*batch = (struct gl_batch){ 0 };
+}
+
+char *gl_resource_words(const struct gl_resource *resource)
+{
+	GL_AUTOFREE char *name = gl_printable(resource->name ? resource->name : "");
+	char *words = NULL;
+	const char *what = resource->guest_lock ? "guest" : resource->type == GUESTLOCK_DISK ? "disk" : "lease";
+
+	if (!name || asprintf(&words, "%s %s", what, name) < 0) {
+		return NULL;
+	}
+	return words;
+}
+
+void gl_holder_text(const struct guestlock_holder *holder, char *out, size_t size)
+{
+	GL_AUTOFREE char *name = gl_printable(holder->name);
+	char since[40] = "", pid[24] = "";
+	struct tm tm;
+	time_t when = (time_t)holder->since;
+
+	if (!holder->uuid[0]) {
+		snprintf(out, size, "somebody whom the backend cannot name");
+		return;
+	}
+	if (holder->since && localtime_r(&when, &tm)) {
+		strftime(since, sizeof(since), ", since %Y-%m-%d %H:%M:%S", &tm);
+	}
+	if (holder->pid) {
+		snprintf(pid, sizeof(pid), ", pid %ld", (long)holder->pid);
+	}
+	snprintf(out, size, "guest %s%s%s%s%s%s%s%s", name ? name : "", holder->name[0] ? " (" : "", holder->uuid,
+		 holder->name[0] ? ")" : "", holder->host[0] ? " on " : "", holder->host, pid, since);
+}
+
+int gl_fail_busy(const struct guestlock *gl, const struct gl_resource *resource, const struct guestlock_holder *holder,
+		 struct guestlock_error *err)
+{
+	GL_AUTOFREE char *words = gl_resource_words(resource);
+	char who[3 * GUESTLOCK_HOLDER_TEXT];
+
+	gl_holder_text(holder, who, sizeof(who));
+	gl_fail(err, GUESTLOCK_BUSY, 0, "%s is held%s%s by %s", words ? words : "a resource",
+		holder->mode ? " in mode " : "", holder->mode ? guestlock_mode_name(holder->mode) : "", who);
+	gl_error_about(err, NULL, resource->name);
+	if (err) {
+		err->holder = *holder;
+		gl_copy_cut(err->backend, sizeof(err->backend), gl_technology(gl));
+	}
+	return GUESTLOCK_BUSY;
+}
+
+/* ---- One call ---- */
+
+static enum guestlock_result call_once(struct guestlock *gl, enum gl_call_type type, struct guestlock_batch *batch,
+				       struct guestlock_error *cause)
+{
+	const struct guestlock_backend_ops *ops = gl->module.descriptor->ops;
+
+	switch (type) {
+	case GL_CALL_BIND:
+		return ops->bind(gl->backend, batch, cause);
+	case GL_CALL_ACQUIRE:
+		return ops->acquire(gl->backend, batch, cause);
+	case GL_CALL_RELEASE:
+		return ops->release(gl->backend, batch, cause);
+	case GL_CALL_CONVERT:
+		return ops->convert(gl->backend, batch, cause);
+	case GL_CALL_INQUIRE:
+		return ops->inquire(gl->backend, batch, cause);
+	}
+	return GUESTLOCK_RES_INVALID;
+}
+
+static enum guestlock_result call_until(struct guestlock *gl, enum gl_call_type type, struct guestlock_batch *batch,
+					struct guestlock_error *cause)
+{
+	enum guestlock_result result;
+
+	for (unsigned attempt = 0;; attempt++) {
+		*cause = (struct guestlock_error){ 0 };
+		result = call_once(gl, type, batch, cause);
+		if (result != GUESTLOCK_RES_AGAIN || !gl_pause_before_retry(attempt, 5, batch->deadline_ms)) {
+			return result;
+		}
+	}
+}
+
+/* The item that the result of the batch is about. */
+static size_t item_of_result(const struct gl_batch *batch, enum guestlock_result result)
+{
+	for (size_t i = 0; i < batch->count; i++) {
+		if (batch->items[i].result == result) {
+			return i;
+		}
+	}
+	return 0;
+}
+
+static void explain(const struct guestlock *gl, const struct gl_batch *batch, enum guestlock_result result,
+		    const struct guestlock_error *cause, struct guestlock_error *err)
+{
+	const struct gl_resource *resource;
+	GL_AUTOFREE char *words = NULL;
+
+	if (!err || batch->count == 0) {
+		return;
+	}
+	size_t i = item_of_result(batch, result);
+
+	resource = batch->resources[i];
+	if (result == GUESTLOCK_RES_BUSY) {
+		gl_fail_busy(gl, resource, &batch->items[i].holder, err);
+		return;
+	}
+	words = gl_resource_words(resource);
+	*err = *cause;
+	err->code = gl_status_of_result(result);
+	if (!err->message[0]) {
+		gl_fail(err, err->code, cause->sys_errno, "%s", guestlock_status_text(err->code));
+	}
+	if (result == GUESTLOCK_RES_AGAIN) {
+		gl_error_prefix(err, "the deadline passed before the lock of %s could be changed", words ? words : "it");
+	} else {
+		gl_error_prefix(err, "cannot change the lock of %s", words ? words : "a resource");
+	}
+	gl_error_about(err, NULL, resource->name);
+	gl_copy_cut(err->backend, sizeof(err->backend), gl_technology(gl));
+}
+
+static bool succeeded(enum gl_call_type type, enum guestlock_result result)
+{
+	if (type != GL_CALL_INQUIRE) {
+		return result == GUESTLOCK_RES_GRANTED;
+	}
+	return result == GUESTLOCK_RES_GRANTED || result == GUESTLOCK_RES_UNKNOWN || result >= GUESTLOCK_RES_HELD;
+}
+
+/* Gives back what the parts before a failed one got. What that does not achieve makes the whole uncertain. */
+static bool undo_parts(struct guestlock *gl, enum gl_call_type type, const struct guestlock_owner *owner,
+		       struct gl_batch *batch, size_t count, unsigned flags, int64_t deadline_ms)
+{
+	struct guestlock_batch part = {
+		.owner = owner,
+		.items = batch->items,
+		.flags = GUESTLOCK_BATCH_UNDO | GUESTLOCK_BATCH_PARK,
+		.deadline_ms = deadline_ms,
+	};
+	size_t most = gl->module.descriptor->limits.batch;
+	struct guestlock_error cause;
+
+	if (type != GL_CALL_ACQUIRE || (flags & GUESTLOCK_BATCH_PROBE)) {
+		return type == GL_CALL_ACQUIRE;
+	}
+	for (size_t done = 0; done < count; done += part.count, part.items += part.count) {
+		part.count = count - done < most ? count - done : most;
+		if (call_until(gl, GL_CALL_RELEASE, &part, &cause) != GUESTLOCK_RES_GRANTED) {
+			return false;
+		}
+	}
+	return true;
+}
+
+enum guestlock_result gl_call(struct guestlock *gl, enum gl_call_type type, const struct guestlock_owner *owner,
+			      struct gl_batch *batch, unsigned flags, int64_t deadline_ms, struct guestlock_error *err)
+{
+	size_t most = gl->module.descriptor->limits.batch;
+	struct guestlock_batch part = { .owner = owner, .flags = flags, .deadline_ms = deadline_ms };
+	struct guestlock_error cause = { 0 };
+
+	for (size_t done = 0; done < batch->count; done += part.count) {
+		size_t left = batch->count - done;
+		enum guestlock_result result;
+
+		part.items = batch->items + done;
+		part.count = most && left > most ? most : left;
+		result = call_until(gl, type, &part, &cause);
+		if (succeeded(type, result)) {
+			continue;
+		}
+		explain(gl, batch, result, &cause, err);
+		if (done > 0 && !undo_parts(gl, type, owner, batch, done, flags, deadline_ms)) {
+			return GUESTLOCK_RES_INFLIGHT;
+		}
+		return result;
+	}
+	return GUESTLOCK_RES_GRANTED;
+}

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "context.h"
+
+#include "error.h"
+#include "util.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#ifndef GL_BINDIR
+#error "GL_BINDIR, the directory of the installed command, comes from the build"
+#endif
+
+void gl_log(const struct guestlock *gl, enum guestlock_log_level level, const char *format, ...)
+{
+	char message[2048];
+	va_list args;
+
+	if (!gl->context.log || level > gl->context.log_level) {
+		return;
+	}
+	va_start(args, format);
+	vsnprintf(message, sizeof(message), format, args);
+	va_end(args);
+	gl->context.log(gl->context.log_data, level, message);
+}
+
+const char *gl_life_dir(const struct guestlock *gl)
+{
+	return gl->backend->life_dir;
+}
+
+static enum guestlock_log_level log_level_of(const char *name)
+{
+	static const char *const names[] = {
+		[GUESTLOCK_LOG_ERROR] = "error",
+		[GUESTLOCK_LOG_WARNING] = "warning",
+		[GUESTLOCK_LOG_INFO] = "info",
+		[GUESTLOCK_LOG_DEBUG] = "debug",
+	};
+
+	for (unsigned i = 0; i < GL_COUNT(names); i++) {
+		if (strcmp(names[i], name) == 0) {
+			return i;
+		}
+	}
+	return GUESTLOCK_LOG_INFO;
+}
+
+static int take_settings(struct guestlock *gl, struct guestlock_error *err)
+{
+	const struct gl_settings *s = gl->settings;
+	char host[GUESTLOCK_HOLDER_TEXT] = "";
+
+	gl->lock_disks = gl_settings_bool(s, "guestlock", "lock_disks");
+	gl->lock_guest = gl_settings_bool(s, "guestlock", "lock_guest");
+	gl->require_leases = gl_settings_bool(s, "guestlock", "require_leases");
+	gl->readonly_shared = strcmp(gl_settings_string(s, "guestlock", "readonly_disks"), "shared") == 0;
+	gl->resume_strict = strcmp(gl_settings_string(s, "guestlock", "resume_check"), "strict") == 0;
+	gl->identity_scheme = strcmp(gl_settings_string(s, "guestlock", "disk_identity"), "path") == 0
+				      ? GL_IDENTITY_PATH
+				      : GL_IDENTITY_AUTO;
+	gl->acquire_timeout_ms = (int64_t)gl_settings_uint(s, "guestlock", "acquire_timeout") * 1000;
+	gl->context.log_level = log_level_of(gl_settings_string(s, "guestlock", "log_level"));
+	if (gethostname(host, sizeof(host) - 1) < 0) {
+		gl_copy_cut(host, sizeof(host), "localhost");
+	}
+	if (gl_set_string(&gl->host, host) < 0 ||
+	    gl_set_string(&gl->store.run_dir, gl_settings_string(s, "guestlock", "run_dir")) < 0) {
+		return gl_fail_memory(err);
+	}
+	return GUESTLOCK_OK;
+}
+
+static int make_backend(struct guestlock *gl, struct guestlock_error *err)
+{
+	const struct guestlock_module *module = gl->module.descriptor;
+	GL_AUTOFREE char *life_dir = NULL;
+	struct guestlock_backend *backend = calloc(1, module->instance_size);
+	enum guestlock_result result;
+
+	if (!backend || asprintf(&life_dir, "%s/life", gl->store.run_dir) < 0) {
+		free(backend);
+		return gl_fail_memory(err);
+	}
+	backend->module = module;
+	backend->run_dir = gl->store.run_dir;
+	backend->host = gl->host;
+	backend->identity_scheme = gl->identity_scheme == GL_IDENTITY_PATH ? "path" : "auto";
+	backend->context = &gl->context;
+	struct guestlock_error cause = { 0 };
+
+	result = module->ops->init(backend, &cause);
+	if (result != GUESTLOCK_RES_GRANTED) {
+		free(backend);
+		cause.code = GUESTLOCK_CONFIG;
+		if (err) {
+			*err = cause;
+		}
+		return GUESTLOCK_CONFIG;
+	}
+	gl->backend = backend;
+	if (!backend->life_dir) {
+		gl->default_life_dir = life_dir;
+		backend->life_dir = gl->default_life_dir;
+		life_dir = NULL;
+	}
+	return GUESTLOCK_OK;
+}
+
+static int open_parts(struct guestlock *gl, const struct guestlock_options *options, struct guestlock_error *err)
+{
+	const char *supervisor = options->supervisor ? options->supervisor : GL_BINDIR "/guestlock";
+	const char *backend;
+	int status = gl_settings_load(options, &gl->settings, err);
+
+	if (status < 0) {
+		return status;
+	}
+	gl->context.settings = gl->settings;
+	if (gl_set_string(&gl->supervisor, supervisor) < 0) {
+		return gl_fail_memory(err);
+	}
+	status = take_settings(gl, err);
+	if (status < 0) {
+		return status;
+	}
+	backend = gl_settings_string(gl->settings, "guestlock", "backend");
+	status = gl_module_load(backend, &gl->module, err);
+	if (status < 0) {
+		return status;
+	}
+	status = gl_settings_declare(gl->settings, backend, gl->module.descriptor->options, err);
+	if (status < 0) {
+		return status;
+	}
+	return make_backend(gl, err);
+}
+
+int guestlock_open(struct guestlock **out_gl, const struct guestlock_options *options, struct guestlock_error *err)
+{
+	struct guestlock_options known = { .size = sizeof(known) };
+	struct guestlock *gl;
+	int status;
+
+	if (options) {
+		if (options->size == 0) {
+			return gl_fail(err, GUESTLOCK_INVALID, 0,
+				       "cannot open guestlock: options.size is 0; set it to "
+				       "sizeof(struct guestlock_options)");
+		}
+		memcpy(&known, options, options->size < sizeof(known) ? options->size : sizeof(known));
+	}
+	gl = calloc(1, sizeof(*gl));
+	if (!gl) {
+		return gl_fail_memory(err);
+	}
+	gl->context.log = known.log;
+	gl->context.log_data = known.log_data;
+	status = open_parts(gl, &known, err);
+	if (status < 0) {
+		guestlock_close(gl);
+		return status;
+	}
+	*out_gl = gl;
+	return GUESTLOCK_OK;
+}
+
+void guestlock_close(struct guestlock *gl)
+{
+	if (!gl) {
+		return;
+	}
+	if (gl->backend) {
+		gl->module.descriptor->ops->finish(gl->backend);
+		free(gl->backend);
+	}
+	if (gl->module.descriptor) {
+		gl_module_unload(&gl->module);
+	}
+	gl_settings_free(gl->settings);
+	free(gl->default_life_dir);
+	free(gl->store.run_dir);
+	free(gl->host);
+	free(gl->supervisor);
+	free(gl);
+}
+
+static int backend_status(const struct guestlock *gl, enum guestlock_result result, struct guestlock_error *cause,
+			  struct guestlock_error *err)
+{
+	cause->code = gl_status_of_result(result);
+	if (err) {
+		*err = *cause;
+		gl_copy_cut(err->backend, sizeof(err->backend), gl_technology(gl));
+	}
+	return cause->code;
+}
+
+int guestlock_probe(struct guestlock *gl, struct guestlock_error *err)
+{
+	struct guestlock_error cause = { 0 };
+	enum guestlock_result result = gl->module.descriptor->ops->probe(gl->backend, &cause);
+
+	return result == GUESTLOCK_RES_GRANTED ? GUESTLOCK_OK : backend_status(gl, result, &cause, err);
+}
+
+bool gl_pause_before_retry(unsigned attempt, int64_t max_ms, int64_t deadline_ms)
+{
+	int64_t now = guestlock_monotonic_ms(), left = deadline_ms - now;
+	uint64_t most_us = 200ULL << (attempt < 12 ? attempt : 12);
+
+	if (left <= 0) {
+		return false;
+	}
+	if (most_us > (uint64_t)max_ms * 1000) {
+		most_us = (uint64_t)max_ms * 1000;
+	}
+	if (most_us > (uint64_t)left * 1000) {
+		most_us = (uint64_t)left * 1000;
+	}
+	/* Half of it for certain, the rest by chance: two that collide once do not collide again. */
+	uint64_t us = most_us / 2 + guestlock_random64() % (most_us / 2 + 1);
+	struct timespec pause = { .tv_sec = (time_t)(us / 1000000), .tv_nsec = (long)(us % 1000000) * 1000 };
+
+	nanosleep(&pause, NULL);
+	return true;
+}
+
+int gl_ready(struct guestlock *gl, int64_t deadline_ms, struct guestlock_error *err)
+{
+	struct guestlock_kept kept = { 0 };
+	int status = gl_store_prepare(&gl->store, err);
+
+	if (status < 0) {
+		return status;
+	}
+	for (unsigned attempt = 0;; attempt++) {
+		struct guestlock_error cause = { 0 };
+		enum guestlock_result result = gl->module.descriptor->ops->join(gl->backend, &kept, &cause);
+
+		if (result == GUESTLOCK_RES_GRANTED) {
+			return GUESTLOCK_OK;
+		}
+		if ((result != GUESTLOCK_RES_NOT_JOINED && result != GUESTLOCK_RES_AGAIN) ||
+		    !gl_pause_before_retry(attempt, 50, deadline_ms)) {
+			return backend_status(gl, result, &cause, err);
+		}
+	}
+}
+
+const struct guestlock_setting *guestlock_settings(struct guestlock *gl, size_t *out_count)
+{
+	return gl_settings_all(gl->settings, out_count);
+}

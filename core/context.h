@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The handle of the library: configuration, backend, run directory. */
+#ifndef GL_CONTEXT_H
+#define GL_CONTEXT_H
+
+#include "key.h"
+#include "module.h"
+#include "store.h"
+
+struct guestlock {
+	struct gl_settings *settings;
+	struct guestlock_backend_context context;
+	struct gl_module module;
+	struct guestlock_backend *backend;
+	struct gl_store store;
+	char *default_life_dir;         /* where the backend has none */
+	char *host;
+	char *supervisor;
+	/* settings in effect */
+	bool lock_disks, lock_guest, require_leases, readonly_shared, resume_strict;
+	enum gl_identity_scheme identity_scheme;
+	int64_t acquire_timeout_ms;
+};
+
+void gl_log(const struct guestlock *gl, enum guestlock_log_level level, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static inline const char *gl_technology(const struct guestlock *gl)
+{
+	return gl->module.descriptor->name;
+}
+
+static inline bool gl_can(const struct guestlock *gl, unsigned capability)
+{
+	return (gl->module.descriptor->capabilities & capability) != 0;
+}
+
+/* Where life locks are: the backend's directory if it has one, else below the run directory. */
+const char *gl_life_dir(const struct guestlock *gl);
+
+/* The directories are there and the backend is joined, by deadline_ms. */
+int gl_ready(struct guestlock *gl, int64_t deadline_ms, struct guestlock_error *err);
+
+/* Sleeps a little, longer with each attempt and never the same, not past deadline_ms. false: it has passed. */
+bool gl_pause_before_retry(unsigned attempt, int64_t max_ms, int64_t deadline_ms);
+
+#endif

@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "guest.h"
+
+#include "error.h"
+#include "util.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define NAME_MAX_BYTES 4095
+
+int64_t gl_deadline(const struct guestlock *gl)
+{
+	return guestlock_monotonic_ms() + gl->acquire_timeout_ms;
+}
+
+int guestlock_guest_new(struct guestlock *gl, enum guestlock_new_mode mode, struct guestlock_guest **out_guest,
+			struct guestlock_error *err)
+{
+	struct guestlock_guest *guest;
+
+	if (mode != GUESTLOCK_NEW_START && mode != GUESTLOCK_NEW_ATTACH && mode != GUESTLOCK_NEW_MIGRATE) {
+		return gl_fail(err, GUESTLOCK_INVALID, 0, "cannot make a guest handle: there is no mode %d", (int)mode);
+	}
+	guest = calloc(1, sizeof(*guest));
+	if (!guest || gl_set_string(&guest->name, "") < 0 || gl_set_string(&guest->id, "") < 0) {
+		guestlock_guest_free(guest);
+		return gl_fail_memory(err);
+	}
+	guest->gl = gl;
+	guest->mode = mode;
+	guest->creator = getpid();
+	*out_guest = guest;
+	return GUESTLOCK_OK;
+}
+
+int gl_guest_usable(struct guestlock_guest *guest, struct guestlock_error *err)
+{
+	if (guest->creator != getpid()) {
+		return gl_fail(err, GUESTLOCK_FORKED, 0,
+			       "this guest handle was made by process %ld, which this process was forked from: make a new one "
+			       "here",
+			       (long)guest->creator);
+	}
+	if (guest->uuid[0]) {
+		return GUESTLOCK_OK;
+	}
+	if (guest->mode == GUESTLOCK_NEW_ATTACH && guest->name[0]) {
+		return guestlock_find(guest->gl, guest->name, guest->uuid, err);
+	}
+	return gl_fail(err, GUESTLOCK_INVALID, 0, "the guest has no uuid: set the parameter \"uuid\" first");
+}
+
+static int set_other_param(struct guestlock_guest *guest, const char *key, const char *value,
+			   struct guestlock_error *err)
+{
+	struct gl_param *params;
+
+	for (size_t i = 0; i < guest->n_params; i++) {
+		if (strcmp(guest->params[i].key, key) == 0) {
+			return gl_set_string(&guest->params[i].value, value) < 0 ? gl_fail_memory(err) : GUESTLOCK_OK;
+		}
+	}
+	params = reallocarray(guest->params, guest->n_params + 1, sizeof(*params));
+	if (!params) {
+		return gl_fail_memory(err);
+	}
+	guest->params = params;
+	params[guest->n_params] = (struct gl_param){ 0 };
+	if (gl_set_string(&params[guest->n_params].key, key) < 0 ||
+	    gl_set_string(&params[guest->n_params].value, value) < 0) {
+		free(params[guest->n_params].key);
+		return gl_fail_memory(err);
+	}
+	guest->n_params++;
+	return GUESTLOCK_OK;
+}
+
+static int set_uuid(struct guestlock_guest *guest, const char *value, struct guestlock_error *err)
+{
+	char uuid[GUESTLOCK_UUID_STRING];
+
+	if (!gl_uuid_parse(value, uuid)) {
+		GL_AUTOFREE char *shown = gl_printable(value);
+
+		return gl_fail(err, GUESTLOCK_INVALID, 0,
+			       "\"%.80s\" is not a uuid: write it as 8-4-4-4-12 hexadecimal digits", shown ? shown : "?");
+	}
+	memcpy(guest->uuid, uuid, sizeof(guest->uuid));
+	return GUESTLOCK_OK;
+}
+
+int guestlock_guest_set_param(struct guestlock_guest *guest, const char *key, const char *value,
+			      struct guestlock_error *err)
+{
+	if (guest->bound) {
+		gl_fail(err, GUESTLOCK_REJECTED, 0,
+			"cannot set parameter \"%.80s\": guest %s is bound already; parameters are set before that", key,
+			guest->uuid);
+		gl_error_about(err, guest->uuid, NULL);
+		return GUESTLOCK_REJECTED;
+	}
+	if (!key[0] || strlen(key) > NAME_MAX_BYTES || strlen(value) > NAME_MAX_BYTES) {
+		return gl_fail(err, GUESTLOCK_INVALID, 0,
+			       "cannot set parameter \"%.80s\": a key has 1 to %d bytes and a value at most %d; this one has %zu",
+			       key, NAME_MAX_BYTES, NAME_MAX_BYTES, strlen(value));
+	}
+	if (strcmp(key, "uuid") == 0) {
+		return set_uuid(guest, value, err);
+	}
+	if (strcmp(key, "name") == 0 || strcmp(key, "id") == 0) {
+		char **slot = key[0] == 'n' ? &guest->name : &guest->id;
+
+		return gl_set_string(slot, value) < 0 ? gl_fail_memory(err) : GUESTLOCK_OK;
+	}
+	return set_other_param(guest, key, value, err);
+}
+
+int gl_check_resource(const struct guestlock_resource *resource, struct guestlock_error *err)
+{
+	if (resource->type != GUESTLOCK_DISK && resource->type != GUESTLOCK_LEASE) {
+		return gl_fail(err, GUESTLOCK_INVALID, 0, "there is no resource type %d", (int)resource->type);
+	}
+	if (resource->flags & ~(unsigned)(GUESTLOCK_READONLY | GUESTLOCK_SHARED)) {
+		return gl_fail(err, GUESTLOCK_INVALID, 0, "unknown resource flags 0x%x", resource->flags);
+	}
+	if (!resource->name || !resource->name[0]) {
+		return gl_fail(err, GUESTLOCK_INVALID, 0, "a %s has no name: give %s",
+			       resource->type == GUESTLOCK_DISK ? "disk" : "lease",
+			       resource->type == GUESTLOCK_DISK ? "its absolute path" : "its key");
+	}
+	return GUESTLOCK_OK;
+}
+
+static void named_clear(struct gl_named *named)
+{
+	free(named->name);
+	free(named->lockspace);
+	free(named->path);
+}
+
+int guestlock_guest_register_resource(struct guestlock_guest *guest, const struct guestlock_resource *resource,
+				      struct guestlock_error *err)
+{
+	struct gl_named *named, added = { 0 };
+	int status = gl_check_resource(resource, err);
+
+	if (status < 0) {
+		return status;
+	}
+	if (guest->bound) {
+		gl_fail(err, GUESTLOCK_REJECTED, 0,
+			"cannot register \"%.200s\": guest %s is bound already; use guestlock_guest_acquire_resource()",
+			resource->name, guest->uuid);
+		gl_error_about(err, guest->uuid, resource->name);
+		return GUESTLOCK_REJECTED;
+	}
+	named = reallocarray(guest->resources, guest->n_resources + 1, sizeof(*named));
+	if (!named) {
+		return gl_fail_memory(err);
+	}
+	guest->resources = named;
+	added.type = resource->type;
+	added.flags = resource->flags;
+	added.offset = resource->offset;
+	if (gl_set_string(&added.name, resource->name) < 0 || gl_set_string(&added.lockspace, resource->lockspace) < 0 ||
+	    gl_set_string(&added.path, resource->path) < 0) {
+		named_clear(&added);
+		return gl_fail_memory(err);
+	}
+	named[guest->n_resources++] = added;
+	return GUESTLOCK_OK;
+}
+
+/* ---- The command line of the supervisor ---- */
+
+/* A list of arguments in one block: the pointers, then the strings. */
+static char **pack_arguments(char **list, size_t count)
+{
+	size_t size = (count + 1) * sizeof(char *);
+	char **argv;
+	char *text;
+
+	for (size_t i = 0; i < count; i++) {
+		size += strlen(list[i]) + 1;
+	}
+	argv = calloc(1, size);
+	if (!argv) {
+		return NULL;
+	}
+	text = (char *)(argv + count + 1);
+	for (size_t i = 0; i < count; i++) {
+		size_t bytes = strlen(list[i]) + 1;
+
+		argv[i] = memcpy(text, list[i], bytes);
+		text += bytes;
+	}
+	return argv;
+}
+
+struct arguments {
+	char **list;
+	size_t count;
+	bool failed;
+};
+
+__attribute__((format(printf, 2, 3))) static void add_argument(struct arguments *arguments, const char *format, ...)
+{
+	char **list = reallocarray(arguments->list, arguments->count + 1, sizeof(*list));
+	va_list args;
+
+	if (!list) {
+		arguments->failed = true;
+		return;
+	}
+	arguments->list = list;
+	va_start(args, format);
+	if (vasprintf(&list[arguments->count], format, args) < 0) {
+		arguments->failed = true;
+	} else {
+		arguments->count++;
+	}
+	va_end(args);
+}
+
+/* In an option's value a comma is written twice. malloc'd or NULL. */
+static char *double_commas(const char *text)
+{
+	char *out = malloc(2 * strlen(text) + 1), *end = out;
+
+	for (; out && *text; text++) {
+		*end++ = *text;
+		if (*text == ',') {
+			*end++ = ',';
+		}
+	}
+	if (out) {
+		*end = '\0';
+	}
+	return out;
+}
+
+static void add_resource_argument(struct arguments *arguments, const struct gl_named *named)
+{
+	GL_AUTOFREE char *name = double_commas(named->name);
+	GL_AUTOFREE char *lockspace = double_commas(named->lockspace ? named->lockspace : "");
+	GL_AUTOFREE char *path = double_commas(named->path ? named->path : "");
+
+	if (!name || !lockspace || !path) {
+		arguments->failed = true;
+		return;
+	}
+	if (named->type == GUESTLOCK_DISK) {
+		add_argument(arguments, "--disk");
+		add_argument(arguments, "%s%s%s", name, named->flags & GUESTLOCK_SHARED ? ",shared" : "",
+			     named->flags & GUESTLOCK_READONLY ? ",readonly" : "");
+		return;
+	}
+	add_argument(arguments, "--lease");
+	add_argument(arguments, "%s%s%s%s%s,offset=%" PRIu64 "%s", name, named->lockspace ? ",lockspace=" : "", lockspace,
+		     named->path ? ",path=" : "", path, named->offset, named->flags ? ",shared" : "");
+}
+
+int guestlock_guest_supervisor_argv(struct guestlock_guest *guest, char ***out_argv, struct guestlock_error *err)
+{
+	struct arguments arguments = { 0 };
+	char **argv = NULL;
+	int status = gl_guest_usable(guest, err);
+
+	if (status < 0) {
+		return status;
+	}
+	add_argument(&arguments, "%s", guest->gl->supervisor);
+	add_argument(&arguments, "run");
+	add_argument(&arguments, "--uuid");
+	add_argument(&arguments, "%s", guest->uuid);
+	if (guest->name[0]) {
+		add_argument(&arguments, "--name");
+		add_argument(&arguments, "%s", guest->name);
+	}
+	if (guest->id[0]) {
+		add_argument(&arguments, "--id");
+		add_argument(&arguments, "%s", guest->id);
+	}
+	for (size_t i = 0; i < guest->n_params; i++) {
+		add_argument(&arguments, "--param");
+		add_argument(&arguments, "%s=%s", guest->params[i].key, guest->params[i].value);
+	}
+	if (guest->mode == GUESTLOCK_NEW_MIGRATE) {
+		add_argument(&arguments, "--incoming");
+	}
+	for (size_t i = 0; i < guest->n_resources; i++) {
+		add_resource_argument(&arguments, &guest->resources[i]);
+	}
+	add_argument(&arguments, "--");
+	if (!arguments.failed) {
+		argv = pack_arguments(arguments.list, arguments.count);
+	}
+	for (size_t i = 0; i < arguments.count; i++) {
+		free(arguments.list[i]);
+	}
+	free(arguments.list);
+	if (!argv) {
+		return gl_fail_memory(err);
+	}
+	*out_argv = argv;
+	return GUESTLOCK_OK;
+}
+
+int guestlock_guest_child(struct guestlock_guest *guest, pid_t *out_pid, struct guestlock_error *err)
+{
+	struct gl_record *record = NULL;
+	int status = gl_guest_usable(guest, err);
+
+	if (status == GUESTLOCK_OK) {
+		status = gl_store_load(&guest->gl->store, guest->uuid, &record, err);
+	}
+	if (status == GUESTLOCK_OK) {
+		*out_pid = record->process.pid;
+		gl_record_free(record);
+	}
+	return status;
+}
+
+void guestlock_guest_detach(struct guestlock_guest *guest)
+{
+	guest->detached = true;
+}
+
+void gl_guest_clear(struct guestlock_guest *guest)
+{
+	for (size_t i = 0; i < guest->n_params; i++) {
+		free(guest->params[i].key);
+		free(guest->params[i].value);
+	}
+	for (size_t i = 0; i < guest->n_resources; i++) {
+		named_clear(&guest->resources[i]);
+	}
+	free(guest->params);
+	free(guest->resources);
+	free(guest->name);
+	free(guest->id);
+	free(guest);
+}

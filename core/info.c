@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What is known: guests from their records, holders from the backend. */
+#include "error.h"
+#include "guest.h"
+#include "util.h"
+
+#include <string.h>
+
+void guestlock_info_free(struct guestlock_info *info)
+{
+	if (!info) {
+		return;
+	}
+	for (size_t i = 0; i < info->n_resources; i++) {
+		free(info->resources[i].name);
+		free(info->resources[i].lockspace);
+		free(info->resources[i].path);
+		free(info->resources[i].identity);
+	}
+	for (size_t i = 0; i < info->n_params; i++) {
+		free(info->params[i].key);
+		free(info->params[i].value);
+	}
+	free(info->resources);
+	free(info->params);
+	free(info->name);
+	free(info->id);
+	free(info->technology);
+	free(info->damage);
+	free(info);
+}
+
+static const struct gl_holding *any_holding(const struct gl_resource *resource)
+{
+	for (size_t k = 0; k < GL_HOLDINGS; k++) {
+		if (resource->holdings[k].technology[0]) {
+			return &resource->holdings[k];
+		}
+	}
+	return NULL;
+}
+
+static enum guestlock_mode mode_now(const struct gl_holding *holding)
+{
+	switch (holding->state) {
+	case GUESTLOCK_RESOURCE_HELD:
+		return holding->mode;
+	case GUESTLOCK_RESOURCE_HANDOVER:
+		return GUESTLOCK_MODE_HANDOVER;
+	default:
+		return GUESTLOCK_MODE_NONE;
+	}
+}
+
+/* The strings move from the record, which is not needed afterwards. */
+static void move_resource(struct guestlock_resource_info *out, struct gl_resource *from)
+{
+	const struct gl_holding *holding = any_holding(from);
+
+	out->type = from->type;
+	out->flags = from->flags;
+	out->name = from->name;
+	out->lockspace = from->lockspace;
+	out->path = from->path;
+	out->offset = from->offset;
+	out->identity = from->identity;
+	from->name = from->lockspace = from->path = from->identity = NULL;
+	memcpy(out->key, from->key, sizeof(out->key));
+	if (holding) {
+		out->state = holding->state;
+		out->mode = mode_now(holding);
+		out->has_epoch = holding->has_epoch;
+		out->epoch = holding->epoch;
+	}
+}
+
+static int move_record(struct guestlock *gl, struct gl_record *record, struct guestlock_info *info)
+{
+	const struct gl_holding *holding = record->n_resources ? any_holding(&record->resources[0]) : NULL;
+
+	info->resources = calloc(record->n_resources + 1, sizeof(*info->resources));
+	info->params = calloc(record->n_params + 1, sizeof(*info->params));
+	if (!info->resources || !info->params ||
+	    gl_set_string(&info->technology, holding ? holding->technology : gl_technology(gl)) < 0) {
+		return -1;
+	}
+	info->instance = record->instance;
+	info->pid = record->process.pid;
+	info->state = record->state;
+	info->pending = gl_operation_name(record->op);
+	info->since = record->since;
+	info->name = record->name;
+	info->id = record->id;
+	record->name = record->id = NULL;
+	for (size_t i = 0; i < record->n_resources; i++) {
+		move_resource(&info->resources[info->n_resources++], &record->resources[i]);
+	}
+	for (size_t i = 0; i < record->n_params; i++) {
+		info->params[info->n_params++] =
+			(struct guestlock_param){ .key = record->params[i].key, .value = record->params[i].value };
+		record->params[i] = (struct gl_param){ 0 };
+	}
+	return 0;
+}
+
+static int fill_damaged(struct guestlock_info *info, const char *why)
+{
+	info->pending = "";
+	return gl_set_string(&info->damage, why) < 0 || gl_set_string(&info->name, "") < 0 ||
+			       gl_set_string(&info->id, "") < 0 || gl_set_string(&info->technology, "") < 0
+		       ? -1
+		       : 0;
+}
+
+/* A damaged record is an info with damage set if damage_counts, else an error. */
+static int make_info(struct guestlock *gl, const char *uuid, bool damage_counts, struct guestlock_info **out_info,
+		     struct guestlock_error *err)
+{
+	struct guestlock_error cause = { 0 };
+	struct gl_operation_run run = { .gl = gl };
+	struct guestlock_info *info;
+	int failed, status = gl_store_load(&gl->store, uuid, &run.record, &cause);
+
+	if (status < 0 && !(damage_counts && status == GUESTLOCK_DAMAGED)) {
+		if (err) {
+			*err = cause;
+		}
+		return status;
+	}
+	info = calloc(1, sizeof(*info));
+	if (!info) {
+		gl_record_free(run.record);
+		return gl_fail_memory(err);
+	}
+	gl_copy_cut(info->uuid, sizeof(info->uuid), uuid);
+	if (status < 0) {
+		failed = fill_damaged(info, cause.message);
+	} else {
+		gl_run_refresh_owner(&run);
+		info->life = guestlock_owner_life(&run.owner, gl_life_dir(gl));
+		failed = move_record(gl, run.record, info);
+		gl_record_free(run.record);
+	}
+	if (failed < 0) {
+		guestlock_info_free(info);
+		return gl_fail_memory(err);
+	}
+	*out_info = info;
+	return GUESTLOCK_OK;
+}
+
+int guestlock_get_info(struct guestlock *gl, const char *uuid, struct guestlock_info **out_info,
+		       struct guestlock_error *err)
+{
+	char canonical[GUESTLOCK_UUID_STRING];
+
+	if (!gl_uuid_parse(uuid, canonical)) {
+		return gl_fail(err, GUESTLOCK_INVALID, 0, "\"%.80s\" is not a uuid", uuid);
+	}
+	return make_info(gl, canonical, false, out_info, err);
+}
+
+static int by_name_and_uuid(const void *a, const void *b)
+{
+	const struct guestlock_info *const *left = a, *const *right = b;
+	int order = strcmp((*left)->name, (*right)->name);
+
+	return order ? order : strcmp((*left)->uuid, (*right)->uuid);
+}
+
+void guestlock_list_free(struct guestlock_info **infos, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		guestlock_info_free(infos[i]);
+	}
+	free(infos);
+}
+
+int guestlock_list(struct guestlock *gl, struct guestlock_info ***out_infos, size_t *out_count,
+		   struct guestlock_error *err)
+{
+	char (*uuids)[GUESTLOCK_UUID_STRING] = NULL;
+	struct guestlock_info **infos;
+	size_t n_uuids, count = 0;
+	int status = gl_store_uuids(&gl->store, &uuids, &n_uuids, err);
+
+	if (status < 0) {
+		return status;
+	}
+	infos = calloc(n_uuids + 1, sizeof(struct guestlock_info *));
+	if (!infos) {
+		status = gl_fail_memory(err);
+	}
+	for (size_t i = 0; i < n_uuids && status == GUESTLOCK_OK; i++) {
+		status = make_info(gl, uuids[i], true, &infos[count], err);
+		if (status == GUESTLOCK_OK) {
+			count++;
+		} else if (status == GUESTLOCK_NOT_FOUND) {
+			/* It ended while we were reading. */
+			status = GUESTLOCK_OK;
+		}
+	}
+	free(uuids);
+	if (status < 0) {
+		if (infos) {
+			guestlock_list_free(infos, count);
+		}
+		return status;
+	}
+	qsort(infos, count, sizeof(struct guestlock_info *), by_name_and_uuid);
+	*out_infos = infos;
+	*out_count = count;
+	return GUESTLOCK_OK;
+}
+
+/* ---- By name ---- */
+
+/* A hint counts if the record has that name. */
+static bool has_name(struct guestlock *gl, const char *uuid, const char *name)
+{
+	struct gl_record *record = NULL;
+	struct guestlock_error ignored;
+	bool same;
+
+	if (gl_store_load(&gl->store, uuid, &record, &ignored) < 0) {
+		return false;
+	}
+	same = strcmp(record->name, name) == 0;
+	gl_record_free(record);
+	return same;
+}
+
+static int find_by_name(struct guestlock *gl, const char *name, char out_uuid[GUESTLOCK_UUID_STRING],
+			struct guestlock_error *err)
+{
+	GL_AUTOFREE struct gl_hint *hints = NULL;
+	GL_AUTOFREE char *shown = gl_printable(name);
+	char digest[GUESTLOCK_KEY_SIZE];
+	size_t count = 0, matches = 0;
+	int status;
+
+	guestlock_digest(name, strlen(name), digest);
+	status = gl_hint_read(&gl->store, GL_HINT_NAME, digest, &hints, &count, err);
+	if (status < 0) {
+		return status;
+	}
+	for (size_t i = 0; i < count; i++) {
+		if (!has_name(gl, hints[i].uuid, name)) {
+			continue;
+		}
+		if (matches++ == 0) {
+			memcpy(out_uuid, hints[i].uuid, GUESTLOCK_UUID_STRING);
+		} else {
+			return gl_fail(err, GUESTLOCK_INVALID, 0,
+				       "more than one guest is named %s (%s and %s are two): say which by its uuid",
+				       shown ? shown : "so", out_uuid, hints[i].uuid);
+		}
+	}
+	if (matches == 0) {
+		return gl_fail(err, GUESTLOCK_NOT_FOUND, 0,
+			       "there is no guest named %s on this host (run directory %s); guestlock list shows those there are",
+			       shown ? shown : "so", gl->store.run_dir);
+	}
+	return GUESTLOCK_OK;
+}
+
+int guestlock_find(struct guestlock *gl, const char *text, char out_uuid[GUESTLOCK_UUID_STRING],
+		   struct guestlock_error *err)
+{
+	char found[GUESTLOCK_UUID_STRING];
+	struct gl_record *record = NULL;
+	int status;
+
+	if (!gl_uuid_parse(text, found)) {
+		status = find_by_name(gl, text, found, err);
+	} else {
+		status = gl_store_load(&gl->store, found, &record, err);
+		gl_record_free(record);
+		/* A damaged record has a guest all the same. */
+		status = status == GUESTLOCK_DAMAGED ? GUESTLOCK_OK : status;
+	}
+	if (status == GUESTLOCK_OK) {
+		memcpy(out_uuid, found, sizeof(found));
+	}
+	return status;
+}
+
+/* ---- Resources ---- */
+
+int guestlock_identify(struct guestlock *gl, const struct guestlock_resource *resource, char **out_identity,
+		       char out_key[GUESTLOCK_KEY_SIZE], struct guestlock_error *err)
+{
+	struct gl_named named = gl_named_of(resource);
+	struct gl_resource identified;
+	int status = gl_check_resource(resource, err);
+
+	if (status == GUESTLOCK_OK) {
+		status = gl_identify_named(gl, &named, &identified, err);
+	}
+	if (status < 0) {
+		return status;
+	}
+	memcpy(out_key, identified.key, GUESTLOCK_KEY_SIZE);
+	*out_identity = identified.identity;
+	identified.identity = NULL;
+	gl_resource_clear(&identified);
+	return GUESTLOCK_OK;
+}
+
+static int inquire_holders(struct guestlock *gl, struct gl_resource *resource, struct guestlock_holder **out_holders,
+			   size_t *out_count, struct guestlock_error *err)
+{
+	int64_t deadline_ms = gl_deadline(gl);
+	struct guestlock_error cause = { 0 };
+	struct gl_batch batch;
+	enum guestlock_result result;
+	int status = gl_ready(gl, deadline_ms, err);
+
+	if (status < 0) {
+		return status;
+	}
+	if (gl_batch_init(&batch, 1) < 0) {
+		return gl_fail_memory(err);
+	}
+	gl_batch_add(&batch, resource, GUESTLOCK_MODE_NONE);
+	result = gl_call(gl, GL_CALL_INQUIRE, NULL, &batch, GUESTLOCK_BATCH_ALL_HOLDERS, deadline_ms, &cause);
+	if (result != GUESTLOCK_RES_GRANTED || batch.items[0].result == GUESTLOCK_RES_UNKNOWN) {
+		status = cause.code < 0 ? (int)cause.code : GUESTLOCK_DAMAGED;
+		if (cause.code == 0) {
+			cause.code = GUESTLOCK_DAMAGED;
+		}
+		if (err) {
+			*err = cause;
+		}
+	} else {
+		*out_holders = batch.items[0].holders;
+		*out_count = batch.items[0].n_holders;
+		batch.items[0].holders = NULL;
+	}
+	gl_batch_free(&batch);
+	return status;
+}
+
+int guestlock_holders(struct guestlock *gl, const struct guestlock_resource *resource,
+		      struct guestlock_holder **out_holders, size_t *out_count, struct guestlock_error *err)
+{
+	struct gl_named named = gl_named_of(resource);
+	struct gl_resource identified;
+	int status = gl_check_resource(resource, err);
+
+	if (status == GUESTLOCK_OK) {
+		status = gl_identify_named(gl, &named, &identified, err);
+	}
+	if (status < 0) {
+		return status;
+	}
+	status = inquire_holders(gl, &identified, out_holders, out_count, err);
+	gl_resource_clear(&identified);
+	return status;
+}

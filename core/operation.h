@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One operation on one guest, from its lock to its outcome:
+ *
+ *   1. take the lock of the guest's record; read it; find out whether the guest lives;
+ *   2. settle what a killed process left (settle.c); release everything if the guest is dead;
+ *   3. step the lifecycle table with the wish; write the intent: state, pending operation, keys;
+ *   4. enter the hints of files, ask the backend;
+ *   5. step the tables with what it answered; write the outcome; leave the lock.
+ *
+ * A kill after 3 is settled by whoever comes next: the pending operation is found under the lock.
+ */
+#ifndef GL_OPERATION_H
+#define GL_OPERATION_H
+
+#include "call.h"
+#include "state.h"
+
+struct gl_operation_run {
+	struct guestlock *gl;
+	struct gl_guest_lock lock;
+	struct gl_record *record;       /* NULL: there is none */
+	struct guestlock_owner owner;   /* of the record */
+	enum guestlock_life life;
+	bool was_dead;                  /* it was dead when we came, and has been released since */
+	bool remove_lock;
+	int64_t deadline_ms;
+};
+
+/* Steps 1 and 2. On failure nothing is held and nothing needs to be ended. */
+int gl_run_begin(struct gl_operation_run *run, struct guestlock *gl, const char *uuid, int64_t deadline_ms,
+		 struct guestlock_error *err);
+void gl_run_end(struct gl_operation_run *run);
+
+/* What a wish is about, beside the event. Zeroed: all resources, nothing to check. */
+struct gl_wish {
+	enum gl_event event;
+	const char *only_key;           /* ATTACH, DETACH: the one resource; NULL: all */
+	const struct gl_state *state;   /* epochs to be checked; NULL: the record's own, of parked resources */
+	bool force;
+	bool probe;                     /* judge, take nothing, leave everything as it was */
+};
+
+/* Steps 3 to 5. */
+int gl_run_wish(struct gl_operation_run *run, const struct gl_wish *wish, struct guestlock_error *err);
+
+/* The event's row decides about state and operation, and the record is written (or removed). */
+int gl_run_outcome(struct gl_operation_run *run, enum gl_event event, struct guestlock_error *err);
+
+/* Step 2, for a record whose operation is pending. OK: nothing is pending any more, or only what may stay. */
+int gl_run_settle(struct gl_operation_run *run, struct guestlock_error *err);
+
+/*
+ * The resources under way: inquires and then finishes or undoes them (finish_taken: what turns out to be
+ * taken as wanted counts as done, because the caller still waits for it). *out_event is DONE, REFUSED or
+ * UNSURE; err is filled with REFUSED and UNSURE.
+ */
+void gl_run_settle_resources(struct gl_operation_run *run, bool finish_taken, enum gl_event *out_event,
+			     struct guestlock_error *err);
+
+/* Applies an event to one resource of the record: the only place that changes its state. */
+void gl_run_step_resource(struct gl_operation_run *run, struct gl_resource *resource, enum gl_resource_event event);
+
+/* Writes the record. */
+int gl_run_save(struct gl_operation_run *run, struct guestlock_error *err);
+
+/* Fills owner from the record. */
+void gl_run_refresh_owner(struct gl_operation_run *run);
+
+/* Removes everything of the guest but its locks: hints, life file, record. */
+int gl_run_remove(struct gl_operation_run *run, struct guestlock_error *err);
+
+/* Hints of files: added before a key is acquired, ALIASED if the same file is in use by another key; removed last. */
+int gl_hint_file(struct gl_operation_run *run, const struct gl_resource *resource, struct guestlock_error *err);
+void gl_unhint_file(struct gl_operation_run *run, const struct gl_resource *resource);
+/* The hint of the guest's name. */
+int gl_hint_name(struct gl_operation_run *run, struct guestlock_error *err);
+void gl_unhint_name(struct gl_operation_run *run);
+
+/* The mode in which a resource is held when it is held in full: exclusive or shared. */
+enum guestlock_mode gl_resource_mode(const struct guestlock *gl, const struct gl_resource *resource);
+
+#endif

@@ -1,0 +1,465 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Recovery of everything on this host. First every record: damaged ones are set aside, those of dead guests
+ * and those with an unfinished operation are settled. Then everything that the backend holds for this host
+ * is held against the records: a lock that no record explains is released if its owner is dead, else kept
+ * and reported; a lock that a record claims and the backend does not have is taken again, or the guest is
+ * said to have lost it.
+ */
+#include "error.h"
+#include "guest.h"
+#include "util.h"
+
+#include <string.h>
+
+/* A record as it was read, and which of its resources the backend turned out to hold. */
+struct known {
+	struct gl_record *record;
+	enum guestlock_life life;
+	bool *seen;
+};
+
+struct reaper {
+	struct guestlock *gl;
+	struct known *known;            /* sorted by uuid */
+	size_t count;
+	struct guestlock_reap_result result;
+};
+
+static int by_uuid(const void *a, const void *b)
+{
+	const struct known *left = a, *right = b;
+
+	return strcmp(left->record->uuid, right->record->uuid);
+}
+
+static struct known *find_known(const struct reaper *reaper, const char *uuid)
+{
+	size_t low = 0, high = reaper->count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		int order = strcmp(reaper->known[middle].record->uuid, uuid);
+
+		if (order == 0) {
+			return &reaper->known[middle];
+		}
+		if (order < 0) {
+			low = middle + 1;
+		} else {
+			high = middle;
+		}
+	}
+	return NULL;
+}
+
+static void forget_known(struct reaper *reaper)
+{
+	for (size_t i = 0; i < reaper->count; i++) {
+		gl_record_free(reaper->known[i].record);
+		free(reaper->known[i].seen);
+	}
+	free(reaper->known);
+}
+
+/* ---- Records ---- */
+
+static void set_aside(struct reaper *reaper, const char *uuid)
+{
+	struct guestlock *gl = reaper->gl;
+	struct gl_guest_lock lock = GL_GUEST_LOCK_INIT;
+	struct gl_record *record = NULL;
+	struct guestlock_error cause = { 0 };
+	GL_AUTOFREE char *path = NULL;
+
+	if (gl_store_lock(&gl->store, uuid, gl_deadline(gl), &lock, &cause) < 0) {
+		reaper->result.failed++;
+		gl_log(gl, GUESTLOCK_LOG_WARNING, "%s", cause.message);
+		return;
+	}
+	/* Again, under the lock. */
+	if (gl_store_load(&gl->store, uuid, &record, &cause) != GUESTLOCK_DAMAGED) {
+		gl_record_free(record);
+	} else {
+		struct guestlock_error failure = { 0 };
+		int status = gl_store_set_aside(&gl->store, uuid, &path, &failure);
+
+		reaper->result.damaged += status == GUESTLOCK_OK;
+		reaper->result.failed += status < 0;
+		gl_log(gl, GUESTLOCK_LOG_WARNING, "the record of guest %s is damaged: %s; %s%s; what the guest holds stays held",
+		       uuid, cause.message, status < 0 ? "it could not be set aside: " : "it was moved to ",
+		       status < 0 ? failure.message : path);
+	}
+	gl_store_unlock(&gl->store, &lock, false);
+}
+
+static void settle_one(struct reaper *reaper, const char *uuid, bool dead)
+{
+	struct gl_operation_run run;
+	struct guestlock_error cause = { 0 };
+
+	if (gl_run_begin(&run, reaper->gl, uuid, gl_deadline(reaper->gl), &cause) < 0) {
+		reaper->result.failed++;
+		gl_log(reaper->gl, GUESTLOCK_LOG_WARNING, "guest %s could not be settled: %s", uuid, cause.message);
+		return;
+	}
+	if (!run.record) {
+		reaper->result.released += run.was_dead;
+	} else if (dead || (run.record->op != GL_OP_NONE && run.record->op != GL_OP_COMPLETE_IN)) {
+		reaper->result.failed++;
+	} else {
+		reaper->result.settled += run.record->op == GL_OP_NONE;
+		reaper->result.alive++;
+	}
+	gl_run_end(&run);
+}
+
+static int keep(struct reaper *reaper, struct gl_record *record, enum guestlock_life life)
+{
+	bool *seen = calloc(record->n_resources + 1, sizeof(*seen));
+
+	if (!seen) {
+		return -1;
+	}
+	reaper->known[reaper->count++] = (struct known){ .record = record, .life = life, .seen = seen };
+	return 0;
+}
+
+static int look_at_record(struct reaper *reaper, const char *uuid, struct guestlock_error *err)
+{
+	struct gl_operation_run run = { .gl = reaper->gl };
+	struct guestlock_error cause = { 0 };
+	enum guestlock_life life;
+	int status = gl_store_load(&reaper->gl->store, uuid, &run.record, &cause);
+
+	if (status == GUESTLOCK_DAMAGED) {
+		set_aside(reaper, uuid);
+		return GUESTLOCK_OK;
+	}
+	if (status < 0) {
+		reaper->result.failed += status != GUESTLOCK_NOT_FOUND;
+		return GUESTLOCK_OK;
+	}
+	gl_run_refresh_owner(&run);
+	life = guestlock_owner_life(&run.owner, gl_life_dir(reaper->gl));
+	if (life != GUESTLOCK_LIFE_DEAD && run.record->op == GL_OP_NONE) {
+		reaper->result.alive++;
+		if (life == GUESTLOCK_LIFE_UNTETHERED) {
+			gl_log(reaper->gl, GUESTLOCK_LOG_WARNING,
+			       "guest %s lives (pid %ld) but has lost its tether; it keeps what it holds and gets no new lock", uuid,
+			       (long)run.owner.pid);
+		}
+	} else {
+		gl_record_free(run.record);
+		run.record = NULL;
+		settle_one(reaper, uuid, life == GUESTLOCK_LIFE_DEAD);
+		if (gl_store_load(&reaper->gl->store, uuid, &run.record, &cause) < 0) {
+			return GUESTLOCK_OK;
+		}
+	}
+	if (keep(reaper, run.record, life) < 0) {
+		gl_record_free(run.record);
+		return gl_fail_memory(err);
+	}
+	return GUESTLOCK_OK;
+}
+
+static int look_at_records(struct reaper *reaper, struct guestlock_error *err)
+{
+	char (*uuids)[GUESTLOCK_UUID_STRING] = NULL;
+	size_t count;
+	int status = gl_store_uuids(&reaper->gl->store, &uuids, &count, err);
+
+	if (status < 0) {
+		return status;
+	}
+	reaper->known = calloc(count + 1, sizeof(*reaper->known));
+	if (!reaper->known) {
+		status = gl_fail_memory(err);
+	}
+	for (size_t i = 0; i < count && status == GUESTLOCK_OK; i++) {
+		status = look_at_record(reaper, uuids[i], err);
+	}
+	free(uuids);
+	if (status == GUESTLOCK_OK) {
+		qsort(reaper->known, reaper->count, sizeof(*reaper->known), by_uuid);
+	}
+	return status;
+}
+
+/* ---- What the backend holds ---- */
+
+/* A record that came into being, or changed, since we read them all. */
+static bool explained_now(struct reaper *reaper, const struct guestlock_lock *lock)
+{
+	struct gl_record *record = NULL;
+	struct guestlock_error ignored;
+	bool explained;
+
+	if (gl_store_load(&reaper->gl->store, lock->owner.uuid, &record, &ignored) < 0) {
+		return false;
+	}
+	explained = record->instance == lock->owner.instance && gl_record_find_key(record, lock->key.key);
+	gl_record_free(record);
+	return explained;
+}
+
+static void orphan(struct reaper *reaper, const struct guestlock_lock *lock)
+{
+	struct guestlock *gl = reaper->gl;
+	struct guestlock_error cause = { 0 };
+	GL_AUTOFREE char *identity = gl_printable(lock->key.identity && lock->key.identity[0] ? lock->key.identity : "?");
+	GL_AUTOFREE char *name = gl_printable(lock->owner.name ? lock->owner.name : "");
+
+	if (lock->life == GUESTLOCK_LIFE_DEAD) {
+		enum guestlock_result result =
+			gl->module.descriptor->ops->release_orphan(gl->backend, lock->key.key, false, &cause);
+
+		if (result == GUESTLOCK_RES_GRANTED) {
+			gl_log(gl, GUESTLOCK_LOG_INFO, "released %s, which the dead guest %s (%s) had left", identity, name,
+			       lock->owner.uuid);
+			return;
+		}
+	}
+	reaper->result.orphans++;
+	gl_log(gl, GUESTLOCK_LOG_WARNING,
+	       "no record explains that guest %s (%s, pid %ld, %s) holds %s in mode %s; it is kept: end that guest, or free the "
+	       "lock with guestlock release --orphan %s",
+	       name ? name : "", lock->owner.uuid, (long)lock->owner.pid, guestlock_life_name(lock->life),
+	       identity ? identity : "?", guestlock_mode_name(lock->mode), lock->key.key);
+}
+
+static int visit(void *data, const struct guestlock_lock *lock)
+{
+	struct reaper *reaper = data;
+	struct known *known;
+	struct gl_resource *resource;
+
+	if (!lock->readable) {
+		reaper->result.orphans++;
+		gl_log(reaper->gl, GUESTLOCK_LOG_WARNING,
+		       "what is locked under key %s cannot be read and is not given to anybody; when it is certain that no guest "
+		       "uses it, free it with guestlock release --orphan %s --force",
+		       lock->key.key, lock->key.key);
+		return 0;
+	}
+	known = find_known(reaper, lock->owner.uuid);
+	resource = known && known->record->instance == lock->owner.instance
+			   ? gl_record_find_key(known->record, lock->key.key)
+			   : NULL;
+	if (!resource) {
+		if (lock->mode != GUESTLOCK_MODE_NONE && !explained_now(reaper, lock)) {
+			orphan(reaper, lock);
+		}
+		return 0;
+	}
+	known->seen[resource - known->record->resources] = lock->mode != GUESTLOCK_MODE_NONE;
+	return 0;
+}
+
+/* ---- What the records claim ---- */
+
+static bool claims(struct gl_resource *resource, const char *technology)
+{
+	const struct gl_holding *holding = gl_resource_holding(resource, technology, false);
+
+	return holding &&
+	       (holding->state == GUESTLOCK_RESOURCE_HELD || holding->state == GUESTLOCK_RESOURCE_HANDOVER);
+}
+
+/* Under the guest's lock: what the backend says that it does not hold is asked for again. */
+static bool drop_vanished(struct gl_operation_run *run, struct guestlock_error *err)
+{
+	struct gl_batch batch;
+	bool any = false;
+
+	if (gl_batch_init(&batch, run->record->n_resources) < 0) {
+		return false;
+	}
+	for (size_t i = 0; i < run->record->n_resources; i++) {
+		if (claims(&run->record->resources[i], gl_technology(run->gl))) {
+			gl_batch_add(&batch, &run->record->resources[i], GUESTLOCK_MODE_NONE);
+		}
+	}
+	if (gl_call(run->gl, GL_CALL_INQUIRE, &run->owner, &batch, 0, run->deadline_ms, err) == GUESTLOCK_RES_GRANTED) {
+		for (size_t i = 0; i < batch.count; i++) {
+			enum guestlock_result result = batch.items[i].result;
+
+			if (result == GUESTLOCK_RES_FREE || result == GUESTLOCK_RES_OTHER) {
+				struct gl_holding *holding =
+					gl_resource_holding(batch.resources[i], gl_technology(run->gl), false);
+
+				holding->state = GUESTLOCK_RESOURCE_NONE;
+				any = true;
+			}
+		}
+	}
+	gl_batch_free(&batch);
+	return any;
+}
+
+static void take_vanished(struct reaper *reaper, struct gl_operation_run *run)
+{
+	const struct gl_wish acquire = { .event = GL_EVENT_ACQUIRE };
+	struct guestlock_error cause = { 0 }, ignored;
+
+	if (!drop_vanished(run, &cause)) {
+		return;
+	}
+	if (gl_run_wish(run, &acquire, &cause) == GUESTLOCK_OK) {
+		reaper->result.settled++;
+		gl_log(reaper->gl, GUESTLOCK_LOG_WARNING,
+		       "locks of the running guest %s had vanished from the backend and were taken again: somebody removed them, "
+		       "and another guest may have written the same disk meanwhile; check it",
+		       run->lock.uuid);
+		return;
+	}
+	reaper->result.failed++;
+	gl_run_outcome(run, GL_EVENT_LOST, &ignored);
+	gl_log(reaper->gl, GUESTLOCK_LOG_ERROR, "guest %s runs without a lock that it had, and it must not: %s; stop it",
+	       run->lock.uuid, cause.message);
+}
+
+static void check_claims(struct reaper *reaper, const struct known *known)
+{
+	struct gl_operation_run run;
+	struct guestlock_error cause = { 0 };
+	bool missing = false;
+
+	for (size_t i = 0; i < known->record->n_resources; i++) {
+		missing |= !known->seen[i] && claims(&known->record->resources[i], gl_technology(reaper->gl));
+	}
+	if (!missing || known->life == GUESTLOCK_LIFE_DEAD ||
+	    gl_run_begin(&run, reaper->gl, known->record->uuid, gl_deadline(reaper->gl), &cause) < 0) {
+		return;
+	}
+	if (run.record && run.record->op == GL_OP_NONE && run.record->state == GUESTLOCK_GUEST_RUNNING) {
+		take_vanished(reaper, &run);
+	}
+	gl_run_end(&run);
+}
+
+int guestlock_reap(struct guestlock *gl, struct guestlock_reap_result *out_result, struct guestlock_error *err)
+{
+	struct reaper reaper = { .gl = gl };
+	struct guestlock_error cause = { 0 };
+	enum guestlock_result result;
+	int status = gl_ready(gl, gl_deadline(gl), err);
+
+	if (status == GUESTLOCK_OK) {
+		status = look_at_records(&reaper, err);
+	}
+	if (status == GUESTLOCK_OK) {
+		result = gl->module.descriptor->ops->enumerate(gl->backend, visit, &reaper, &cause);
+		if (result != GUESTLOCK_RES_GRANTED) {
+			status = cause.code = gl_status_of_result(result);
+			if (err) {
+				*err = cause;
+			}
+		}
+	}
+	for (size_t i = 0; i < reaper.count && status == GUESTLOCK_OK; i++) {
+		check_claims(&reaper, &reaper.known[i]);
+	}
+	forget_known(&reaper);
+	if (status == GUESTLOCK_OK && out_result) {
+		*out_result = reaper.result;
+	}
+	return status;
+}
+
+int guestlock_guest_settle(struct guestlock_guest *guest, struct guestlock_error *err)
+{
+	struct gl_operation_run run;
+	int status = gl_guest_usable(guest, err);
+
+	if (status == GUESTLOCK_OK) {
+		status = gl_run_begin(&run, guest->gl, guest->uuid, gl_deadline(guest->gl), err);
+	}
+	if (status < 0) {
+		return status;
+	}
+	if (!run.record && !run.was_dead) {
+		status = gl_fail(err, GUESTLOCK_NOT_FOUND, 0, "there is no record of guest %s on this host", guest->uuid);
+	} else if (run.record && run.record->op != GL_OP_NONE && run.record->op != GL_OP_COMPLETE_IN) {
+		status = gl_fail(err, GUESTLOCK_INDETERMINATE, 0,
+				 "an unfinished operation (%s) of guest %s could not be settled yet: try again when the backend answers",
+				 gl_operation_name(run.record->op), guest->uuid);
+	}
+	gl_run_end(&run);
+	return status;
+}
+
+/* ---- Locks that nobody accounts for ---- */
+
+static bool explained_by_record(struct guestlock *gl, const struct guestlock_holder *holder, const char *key)
+{
+	struct gl_record *record = NULL;
+	struct guestlock_error ignored;
+	bool explained;
+
+	if (gl_store_load(&gl->store, holder->uuid, &record, &ignored) < 0) {
+		return false;
+	}
+	explained = record->instance == holder->instance && gl_record_find_key(record, key);
+	gl_record_free(record);
+	return explained;
+}
+
+static int check_unexplained(struct guestlock *gl, const char *key, struct guestlock_error *err)
+{
+	struct gl_resource resource = { .type = GUESTLOCK_LEASE };
+	struct guestlock_error cause = { 0 };
+	struct gl_batch batch;
+	int status = GUESTLOCK_OK;
+
+	gl_copy_cut(resource.key, sizeof(resource.key), key);
+	if (gl_batch_init(&batch, 1) < 0) {
+		return gl_fail_memory(err);
+	}
+	gl_batch_add(&batch, &resource, GUESTLOCK_MODE_NONE);
+	gl_call(gl, GL_CALL_INQUIRE, NULL, &batch, GUESTLOCK_BATCH_ALL_HOLDERS, gl_deadline(gl), &cause);
+	for (size_t i = 0; i < batch.items[0].n_holders && status == GUESTLOCK_OK; i++) {
+		if (explained_by_record(gl, &batch.items[0].holders[i], key)) {
+			status = gl_fail(err, GUESTLOCK_NOT_FOUND, 0,
+					 "key %s is no orphan: the record of guest %s accounts for it; use guestlock release on that guest",
+					 key, batch.items[0].holders[i].uuid);
+		}
+	}
+	gl_batch_free(&batch);
+	return status;
+}
+
+int guestlock_release_orphan(struct guestlock *gl, const char *key, bool force, struct guestlock_error *err)
+{
+	struct guestlock_error cause = { 0 };
+	enum guestlock_result result;
+	int status;
+
+	if (strlen(key) != GUESTLOCK_KEY_SIZE - 1 || strspn(key, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+								"0123456789-_") != GUESTLOCK_KEY_SIZE - 1) {
+		return gl_fail(err, GUESTLOCK_INVALID, 0,
+			       "\"%.80s\" is not a key: a key has 43 characters, as guestlock check PATH and guestlock reap show it",
+			       key);
+	}
+	status = gl_ready(gl, gl_deadline(gl), err);
+	if (status == GUESTLOCK_OK) {
+		status = check_unexplained(gl, key, err);
+	}
+	if (status < 0) {
+		return status;
+	}
+	result = gl->module.descriptor->ops->release_orphan(gl->backend, key, force, &cause);
+	if (result == GUESTLOCK_RES_GRANTED) {
+		return GUESTLOCK_OK;
+	}
+	cause.code = result == GUESTLOCK_RES_BUSY ? GUESTLOCK_ALIVE : gl_status_of_result(result);
+	if (result == GUESTLOCK_RES_FREE || result == GUESTLOCK_RES_NO_ORPHAN) {
+		cause.code = GUESTLOCK_NOT_FOUND;
+	}
+	if (err) {
+		*err = cause;
+		gl_copy_cut(err->backend, sizeof(err->backend), gl_technology(gl));
+	}
+	return cause.code;
+}
