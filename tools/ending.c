@@ -143,6 +143,19 @@ static int parse_adoption(struct cli *cli, int argc, char **argv, struct adoptio
 	return 0;
 }
 
+static void print_adopted(const struct cli *cli, const struct cli_guest *guest)
+{
+	struct json_object *top;
+
+	if (cli->json) {
+		top = cli_json_object();
+		cli_json_text(top, "guest", guest->uuid);
+		cli_json_print(top);
+	} else if (guest->made_up[0]) {
+		puts(guest->made_up);
+	}
+}
+
 int cli_adopt(struct cli *cli, int argc, char **argv)
 {
 	__attribute__((cleanup(adoption_clear))) struct adoption adoption = {0};
@@ -163,9 +176,7 @@ int cli_adopt(struct cli *cli, int argc, char **argv)
 	if (status != GUESTLOCK_OK) {
 		return cli_fail(cli, status, &err);
 	}
-	if (adoption.guest.made_up[0]) {
-		puts(adoption.guest.made_up);
-	}
+	print_adopted(cli, &adoption.guest);
 	return EX_OK;
 }
 

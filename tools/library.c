@@ -181,6 +181,18 @@ static int direct_messages(struct cli *cli)
 	return 0;
 }
 
+/* What is not found, or is wrong, is nothing that stands on the command line: the configuration or the
+ * backend. */
+static int open_exit_status(const struct cli *cli, int status)
+{
+	const char *file = cli->config_file ? cli->config_file : getenv("GUESTLOCK_CONFIG");
+
+	if (status == GUESTLOCK_NOT_FOUND || status == GUESTLOCK_INVALID) {
+		return file && access(file, R_OK) != 0 ? EX_CONFIG : EX_UNAVAILABLE;
+	}
+	return cli_exit_status(cli, status);
+}
+
 int cli_open(struct cli *cli)
 {
 	CLI_AUTOFREE char *timeout = NULL;
@@ -201,9 +213,8 @@ int cli_open(struct cli *cli)
 	}
 	status = guestlock_open(&cli->gl, &options, &err);
 	if (status != GUESTLOCK_OK) {
-		/* What open does not find is the backend, not something the user named as an argument. */
 		cli_fail(cli, status, &err);
-		return status == GUESTLOCK_NOT_FOUND ? EX_UNAVAILABLE : cli_exit_status(cli, status);
+		return open_exit_status(cli, status);
 	}
 	return direct_messages(cli);
 }

@@ -6,6 +6,8 @@
 #include <stdarg.h>
 #include <string.h>
 
+#define TIMEOUT_MAX_S 86400 /* as acquire_timeout in the configuration */
+
 enum {
 	OPTION_JSON = CLI_LONG + 200,
 	OPTION_NO_HEADINGS,
@@ -62,8 +64,9 @@ static int set_timeout(struct cli *cli, const char *text)
 {
 	uint64_t seconds;
 
-	if (!cli_parse_number(text, UINT_MAX, &seconds)) {
-		return cli_usage(cli, "--timeout wants a whole number of seconds, not \"%s\"", text);
+	if (!cli_parse_number(text, TIMEOUT_MAX_S, &seconds) || seconds == 0) {
+		return cli_usage(cli, "--timeout wants a whole number of seconds from 1 to %d, not \"%s\"",
+				 TIMEOUT_MAX_S, text);
 	}
 	cli->timeout = text;
 	return 0;
