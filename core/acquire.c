@@ -16,7 +16,7 @@
  */
 static bool settle_holder(struct guestlock *gl, const struct guestlock_holder *holder)
 {
-	struct gl_operation_run run = { .gl = gl };
+	struct gl_operation_run run = {.gl = gl};
 	struct guestlock_error ignored;
 	struct gl_record *record = NULL;
 	enum guestlock_life life;
@@ -28,23 +28,25 @@ static bool settle_holder(struct guestlock *gl, const struct guestlock_holder *h
 	run.record = record;
 	gl_run_refresh_owner(&run);
 	life = guestlock_owner_life(&run.owner, gl_life_dir(gl));
-	stale = record->instance == holder->instance && (record->op != GL_OP_NONE || life == GUESTLOCK_LIFE_DEAD);
+	stale = record->instance == holder->instance &&
+		(record->op != GL_OP_NONE || life == GUESTLOCK_LIFE_DEAD);
 	gl_record_free(record);
-	if (!stale || gl_run_begin(&run, gl, holder->uuid, guestlock_monotonic_ms() + SETTLE_HOLDER_MS, &ignored) < 0) {
+	if (!stale ||
+	    gl_run_begin(&run, gl, holder->uuid, guestlock_monotonic_ms() + SETTLE_HOLDER_MS, &ignored) < 0) {
 		return false;
 	}
 	gl_run_end(&run);
 	return true;
 }
 
-int gl_wait_while_busy(struct guestlock *gl, const char *uuid, int wait_ms, gl_attempt_fn *attempt, void *data,
-		       struct guestlock_error *err)
+int gl_wait_while_busy(struct guestlock *gl, const char *uuid, int wait_ms, gl_attempt_fn *attempt,
+		       void *data, struct guestlock_error *err)
 {
 	int64_t until = guestlock_monotonic_ms() + (wait_ms > 0 ? wait_ms : 0);
 	bool told = false, settled = false;
 
 	for (unsigned i = 8;; i++) {
-		struct guestlock_error cause = { 0 };
+		struct guestlock_error cause = {0};
 		int status = attempt(data, &cause);
 
 		if (status == GUESTLOCK_OK) {
@@ -57,8 +59,8 @@ int gl_wait_while_busy(struct guestlock *gl, const char *uuid, int wait_ms, gl_a
 			}
 		}
 		if (status == GUESTLOCK_BUSY && !told && wait_ms > 0) {
-			gl_log(gl, GUESTLOCK_LOG_INFO, "guest %s waits up to %d.%03d s: %s", uuid, wait_ms / 1000,
-			       wait_ms % 1000, cause.message);
+			gl_log(gl, GUESTLOCK_LOG_INFO, "guest %s waits up to %d.%03d s: %s", uuid,
+			       wait_ms / 1000, wait_ms % 1000, cause.message);
 			told = true;
 		}
 		if (status != GUESTLOCK_BUSY || !gl_pause_before_retry(i, WAIT_STEP_MS, until)) {
@@ -89,7 +91,8 @@ static int add_named(struct gl_operation_run *run, struct guestlock_guest *guest
 	if (!run->record || guest->n_resources == 0 || guest->bound) {
 		return GUESTLOCK_OK;
 	}
-	status = gl_wanted(run->gl, guest->uuid, guest->resources, guest->n_resources, false, &wanted, &count, err);
+	status = gl_wanted(run->gl, guest->uuid, guest->resources, guest->n_resources, false, &wanted, &count,
+			   err);
 	if (status < 0) {
 		return status;
 	}
@@ -101,7 +104,7 @@ static int add_named(struct gl_operation_run *run, struct guestlock_guest *guest
 /* Continues what pause stopped, once everything is held again. */
 static void continue_stopped(struct gl_operation_run *run)
 {
-	struct guestlock_error cause = { 0 };
+	struct guestlock_error cause = {0};
 
 	if (!run->record || !run->record->stopped || run->record->state != GUESTLOCK_GUEST_RUNNING) {
 		return;
@@ -109,8 +112,9 @@ static void continue_stopped(struct gl_operation_run *run)
 	gl_guest_continue(run);
 	run->record->stopped = false;
 	if (gl_run_save(run, &cause) < 0) {
-		gl_log(run->gl, GUESTLOCK_LOG_WARNING, "guest %s runs on, but its record still says that it is stopped: %s",
-		       run->lock.uuid, cause.message);
+		gl_log(run->gl, GUESTLOCK_LOG_WARNING,
+		       "guest %s runs on, but its record still says that it is stopped: %s", run->lock.uuid,
+		       cause.message);
 	}
 }
 
@@ -118,7 +122,8 @@ static int attempt_acquire(void *data, struct guestlock_error *err)
 {
 	const struct acquire *acquire = data;
 	struct guestlock_guest *guest = acquire->guest;
-	const struct gl_wish wish = { .event = acquire->event, .state = acquire->state, .probe = acquire->probe };
+	const struct gl_wish wish = {
+		.event = acquire->event, .state = acquire->state, .probe = acquire->probe};
 	struct gl_operation_run run;
 	int status = gl_run_begin(&run, guest->gl, guest->uuid, gl_deadline(guest->gl), err);
 
@@ -136,10 +141,10 @@ static int attempt_acquire(void *data, struct guestlock_error *err)
 	return status;
 }
 
-static int acquire_all(struct guestlock_guest *guest, enum gl_event event, const char *text, bool probe, int wait_ms,
-		       struct guestlock_error *err)
+static int acquire_all(struct guestlock_guest *guest, enum gl_event event, const char *text, bool probe,
+		       int wait_ms, struct guestlock_error *err)
 {
-	struct acquire acquire = { .guest = guest, .event = event, .probe = probe };
+	struct acquire acquire = {.guest = guest, .event = event, .probe = probe};
 	struct gl_state state;
 	bool given;
 	int status = gl_guest_usable(guest, err);
@@ -161,10 +166,12 @@ static int acquire_all(struct guestlock_guest *guest, enum gl_event event, const
 int guestlock_guest_acquire(struct guestlock_guest *guest, const char *state, unsigned flags, int wait_ms,
 			    struct guestlock_error *err)
 {
-	return acquire_all(guest, GL_EVENT_ACQUIRE, state, (flags & GUESTLOCK_ACQUIRE_PROBE) != 0, wait_ms, err);
+	return acquire_all(guest, GL_EVENT_ACQUIRE, state, (flags & GUESTLOCK_ACQUIRE_PROBE) != 0, wait_ms,
+			   err);
 }
 
-int guestlock_guest_resume(struct guestlock_guest *guest, const char *state, int wait_ms, struct guestlock_error *err)
+int guestlock_guest_resume(struct guestlock_guest *guest, const char *state, int wait_ms,
+			   struct guestlock_error *err)
 {
 	return acquire_all(guest, GL_EVENT_RESUME, state, false, wait_ms, err);
 }
@@ -183,7 +190,8 @@ static int check_hotplug(const struct guestlock_guest *guest, struct guestlock_e
 		return GUESTLOCK_OK;
 	}
 	gl_fail(err, GUESTLOCK_UNSUPPORTED, 0,
-		"guest %s: backend %s cannot add or release single resources of a running guest; shut the guest down to change "
+		"guest %s: backend %s cannot add or release single resources of a running guest; shut the "
+		"guest down to change "
 		"its disks",
 		guest->uuid, gl_technology(guest->gl));
 	gl_error_about(err, guest->uuid, NULL);
@@ -206,7 +214,8 @@ static int attempt_attach(void *data, struct guestlock_error *err)
 	status = gl_run_begin(&run, guest->gl, guest->uuid, gl_deadline(guest->gl), err);
 	if (status == GUESTLOCK_OK) {
 		char key[GUESTLOCK_KEY_SIZE] = "";
-		const struct gl_wish wish = { .event = GL_EVENT_ATTACH, .only_key = key, .probe = attach->probe };
+		const struct gl_wish wish = {
+			.event = GL_EVENT_ATTACH, .only_key = key, .probe = attach->probe};
 
 		if (count > 0) {
 			memcpy(key, wanted[0].key, sizeof(key));
@@ -225,7 +234,7 @@ int guestlock_guest_acquire_resource(struct guestlock_guest *guest, const struct
 				     unsigned flags, int wait_ms, struct guestlock_error *err)
 {
 	struct attach attach = {
-		.guest = guest, .resource = resource, .probe = (flags & GUESTLOCK_ACQUIRE_PROBE) != 0 };
+		.guest = guest, .resource = resource, .probe = (flags & GUESTLOCK_ACQUIRE_PROBE) != 0};
 	int status = gl_guest_usable(guest, err);
 
 	if (status == GUESTLOCK_OK) {
@@ -245,7 +254,8 @@ int guestlock_guest_acquire_resource(struct guestlock_guest *guest, const struct
 
 /* A path may be gone by the time its device is unplugged: then the record's own name of it finds it. */
 static const struct gl_resource *find_held(struct guestlock *gl, struct gl_record *record,
-					   const struct guestlock_resource *resource, char key[GUESTLOCK_KEY_SIZE])
+					   const struct guestlock_resource *resource,
+					   char key[GUESTLOCK_KEY_SIZE])
 {
 	struct gl_named named = gl_named_of(resource);
 	struct guestlock_error ignored;
@@ -263,10 +273,12 @@ static const struct gl_resource *find_held(struct guestlock *gl, struct gl_recor
 	for (size_t i = 0; i < record->n_resources; i++) {
 		const struct gl_resource *known = &record->resources[i];
 
-		if (!known->guest_lock && known->type == resource->type && strcmp(known->name, resource->name) == 0 &&
+		if (!known->guest_lock && known->type == resource->type &&
+		    strcmp(known->name, resource->name) == 0 &&
 		    (resource->type == GUESTLOCK_DISK ||
 		     (known->offset == resource->offset &&
-		      strcmp(known->lockspace ? known->lockspace : "", resource->lockspace ? resource->lockspace : "") == 0 &&
+		      strcmp(known->lockspace ? known->lockspace : "",
+			     resource->lockspace ? resource->lockspace : "") == 0 &&
 		      strcmp(known->path ? known->path : "", resource->path ? resource->path : "") == 0))) {
 			memcpy(key, known->key, GUESTLOCK_KEY_SIZE);
 			return known;
@@ -279,7 +291,7 @@ int guestlock_guest_release_resource(struct guestlock_guest *guest, const struct
 				     struct guestlock_error *err)
 {
 	char key[GUESTLOCK_KEY_SIZE] = "";
-	const struct gl_wish wish = { .event = GL_EVENT_DETACH, .only_key = key };
+	const struct gl_wish wish = {.event = GL_EVENT_DETACH, .only_key = key};
 	struct gl_operation_run run;
 	int status = gl_guest_usable(guest, err);
 

@@ -22,8 +22,8 @@ void guestlock_backends_free(struct guestlock_backend_info *infos, size_t count)
 	free(infos);
 }
 
-static int copy_words(struct guestlock_backend_info *info, const char *name, const char *description, const char *file,
-		      struct guestlock_error *err)
+static int copy_words(struct guestlock_backend_info *info, const char *name, const char *description,
+		      const char *file, struct guestlock_error *err)
 {
 	info->name = strdup(name);
 	info->description = strdup(description);
@@ -41,9 +41,10 @@ static int describe_loaded(struct guestlock *gl, const struct gl_module *module,
 			   struct guestlock_backend_info *info, struct guestlock_error *err)
 {
 	const struct guestlock_module *descriptor = module->descriptor;
-	struct guestlock_error cause = { 0 };
-	int status = selected ? guestlock_probe(gl, &cause)
-			      : gl_settings_declare(gl->settings, descriptor->name, descriptor->options, &cause);
+	struct guestlock_error cause = {0};
+	int status =
+		selected ? guestlock_probe(gl, &cause)
+			 : gl_settings_declare(gl->settings, descriptor->name, descriptor->options, &cause);
 
 	tell_trouble(info, status, &cause);
 	info->selected = selected;
@@ -55,7 +56,7 @@ static int describe_loaded(struct guestlock *gl, const struct gl_module *module,
 static int describe(struct guestlock *gl, const char *name, struct guestlock_backend_info *info,
 		    struct guestlock_error *err)
 {
-	struct guestlock_error cause = { 0 };
+	struct guestlock_error cause = {0};
 	struct gl_module module;
 	int status;
 

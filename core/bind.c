@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Bind: the guest's own process ties itself to the locks it is going to have. And adoption of one that did not. */
+/* Bind: the guest's own process ties itself to the locks it is going to have. And adoption of one that did
+ * not. */
 #include "error.h"
 #include "guest.h"
 #include "tether.h"
@@ -10,7 +11,8 @@
 #include <time.h>
 
 /* Everything that the caller said goes into the record. */
-static int describe(const struct guestlock_guest *guest, struct gl_record *record, struct guestlock_error *err)
+static int describe(const struct guestlock_guest *guest, struct gl_record *record,
+		    struct guestlock_error *err)
 {
 	if (gl_set_string(&record->name, guest->name) < 0 || gl_set_string(&record->id, guest->id) < 0) {
 		return gl_fail_memory(err);
@@ -30,7 +32,8 @@ static int describe(const struct guestlock_guest *guest, struct gl_record *recor
 static int add_holdings(const struct guestlock *gl, struct gl_record *record, struct guestlock_error *err)
 {
 	for (size_t i = 0; i < record->n_resources; i++) {
-		struct gl_holding *holding = gl_resource_holding(&record->resources[i], gl_technology(gl), true);
+		struct gl_holding *holding =
+			gl_resource_holding(&record->resources[i], gl_technology(gl), true);
 
 		if (!holding) {
 			return gl_fail_memory(err);
@@ -40,8 +43,8 @@ static int add_holdings(const struct guestlock *gl, struct gl_record *record, st
 	return GUESTLOCK_OK;
 }
 
-static int fill_record(const struct guestlock_guest *guest, struct gl_record *record, struct gl_resource *wanted,
-		       size_t count, struct guestlock_error *err)
+static int fill_record(const struct guestlock_guest *guest, struct gl_record *record,
+		       struct gl_resource *wanted, size_t count, struct guestlock_error *err)
 {
 	int status = describe(guest, record, err);
 
@@ -52,7 +55,8 @@ static int fill_record(const struct guestlock_guest *guest, struct gl_record *re
 }
 
 /* Does what another guest holds stand in the way of what this one wants? */
-static bool stands_in_the_way(const struct gl_record *record, const struct guestlock_item *item, enum guestlock_mode wanted)
+static bool stands_in_the_way(const struct gl_record *record, const struct guestlock_item *item,
+			      enum guestlock_mode wanted)
 {
 	if (item->result != GUESTLOCK_RES_OTHER || strcmp(item->holder.uuid, record->uuid) == 0) {
 		return false;
@@ -60,10 +64,11 @@ static bool stands_in_the_way(const struct gl_record *record, const struct guest
 	return wanted != GUESTLOCK_MODE_SHARED || item->holder.mode != GUESTLOCK_MODE_SHARED;
 }
 
-/* The program may open and even repair its images before the locks are taken: so it must not start for nothing. */
+/* The program may open and even repair its images before the locks are taken: so it must not start for
+ * nothing. */
 static int ask_who_holds(struct gl_operation_run *run, struct gl_batch *batch, struct guestlock_error *err)
 {
-	struct guestlock_error cause = { 0 };
+	struct guestlock_error cause = {0};
 	enum guestlock_result result =
 		gl_call(run->gl, GL_CALL_INQUIRE, &run->owner, batch, 0, run->deadline_ms, &cause);
 
@@ -78,10 +83,13 @@ static int ask_who_holds(struct gl_operation_run *run, struct gl_batch *batch, s
 			GL_AUTOFREE char *words = gl_resource_words(batch->resources[i]);
 
 			return gl_fail(err, GUESTLOCK_DAMAGED, 0,
-				       "it cannot be told who holds %s%s%s; run guestlock reap, which says what is damaged",
-				       words ? words : "a resource", cause.message[0] ? ": " : "", cause.message);
+				       "it cannot be told who holds %s%s%s; run guestlock reap, which says "
+				       "what is damaged",
+				       words ? words : "a resource", cause.message[0] ? ": " : "",
+				       cause.message);
 		}
-		if (stands_in_the_way(run->record, &batch->items[i], gl_resource_mode(run->gl, batch->resources[i]))) {
+		if (stands_in_the_way(run->record, &batch->items[i],
+				      gl_resource_mode(run->gl, batch->resources[i]))) {
 			return gl_fail_busy(run->gl, batch->resources[i], &batch->items[i].holder, err);
 		}
 	}
@@ -91,7 +99,7 @@ static int ask_who_holds(struct gl_operation_run *run, struct gl_batch *batch, s
 /* What of the record the backend must know before the guest's program starts. */
 static int bind_backend(struct gl_operation_run *run, bool ask, struct guestlock_error *err)
 {
-	struct guestlock_error cause = { 0 };
+	struct guestlock_error cause = {0};
 	struct gl_batch batch;
 	enum guestlock_result result;
 	int status = GUESTLOCK_OK;
@@ -114,7 +122,8 @@ static int bind_backend(struct gl_operation_run *run, bool ask, struct guestlock
 	if (status < 0) {
 		struct guestlock_error ignored;
 
-		gl_call(run->gl, GL_CALL_RELEASE, &run->owner, &batch, GUESTLOCK_BATCH_UNDO, run->deadline_ms, &ignored);
+		gl_call(run->gl, GL_CALL_RELEASE, &run->owner, &batch, GUESTLOCK_BATCH_UNDO, run->deadline_ms,
+			&ignored);
 	}
 	gl_batch_free(&batch);
 	return status;
@@ -134,9 +143,10 @@ static int enter(struct gl_operation_run *run, bool ask, struct guestlock_error 
 	return status == GUESTLOCK_OK ? bind_backend(run, ask, err) : status;
 }
 
-static int begin_bind(struct gl_operation_run *run, struct guestlock_guest *guest, struct guestlock_error *err)
+static int begin_bind(struct gl_operation_run *run, struct guestlock_guest *guest,
+		      struct guestlock_error *err)
 {
-	const struct gl_wish bind = { .event = GL_EVENT_BIND };
+	const struct gl_wish bind = {.event = GL_EVENT_BIND};
 	int status = gl_run_begin(run, guest->gl, guest->uuid, gl_deadline(guest->gl), err);
 
 	if (status < 0) {
@@ -148,7 +158,8 @@ static int begin_bind(struct gl_operation_run *run, struct guestlock_guest *gues
 			GL_AUTOFREE char *name = gl_printable(run->record->name);
 
 			gl_fail(err, status, 0,
-				"cannot start guest %s: a guest of this uuid lives here already (%s, pid %ld, %s); end it first, or "
+				"cannot start guest %s: a guest of this uuid lives here already (%s, pid "
+				"%ld, %s); end it first, or "
 				"give the new one another uuid",
 				guest->uuid, name ? name : "", (long)run->record->process.pid,
 				guestlock_guest_state_name(run->record->state));
@@ -165,8 +176,9 @@ static int begin_bind(struct gl_operation_run *run, struct guestlock_guest *gues
 	return GUESTLOCK_OK;
 }
 
-static int bind_record(struct gl_operation_run *run, struct guestlock_guest *guest, struct gl_resource *wanted,
-		       size_t count, bool ask, int *out_tether_fd, struct guestlock_error *err)
+static int bind_record(struct gl_operation_run *run, struct guestlock_guest *guest,
+		       struct gl_resource *wanted, size_t count, bool ask, int *out_tether_fd,
+		       struct guestlock_error *err)
 {
 	struct guestlock_error ignored;
 	int fd = -1;
@@ -176,8 +188,10 @@ static int bind_record(struct gl_operation_run *run, struct guestlock_guest *gue
 		return status;
 	}
 	if (gl_process_look(getpid(), &run->record->process) < 0) {
-		return gl_fail(err, GUESTLOCK_FAILED, errno,
-			       "cannot bind guest %s: /proc does not tell about this process (%m); mount /proc", guest->uuid);
+		return gl_fail(
+			err, GUESTLOCK_FAILED, errno,
+			"cannot bind guest %s: /proc does not tell about this process (%m); mount /proc",
+			guest->uuid);
 	}
 	gl_run_refresh_owner(run);
 	status = gl_tether_open(&run->owner, gl_life_dir(run->gl), &fd, &run->record->tether_inode, err);
@@ -205,19 +219,23 @@ int gl_bind(struct guestlock_guest *guest, bool ask, int *out_tether_fd, struct 
 	int status;
 
 	if (!guest->uuid[0]) {
-		return gl_fail(err, GUESTLOCK_INVALID, 0, "the guest has no uuid: set the parameter \"uuid\" first");
+		return gl_fail(err, GUESTLOCK_INVALID, 0,
+			       "the guest has no uuid: set the parameter \"uuid\" first");
 	}
 	if (guest->mode == GUESTLOCK_NEW_ATTACH) {
-		return gl_fail(err, GUESTLOCK_INVALID, 0, "guest %s: a handle of mode ATTACH is for a guest that exists already",
+		return gl_fail(err, GUESTLOCK_INVALID, 0,
+			       "guest %s: a handle of mode ATTACH is for a guest that exists already",
 			       guest->uuid);
 	}
 	if (guest->mode == GUESTLOCK_NEW_MIGRATE && !gl_can(guest->gl, GUESTLOCK_CAP_HANDOVER)) {
 		return gl_fail(err, GUESTLOCK_UNSUPPORTED, 0,
-			       "guest %s cannot arrive by handover: backend %s has none; pause it at the source and resume it here "
+			       "guest %s cannot arrive by handover: backend %s has none; pause it at the "
+			       "source and resume it here "
 			       "with the state string",
 			       guest->uuid, gl_technology(guest->gl));
 	}
-	status = gl_wanted(guest->gl, guest->uuid, guest->resources, guest->n_resources, true, &wanted, &count, err);
+	status = gl_wanted(guest->gl, guest->uuid, guest->resources, guest->n_resources, true, &wanted,
+			   &count, err);
 	if (status < 0) {
 		return status;
 	}
@@ -245,8 +263,9 @@ int guestlock_guest_bind(struct guestlock_guest *guest, int *out_tether_fd, stru
 
 /* ---- Adoption ---- */
 
-static int adopt_record(struct gl_operation_run *run, struct guestlock_guest *guest, struct gl_resource *wanted,
-			size_t count, const struct gl_process *process, struct guestlock_error *err)
+static int adopt_record(struct gl_operation_run *run, struct guestlock_guest *guest,
+			struct gl_resource *wanted, size_t count, const struct gl_process *process,
+			struct guestlock_error *err)
 {
 	struct guestlock_error ignored;
 	int status = fill_record(guest, run->record, wanted, count, err);
@@ -278,19 +297,23 @@ int guestlock_guest_adopt(struct guestlock_guest *guest, pid_t pid, int wait_ms,
 		return status;
 	}
 	if (guest->mode != GUESTLOCK_NEW_START) {
-		return gl_fail(err, GUESTLOCK_INVALID, 0, "adoption of process %ld needs a handle of mode START", (long)pid);
+		return gl_fail(err, GUESTLOCK_INVALID, 0,
+			       "adoption of process %ld needs a handle of mode START", (long)pid);
 	}
 	if (!gl_can(guest->gl, GUESTLOCK_CAP_ADOPT)) {
 		return gl_fail(err, GUESTLOCK_UNSUPPORTED, 0,
-			       "cannot adopt process %ld: backend %s must be bound to a guest before it starts; restart the guest "
+			       "cannot adopt process %ld: backend %s must be bound to a guest before it "
+			       "starts; restart the guest "
 			       "under guestlock",
 			       (long)pid, gl_technology(guest->gl));
 	}
 	if (pid <= 0 || gl_process_look(pid, &process) < 0) {
 		return gl_fail(err, GUESTLOCK_DEAD, pid > 0 ? errno : 0,
-			       "cannot adopt process %ld: there is no such process; check the pid", (long)pid);
+			       "cannot adopt process %ld: there is no such process; check the pid",
+			       (long)pid);
 	}
-	status = gl_wanted(guest->gl, guest->uuid, guest->resources, guest->n_resources, true, &wanted, &count, err);
+	status = gl_wanted(guest->gl, guest->uuid, guest->resources, guest->n_resources, true, &wanted,
+			   &count, err);
 	if (status < 0) {
 		return status;
 	}

@@ -36,7 +36,7 @@ void gl_batch_add(struct gl_batch *batch, struct gl_resource *resource, enum gue
 		.offset = resource->offset,
 	};
 	memcpy(batch->keys[i].key, resource->key, sizeof(resource->key));
-	batch->items[i] = (struct guestlock_item){ .key = &batch->keys[i], .mode = mode };
+	batch->items[i] = (struct guestlock_item){.key = &batch->keys[i], .mode = mode};
 	batch->resources[i] = resource;
 }
 
@@ -48,14 +48,16 @@ void gl_batch_free(struct gl_batch *batch)
 	free(batch->items);
 	free(batch->keys);
 	free(batch->resources);
-	*batch = (struct gl_batch){ 0 };
+	*batch = (struct gl_batch){0};
 }
 
 char *gl_resource_words(const struct gl_resource *resource)
 {
 	GL_AUTOFREE char *name = gl_printable(resource->name ? resource->name : "");
 	char *words = NULL;
-	const char *what = resource->guest_lock ? "guest" : resource->type == GUESTLOCK_DISK ? "disk" : "lease";
+	const char *what = resource->guest_lock               ? "guest"
+			   : resource->type == GUESTLOCK_DISK ? "disk"
+							      : "lease";
 
 	if (!name || asprintf(&words, "%s %s", what, name) < 0) {
 		return NULL;
@@ -80,12 +82,13 @@ void gl_holder_text(const struct guestlock_holder *holder, char *out, size_t siz
 	if (holder->pid) {
 		snprintf(pid, sizeof(pid), ", pid %ld", (long)holder->pid);
 	}
-	snprintf(out, size, "guest %s%s%s%s%s%s%s%s", name ? name : "", holder->name[0] ? " (" : "", holder->uuid,
-		 holder->name[0] ? ")" : "", holder->host[0] ? " on " : "", holder->host, pid, since);
+	snprintf(out, size, "guest %s%s%s%s%s%s%s%s", name ? name : "", holder->name[0] ? " (" : "",
+		 holder->uuid, holder->name[0] ? ")" : "", holder->host[0] ? " on " : "", holder->host, pid,
+		 since);
 }
 
-int gl_fail_busy(const struct guestlock *gl, const struct gl_resource *resource, const struct guestlock_holder *holder,
-		 struct guestlock_error *err)
+int gl_fail_busy(const struct guestlock *gl, const struct gl_resource *resource,
+		 const struct guestlock_holder *holder, struct guestlock_error *err)
 {
 	GL_AUTOFREE char *words = gl_resource_words(resource);
 	char who[3 * GUESTLOCK_HOLDER_TEXT];
@@ -103,8 +106,8 @@ int gl_fail_busy(const struct guestlock *gl, const struct gl_resource *resource,
 
 /* ---- One call ---- */
 
-static enum guestlock_result call_once(struct guestlock *gl, enum gl_call_type type, struct guestlock_batch *batch,
-				       struct guestlock_error *cause)
+static enum guestlock_result call_once(struct guestlock *gl, enum gl_call_type type,
+				       struct guestlock_batch *batch, struct guestlock_error *cause)
 {
 	const struct guestlock_backend_ops *ops = gl->module.descriptor->ops;
 
@@ -123,13 +126,13 @@ static enum guestlock_result call_once(struct guestlock *gl, enum gl_call_type t
 	return GUESTLOCK_RES_INVALID;
 }
 
-static enum guestlock_result call_until(struct guestlock *gl, enum gl_call_type type, struct guestlock_batch *batch,
-					struct guestlock_error *cause)
+static enum guestlock_result call_until(struct guestlock *gl, enum gl_call_type type,
+					struct guestlock_batch *batch, struct guestlock_error *cause)
 {
 	enum guestlock_result result;
 
 	for (unsigned attempt = 0;; attempt++) {
-		*cause = (struct guestlock_error){ 0 };
+		*cause = (struct guestlock_error){0};
 		result = call_once(gl, type, batch, cause);
 		if (result != GUESTLOCK_RES_AGAIN || !gl_pause_before_retry(attempt, 5, batch->deadline_ms)) {
 			return result;
@@ -171,7 +174,8 @@ static void explain(const struct guestlock *gl, const struct gl_batch *batch, en
 		gl_fail(err, err->code, cause->sys_errno, "%s", guestlock_status_text(err->code));
 	}
 	if (result == GUESTLOCK_RES_AGAIN) {
-		gl_error_prefix(err, "the deadline passed before the lock of %s could be changed", words ? words : "it");
+		gl_error_prefix(err, "the deadline passed before the lock of %s could be changed",
+				words ? words : "it");
 	} else {
 		gl_error_prefix(err, "cannot change the lock of %s", words ? words : "a resource");
 	}
@@ -184,7 +188,8 @@ static bool succeeded(enum gl_call_type type, enum guestlock_result result)
 	if (type != GL_CALL_INQUIRE) {
 		return result == GUESTLOCK_RES_GRANTED;
 	}
-	return result == GUESTLOCK_RES_GRANTED || result == GUESTLOCK_RES_UNKNOWN || result >= GUESTLOCK_RES_HELD;
+	return result == GUESTLOCK_RES_GRANTED || result == GUESTLOCK_RES_UNKNOWN ||
+	       result >= GUESTLOCK_RES_HELD;
 }
 
 /* Gives back what the parts before a failed one got. What that does not achieve makes the whole uncertain. */
@@ -212,12 +217,13 @@ static bool undo_parts(struct guestlock *gl, enum gl_call_type type, const struc
 	return true;
 }
 
-enum guestlock_result gl_call(struct guestlock *gl, enum gl_call_type type, const struct guestlock_owner *owner,
-			      struct gl_batch *batch, unsigned flags, int64_t deadline_ms, struct guestlock_error *err)
+enum guestlock_result gl_call(struct guestlock *gl, enum gl_call_type type,
+			      const struct guestlock_owner *owner, struct gl_batch *batch, unsigned flags,
+			      int64_t deadline_ms, struct guestlock_error *err)
 {
 	size_t most = gl->module.descriptor->limits.batch;
-	struct guestlock_batch part = { .owner = owner, .flags = flags, .deadline_ms = deadline_ms };
-	struct guestlock_error cause = { 0 };
+	struct guestlock_batch part = {.owner = owner, .flags = flags, .deadline_ms = deadline_ms};
+	struct guestlock_error cause = {0};
 
 	for (size_t done = 0; done < batch->count; done += part.count) {
 		size_t left = batch->count - done;

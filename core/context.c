@@ -91,7 +91,7 @@ static int make_backend(struct guestlock *gl, struct guestlock_error *err)
 	backend->host = gl->host;
 	backend->identity_scheme = gl->identity_scheme == GL_IDENTITY_PATH ? "path" : "auto";
 	backend->context = &gl->context;
-	struct guestlock_error cause = { 0 };
+	struct guestlock_error cause = {0};
 
 	result = module->ops->init(backend, &cause);
 	if (result != GUESTLOCK_RES_GRANTED) {
@@ -111,7 +111,8 @@ static int make_backend(struct guestlock *gl, struct guestlock_error *err)
 	return GUESTLOCK_OK;
 }
 
-static int open_parts(struct guestlock *gl, const struct guestlock_options *options, struct guestlock_error *err)
+static int open_parts(struct guestlock *gl, const struct guestlock_options *options,
+		      struct guestlock_error *err)
 {
 	const char *supervisor = options->supervisor ? options->supervisor : GL_BINDIR "/guestlock";
 	const char *backend;
@@ -140,9 +141,10 @@ static int open_parts(struct guestlock *gl, const struct guestlock_options *opti
 	return make_backend(gl, err);
 }
 
-int guestlock_open(struct guestlock **out_gl, const struct guestlock_options *options, struct guestlock_error *err)
+int guestlock_open(struct guestlock **out_gl, const struct guestlock_options *options,
+		   struct guestlock_error *err)
 {
-	struct guestlock_options known = { .size = sizeof(known) };
+	struct guestlock_options known = {.size = sizeof(known)};
 	struct guestlock *gl;
 	int status;
 
@@ -189,8 +191,8 @@ void guestlock_close(struct guestlock *gl)
 	free(gl);
 }
 
-static int backend_status(const struct guestlock *gl, enum guestlock_result result, struct guestlock_error *cause,
-			  struct guestlock_error *err)
+static int backend_status(const struct guestlock *gl, enum guestlock_result result,
+			  struct guestlock_error *cause, struct guestlock_error *err)
 {
 	cause->code = gl_status_of_result(result);
 	if (err) {
@@ -202,7 +204,7 @@ static int backend_status(const struct guestlock *gl, enum guestlock_result resu
 
 int guestlock_probe(struct guestlock *gl, struct guestlock_error *err)
 {
-	struct guestlock_error cause = { 0 };
+	struct guestlock_error cause = {0};
 	enum guestlock_result result = gl->module.descriptor->ops->probe(gl->backend, &cause);
 
 	return result == GUESTLOCK_RES_GRANTED ? GUESTLOCK_OK : backend_status(gl, result, &cause, err);
@@ -224,7 +226,7 @@ bool gl_pause_before_retry(unsigned attempt, int64_t max_ms, int64_t deadline_ms
 	}
 	/* Half of it for certain, the rest by chance: two that collide once do not collide again. */
 	uint64_t us = most_us / 2 + guestlock_random64() % (most_us / 2 + 1);
-	struct timespec pause = { .tv_sec = (time_t)(us / 1000000), .tv_nsec = (long)(us % 1000000) * 1000 };
+	struct timespec pause = {.tv_sec = (time_t)(us / 1000000), .tv_nsec = (long)(us % 1000000) * 1000};
 
 	nanosleep(&pause, NULL);
 	return true;
@@ -232,14 +234,14 @@ bool gl_pause_before_retry(unsigned attempt, int64_t max_ms, int64_t deadline_ms
 
 int gl_ready(struct guestlock *gl, int64_t deadline_ms, struct guestlock_error *err)
 {
-	struct guestlock_kept kept = { 0 };
+	struct guestlock_kept kept = {0};
 	int status = gl_store_prepare(&gl->store, err);
 
 	if (status < 0) {
 		return status;
 	}
 	for (unsigned attempt = 0;; attempt++) {
-		struct guestlock_error cause = { 0 };
+		struct guestlock_error cause = {0};
 		enum guestlock_result result = gl->module.descriptor->ops->join(gl->backend, &kept, &cause);
 
 		if (result == GUESTLOCK_RES_GRANTED) {

@@ -31,9 +31,10 @@ static int make(struct guestlock *gl, enum guestlock_new_mode mode, const struct
 	return GUESTLOCK_OK;
 }
 
-static int attach(struct guestlock *gl, const char *uuid, struct guestlock_guest **out_guest, struct guestlock_error *err)
+static int attach(struct guestlock *gl, const char *uuid, struct guestlock_guest **out_guest,
+		  struct guestlock_error *err)
 {
-	const struct guestlock_domain domain = { .uuid = uuid };
+	const struct guestlock_domain domain = {.uuid = uuid};
 
 	return make(gl, GUESTLOCK_NEW_ATTACH, &domain, out_guest, err);
 }
@@ -45,7 +46,8 @@ static int finish(struct guestlock_guest *guest, int status)
 	return status;
 }
 
-int guestlock_domain_bind(struct guestlock *gl, const struct guestlock_domain *domain, struct guestlock_error *err)
+int guestlock_domain_bind(struct guestlock *gl, const struct guestlock_domain *domain,
+			  struct guestlock_error *err)
 {
 	struct guestlock_guest *guest;
 	int status = make(gl, GUESTLOCK_NEW_START, domain, &guest, err);
@@ -76,13 +78,14 @@ static int start(struct guestlock *gl, enum guestlock_new_mode mode, const struc
 	return finish(guest, status);
 }
 
-int guestlock_domain_start(struct guestlock *gl, const struct guestlock_domain *domain, char *const argv[], int wait_ms,
-			   pid_t *out_pid, struct guestlock_error *err)
+int guestlock_domain_start(struct guestlock *gl, const struct guestlock_domain *domain, char *const argv[],
+			   int wait_ms, pid_t *out_pid, struct guestlock_error *err)
 {
 	return start(gl, GUESTLOCK_NEW_START, domain, argv, wait_ms, out_pid, err);
 }
 
-int guestlock_domain_attach(struct guestlock *gl, const char *uuid, pid_t *out_pid, struct guestlock_error *err)
+int guestlock_domain_attach(struct guestlock *gl, const char *uuid, pid_t *out_pid,
+			    struct guestlock_error *err)
 {
 	struct guestlock_guest *guest;
 	int status = attach(gl, uuid, &guest, err);
@@ -97,7 +100,8 @@ int guestlock_domain_attach(struct guestlock *gl, const char *uuid, pid_t *out_p
 	return finish(guest, status);
 }
 
-int guestlock_domain_shutdown(struct guestlock *gl, const char *uuid, unsigned flags, struct guestlock_error *err)
+int guestlock_domain_shutdown(struct guestlock *gl, const char *uuid, unsigned flags,
+			      struct guestlock_error *err)
 {
 	struct guestlock_guest *guest;
 	int status = attach(gl, uuid, &guest, err);
@@ -111,7 +115,8 @@ int guestlock_domain_plug(struct guestlock *gl, const char *uuid, const struct g
 	struct guestlock_guest *guest;
 	int status = attach(gl, uuid, &guest, err);
 
-	return status < 0 ? status : finish(guest, guestlock_guest_acquire_resource(guest, resource, 0, 0, err));
+	return status < 0 ? status
+			  : finish(guest, guestlock_guest_acquire_resource(guest, resource, 0, 0, err));
 }
 
 int guestlock_domain_unplug(struct guestlock *gl, const char *uuid, const struct guestlock_resource *resource,
@@ -123,16 +128,19 @@ int guestlock_domain_unplug(struct guestlock *gl, const char *uuid, const struct
 	return status < 0 ? status : finish(guest, guestlock_guest_release_resource(guest, resource, err));
 }
 
-int guestlock_domain_suspend(struct guestlock *gl, const char *uuid, char **out_state, struct guestlock_error *err)
+int guestlock_domain_suspend(struct guestlock *gl, const char *uuid, char **out_state,
+			     struct guestlock_error *err)
 {
 	struct guestlock_guest *guest;
 	int status = attach(gl, uuid, &guest, err);
 
 	return status < 0 ? status
-			  : finish(guest, guestlock_guest_pause(guest, GUESTLOCK_EXTERNALLY_STOPPED, out_state, err));
+			  : finish(guest, guestlock_guest_pause(guest, GUESTLOCK_EXTERNALLY_STOPPED,
+								out_state, err));
 }
 
-int guestlock_domain_resume(struct guestlock *gl, const char *uuid, const char *state, struct guestlock_error *err)
+int guestlock_domain_resume(struct guestlock *gl, const char *uuid, const char *state,
+			    struct guestlock_error *err)
 {
 	struct guestlock_guest *guest;
 	int status = attach(gl, uuid, &guest, err);
@@ -140,7 +148,8 @@ int guestlock_domain_resume(struct guestlock *gl, const char *uuid, const char *
 	return status < 0 ? status : finish(guest, guestlock_guest_resume(guest, state, 0, err));
 }
 
-int guestlock_domain_migrate_out(struct guestlock *gl, const char *uuid, const char *uri, struct guestlock_error *err)
+int guestlock_domain_migrate_out(struct guestlock *gl, const char *uuid, const char *uri,
+				 struct guestlock_error *err)
 {
 	struct guestlock_guest *guest;
 	int status = attach(gl, uuid, &guest, err);
@@ -148,7 +157,8 @@ int guestlock_domain_migrate_out(struct guestlock *gl, const char *uuid, const c
 	return status < 0 ? status : finish(guest, guestlock_guest_prepare_migrate(guest, uri, err));
 }
 
-int guestlock_domain_migrate_out_end(struct guestlock *gl, const char *uuid, unsigned flags, struct guestlock_error *err)
+int guestlock_domain_migrate_out_end(struct guestlock *gl, const char *uuid, unsigned flags,
+				     struct guestlock_error *err)
 {
 	struct guestlock_guest *guest;
 	int status = attach(gl, uuid, &guest, err);
@@ -163,13 +173,14 @@ int guestlock_domain_migrate_out_end(struct guestlock *gl, const char *uuid, uns
 	return finish(guest, status);
 }
 
-int guestlock_domain_migrate_in(struct guestlock *gl, const struct guestlock_domain *domain, char *const argv[],
-				pid_t *out_pid, struct guestlock_error *err)
+int guestlock_domain_migrate_in(struct guestlock *gl, const struct guestlock_domain *domain,
+				char *const argv[], pid_t *out_pid, struct guestlock_error *err)
 {
 	return start(gl, GUESTLOCK_NEW_MIGRATE, domain, argv, 0, out_pid, err);
 }
 
-int guestlock_domain_migrate_in_end(struct guestlock *gl, const char *uuid, unsigned flags, struct guestlock_error *err)
+int guestlock_domain_migrate_in_end(struct guestlock *gl, const char *uuid, unsigned flags,
+				    struct guestlock_error *err)
 {
 	struct guestlock_guest *guest;
 	int status = attach(gl, uuid, &guest, err);

@@ -16,13 +16,14 @@ int64_t gl_deadline(const struct guestlock *gl)
 	return guestlock_monotonic_ms() + gl->acquire_timeout_ms;
 }
 
-int guestlock_guest_new(struct guestlock *gl, enum guestlock_new_mode mode, struct guestlock_guest **out_guest,
-			struct guestlock_error *err)
+int guestlock_guest_new(struct guestlock *gl, enum guestlock_new_mode mode,
+			struct guestlock_guest **out_guest, struct guestlock_error *err)
 {
 	struct guestlock_guest *guest;
 
 	if (mode != GUESTLOCK_NEW_START && mode != GUESTLOCK_NEW_ATTACH && mode != GUESTLOCK_NEW_MIGRATE) {
-		return gl_fail(err, GUESTLOCK_INVALID, 0, "cannot make a guest handle: there is no mode %d", (int)mode);
+		return gl_fail(err, GUESTLOCK_INVALID, 0, "cannot make a guest handle: there is no mode %d",
+			       (int)mode);
 	}
 	guest = calloc(1, sizeof(*guest));
 	if (!guest || gl_set_string(&guest->name, "") < 0 || gl_set_string(&guest->id, "") < 0) {
@@ -40,7 +41,8 @@ int gl_guest_usable(struct guestlock_guest *guest, struct guestlock_error *err)
 {
 	if (guest->creator != getpid()) {
 		return gl_fail(err, GUESTLOCK_FORKED, 0,
-			       "this guest handle was made by process %ld, which this process was forked from: make a new one "
+			       "this guest handle was made by process %ld, which this process was forked "
+			       "from: make a new one "
 			       "here",
 			       (long)guest->creator);
 	}
@@ -60,7 +62,8 @@ static int set_other_param(struct guestlock_guest *guest, const char *key, const
 
 	for (size_t i = 0; i < guest->n_params; i++) {
 		if (strcmp(guest->params[i].key, key) == 0) {
-			return gl_set_string(&guest->params[i].value, value) < 0 ? gl_fail_memory(err) : GUESTLOCK_OK;
+			return gl_set_string(&guest->params[i].value, value) < 0 ? gl_fail_memory(err)
+										 : GUESTLOCK_OK;
 		}
 	}
 	params = reallocarray(guest->params, guest->n_params + 1, sizeof(*params));
@@ -68,7 +71,7 @@ static int set_other_param(struct guestlock_guest *guest, const char *key, const
 		return gl_fail_memory(err);
 	}
 	guest->params = params;
-	params[guest->n_params] = (struct gl_param){ 0 };
+	params[guest->n_params] = (struct gl_param){0};
 	if (gl_set_string(&params[guest->n_params].key, key) < 0 ||
 	    gl_set_string(&params[guest->n_params].value, value) < 0) {
 		free(params[guest->n_params].key);
@@ -86,7 +89,8 @@ static int set_uuid(struct guestlock_guest *guest, const char *value, struct gue
 		GL_AUTOFREE char *shown = gl_printable(value);
 
 		return gl_fail(err, GUESTLOCK_INVALID, 0,
-			       "\"%.80s\" is not a uuid: write it as 8-4-4-4-12 hexadecimal digits", shown ? shown : "?");
+			       "\"%.80s\" is not a uuid: write it as 8-4-4-4-12 hexadecimal digits",
+			       shown ? shown : "?");
 	}
 	memcpy(guest->uuid, uuid, sizeof(guest->uuid));
 	return GUESTLOCK_OK;
@@ -97,14 +101,16 @@ int guestlock_guest_set_param(struct guestlock_guest *guest, const char *key, co
 {
 	if (guest->bound) {
 		gl_fail(err, GUESTLOCK_REJECTED, 0,
-			"cannot set parameter \"%.80s\": guest %s is bound already; parameters are set before that", key,
-			guest->uuid);
+			"cannot set parameter \"%.80s\": guest %s is bound already; parameters are set "
+			"before that",
+			key, guest->uuid);
 		gl_error_about(err, guest->uuid, NULL);
 		return GUESTLOCK_REJECTED;
 	}
 	if (!key[0] || strlen(key) > NAME_MAX_BYTES || strlen(value) > NAME_MAX_BYTES) {
 		return gl_fail(err, GUESTLOCK_INVALID, 0,
-			       "cannot set parameter \"%.80s\": a key has 1 to %d bytes and a value at most %d; this one has %zu",
+			       "cannot set parameter \"%.80s\": a key has 1 to %d bytes and a value at most "
+			       "%d; this one has %zu",
 			       key, NAME_MAX_BYTES, NAME_MAX_BYTES, strlen(value));
 	}
 	if (strcmp(key, "uuid") == 0) {
@@ -121,7 +127,8 @@ int guestlock_guest_set_param(struct guestlock_guest *guest, const char *key, co
 int gl_check_resource(const struct guestlock_resource *resource, struct guestlock_error *err)
 {
 	if (resource->type != GUESTLOCK_DISK && resource->type != GUESTLOCK_LEASE) {
-		return gl_fail(err, GUESTLOCK_INVALID, 0, "there is no resource type %d", (int)resource->type);
+		return gl_fail(err, GUESTLOCK_INVALID, 0, "there is no resource type %d",
+			       (int)resource->type);
 	}
 	if (resource->flags & ~(unsigned)(GUESTLOCK_READONLY | GUESTLOCK_SHARED)) {
 		return gl_fail(err, GUESTLOCK_INVALID, 0, "unknown resource flags 0x%x", resource->flags);
@@ -141,10 +148,10 @@ static void named_clear(struct gl_named *named)
 	free(named->path);
 }
 
-int guestlock_guest_register_resource(struct guestlock_guest *guest, const struct guestlock_resource *resource,
-				      struct guestlock_error *err)
+int guestlock_guest_register_resource(struct guestlock_guest *guest,
+				      const struct guestlock_resource *resource, struct guestlock_error *err)
 {
-	struct gl_named *named, added = { 0 };
+	struct gl_named *named, added = {0};
 	int status = gl_check_resource(resource, err);
 
 	if (status < 0) {
@@ -152,7 +159,8 @@ int guestlock_guest_register_resource(struct guestlock_guest *guest, const struc
 	}
 	if (guest->bound) {
 		gl_fail(err, GUESTLOCK_REJECTED, 0,
-			"cannot register \"%.200s\": guest %s is bound already; use guestlock_guest_acquire_resource()",
+			"cannot register \"%.200s\": guest %s is bound already; use "
+			"guestlock_guest_acquire_resource()",
 			resource->name, guest->uuid);
 		gl_error_about(err, guest->uuid, resource->name);
 		return GUESTLOCK_REJECTED;
@@ -165,7 +173,8 @@ int guestlock_guest_register_resource(struct guestlock_guest *guest, const struc
 	added.type = resource->type;
 	added.flags = resource->flags;
 	added.offset = resource->offset;
-	if (gl_set_string(&added.name, resource->name) < 0 || gl_set_string(&added.lockspace, resource->lockspace) < 0 ||
+	if (gl_set_string(&added.name, resource->name) < 0 ||
+	    gl_set_string(&added.lockspace, resource->lockspace) < 0 ||
 	    gl_set_string(&added.path, resource->path) < 0) {
 		named_clear(&added);
 		return gl_fail_memory(err);
@@ -206,7 +215,8 @@ struct arguments {
 	bool failed;
 };
 
-__attribute__((format(printf, 2, 3))) static void add_argument(struct arguments *arguments, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void add_argument(struct arguments *arguments,
+							       const char *format, ...)
 {
 	char **list = reallocarray(arguments->list, arguments->count + 1, sizeof(*list));
 	va_list args;
@@ -259,13 +269,15 @@ static void add_resource_argument(struct arguments *arguments, const struct gl_n
 		return;
 	}
 	add_argument(arguments, "--lease");
-	add_argument(arguments, "%s%s%s%s%s,offset=%" PRIu64 "%s", name, named->lockspace ? ",lockspace=" : "", lockspace,
-		     named->path ? ",path=" : "", path, named->offset, named->flags ? ",shared" : "");
+	add_argument(arguments, "%s%s%s%s%s,offset=%" PRIu64 "%s", name,
+		     named->lockspace ? ",lockspace=" : "", lockspace, named->path ? ",path=" : "", path,
+		     named->offset, named->flags ? ",shared" : "");
 }
 
-int guestlock_guest_supervisor_argv(struct guestlock_guest *guest, char ***out_argv, struct guestlock_error *err)
+int guestlock_guest_supervisor_argv(struct guestlock_guest *guest, char ***out_argv,
+				    struct guestlock_error *err)
 {
-	struct arguments arguments = { 0 };
+	struct arguments arguments = {0};
 	char **argv = NULL;
 	int status = gl_guest_usable(guest, err);
 

@@ -25,15 +25,16 @@ struct judgement {
 	const struct gl_resource *resource;
 };
 
-static int aliased(const struct judgement *judgement, const struct gl_record *other, const struct gl_resource *theirs,
-		   struct guestlock_error *err)
+static int aliased(const struct judgement *judgement, const struct gl_record *other,
+		   const struct gl_resource *theirs, struct guestlock_error *err)
 {
 	GL_AUTOFREE char *mine = gl_printable(judgement->resource->name);
 	GL_AUTOFREE char *path = gl_printable(theirs->name);
 	GL_AUTOFREE char *name = gl_printable(other->name);
 
 	gl_fail(err, GUESTLOCK_ALIASED, 0,
-		"cannot lock disk %s: the same file is in use as %s by guest %s (%s), where it is locked under that path; name "
+		"cannot lock disk %s: the same file is in use as %s by guest %s (%s), where it is locked "
+		"under that path; name "
 		"it by that path, or end that guest first",
 		mine ? mine : "?", path ? path : "?", name ? name : "", other->uuid);
 	gl_error_about(err, judgement->run->lock.uuid, judgement->resource->name);
@@ -45,7 +46,7 @@ static int judge_record(const struct judgement *judgement, struct gl_record *oth
 			struct guestlock_error *err)
 {
 	const struct gl_resource *theirs = gl_record_find_key(other, key);
-	struct gl_operation_run theirs_run = { .gl = judgement->run->gl, .record = other };
+	struct gl_operation_run theirs_run = {.gl = judgement->run->gl, .record = other};
 
 	if (!theirs) {
 		return 1;
@@ -84,10 +85,11 @@ static int judge(void *data, const struct gl_hint *other, struct guestlock_error
 	return status;
 }
 
-int gl_hint_file(struct gl_operation_run *run, const struct gl_resource *resource, struct guestlock_error *err)
+int gl_hint_file(struct gl_operation_run *run, const struct gl_resource *resource,
+		 struct guestlock_error *err)
 {
-	struct judgement judgement = { .run = run, .resource = resource };
-	struct gl_hint hint = { 0 };
+	struct judgement judgement = {.run = run, .resource = resource};
+	struct gl_hint hint = {0};
 	char name[FILE_NAME_SIZE];
 
 	if (!resource->has_file) {
@@ -96,7 +98,8 @@ int gl_hint_file(struct gl_operation_run *run, const struct gl_resource *resourc
 	file_name(resource, name);
 	memcpy(hint.uuid, run->lock.uuid, sizeof(hint.uuid));
 	memcpy(hint.value, resource->key, sizeof(hint.value));
-	return gl_hint_add(&run->gl->store, GL_HINT_FILE, name, &hint, judge, &judgement, run->deadline_ms, err);
+	return gl_hint_add(&run->gl->store, GL_HINT_FILE, name, &hint, judge, &judgement, run->deadline_ms,
+			   err);
 }
 
 void gl_unhint_file(struct gl_operation_run *run, const struct gl_resource *resource)
@@ -111,7 +114,7 @@ void gl_unhint_file(struct gl_operation_run *run, const struct gl_resource *reso
 
 int gl_hint_name(struct gl_operation_run *run, struct guestlock_error *err)
 {
-	struct gl_hint hint = { 0 };
+	struct gl_hint hint = {0};
 	char name[GUESTLOCK_KEY_SIZE];
 
 	if (!run->record->name[0]) {

@@ -96,9 +96,9 @@ static int move_record(struct guestlock *gl, struct gl_record *record, struct gu
 		move_resource(&info->resources[info->n_resources++], &record->resources[i]);
 	}
 	for (size_t i = 0; i < record->n_params; i++) {
-		info->params[info->n_params++] =
-			(struct guestlock_param){ .key = record->params[i].key, .value = record->params[i].value };
-		record->params[i] = (struct gl_param){ 0 };
+		info->params[info->n_params++] = (struct guestlock_param){.key = record->params[i].key,
+									  .value = record->params[i].value};
+		record->params[i] = (struct gl_param){0};
 	}
 	return 0;
 }
@@ -113,11 +113,11 @@ static int fill_damaged(struct guestlock_info *info, const char *why)
 }
 
 /* A damaged record is an info with damage set if damage_counts, else an error. */
-static int make_info(struct guestlock *gl, const char *uuid, bool damage_counts, struct guestlock_info **out_info,
-		     struct guestlock_error *err)
+static int make_info(struct guestlock *gl, const char *uuid, bool damage_counts,
+		     struct guestlock_info **out_info, struct guestlock_error *err)
 {
-	struct guestlock_error cause = { 0 };
-	struct gl_operation_run run = { .gl = gl };
+	struct guestlock_error cause = {0};
+	struct gl_operation_run run = {.gl = gl};
 	struct guestlock_info *info;
 	int failed, status = gl_store_load(&gl->store, uuid, &run.record, &cause);
 
@@ -179,7 +179,7 @@ void guestlock_list_free(struct guestlock_info **infos, size_t count)
 int guestlock_list(struct guestlock *gl, struct guestlock_info ***out_infos, size_t *out_count,
 		   struct guestlock_error *err)
 {
-	char (*uuids)[GUESTLOCK_UUID_STRING] = NULL;
+	char(*uuids)[GUESTLOCK_UUID_STRING] = NULL;
 	struct guestlock_info **infos;
 	size_t n_uuids, count = 0;
 	int status = gl_store_uuids(&gl->store, &uuids, &n_uuids, err);
@@ -251,14 +251,16 @@ static int find_by_name(struct guestlock *gl, const char *name, char out_uuid[GU
 		if (matches++ == 0) {
 			memcpy(out_uuid, hints[i].uuid, GUESTLOCK_UUID_STRING);
 		} else {
-			return gl_fail(err, GUESTLOCK_INVALID, 0,
-				       "more than one guest is named %s (%s and %s are two): say which by its uuid",
-				       shown ? shown : "so", out_uuid, hints[i].uuid);
+			return gl_fail(
+				err, GUESTLOCK_INVALID, 0,
+				"more than one guest is named %s (%s and %s are two): say which by its uuid",
+				shown ? shown : "so", out_uuid, hints[i].uuid);
 		}
 	}
 	if (matches == 0) {
 		return gl_fail(err, GUESTLOCK_NOT_FOUND, 0,
-			       "there is no guest named %s on this host (run directory %s); guestlock list shows those there are",
+			       "there is no guest named %s on this host (run directory %s); guestlock list "
+			       "shows those there are",
 			       shown ? shown : "so", gl->store.run_dir);
 	}
 	return GUESTLOCK_OK;
@@ -307,11 +309,12 @@ int guestlock_identify(struct guestlock *gl, const struct guestlock_resource *re
 	return GUESTLOCK_OK;
 }
 
-static int inquire_holders(struct guestlock *gl, struct gl_resource *resource, struct guestlock_holder **out_holders,
-			   size_t *out_count, struct guestlock_error *err)
+static int inquire_holders(struct guestlock *gl, struct gl_resource *resource,
+			   struct guestlock_holder **out_holders, size_t *out_count,
+			   struct guestlock_error *err)
 {
 	int64_t deadline_ms = gl_deadline(gl);
-	struct guestlock_error cause = { 0 };
+	struct guestlock_error cause = {0};
 	struct gl_batch batch;
 	enum guestlock_result result;
 	int status = gl_ready(gl, deadline_ms, err);

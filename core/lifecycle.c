@@ -15,7 +15,10 @@
 #define IGNORE(text) .verdict = GL_IGNORE, .next = GL_SAME, .next_op = GL_SAME, .note = (text)
 #define REJECT(why, text)                                                                                    \
 	.verdict = GL_REJECT, .next = GL_SAME, .next_op = GL_SAME, .status = GUESTLOCK_##why, .note = (text)
-#define ROW(s, o, e, ...) { .state = (s), .op = (o), .event = EV(e), __VA_ARGS__ }
+#define ROW(s, o, e, ...)                                                                                    \
+	{                                                                                                    \
+		.state = (s), .op = (o), .event = EV(e), __VA_ARGS__                                         \
+	}
 #define WHEN(yes, no) .need = (yes), .forbid = (no)
 
 #define NOT_BOUND "the guest is not bound: there is no record of it here"
@@ -31,18 +34,23 @@ static const struct gl_row rows[] = {
 	/* Outcomes of the pending operation. */
 	ROW(S(BOUND), OP(ACQUIRE), DONE, WHEN(G(MIGRATE), 0),
 	    GO(S(MIGRATING_IN), OP(NONE), 0, "the target holds what the source hands over")),
-	ROW(S(BOUND), OP(ACQUIRE), DONE, GO(S(RUNNING), OP(NONE), 0, "all locks are held: the guest may run")),
+	ROW(S(BOUND), OP(ACQUIRE), DONE,
+	    GO(S(RUNNING), OP(NONE), 0, "all locks are held: the guest may run")),
 	ROW(S(RUNNING), OP(ACQUIRE), DONE, GO(S(RUNNING), OP(NONE), 0, "what was missing is held too")),
 	ROW(S(LOST), OP(ACQUIRE), DONE, GO(S(RUNNING), OP(NONE), 0, "what was lost is held again")),
 	ROW(S(BOUND), OP(RESUME), DONE, GO(S(RUNNING), OP(NONE), 0, "all locks are held: the guest may run")),
-	ROW(S(PAUSED), OP(RESUME), DONE, GO(S(RUNNING), OP(NONE), 0, "all locks are held again, nobody wrote")),
-	ROW(S(LOST), OP(RESUME), DONE, GO(S(RUNNING), OP(NONE), 0, "what was lost is held again, nobody wrote")),
-	ROW(S(BOUND), OP(PAUSE), DONE, GO(S(BOUND), OP(NONE), 0, "it never ran: still bound, nothing is held")),
+	ROW(S(PAUSED), OP(RESUME), DONE,
+	    GO(S(RUNNING), OP(NONE), 0, "all locks are held again, nobody wrote")),
+	ROW(S(LOST), OP(RESUME), DONE,
+	    GO(S(RUNNING), OP(NONE), 0, "what was lost is held again, nobody wrote")),
+	ROW(S(BOUND), OP(PAUSE), DONE,
+	    GO(S(BOUND), OP(NONE), 0, "it never ran: still bound, nothing is held")),
 	ROW(GL_ANY, OP(PAUSE), DONE, GO(S(PAUSED), OP(NONE), 0, "nothing is held, the epochs are kept")),
 	ROW(GL_ANY, OP(PREPARE), DONE, GO(S(MIGRATING_OUT), OP(NONE), 0, "the other end may take over")),
 	ROW(GL_ANY, OP(COMPLETE_IN), DONE, WHEN(G(HANDOVER), 0),
 	    GO(S(RUNNING), OP(COMPLETE_IN), 0, "it may run; exclusive as soon as the source completes")),
-	ROW(GL_ANY, OP(COMPLETE_IN), DONE, GO(S(RUNNING), OP(NONE), 0, "the migration is over: exclusive here")),
+	ROW(GL_ANY, OP(COMPLETE_IN), DONE,
+	    GO(S(RUNNING), OP(NONE), 0, "the migration is over: exclusive here")),
 	ROW(GL_ANY, OP(CANCEL_IN), DONE, GO(S(BOUND), OP(NONE), 0, "the target gave everything back")),
 	ROW(GL_ANY, OP(COMPLETE_OUT), DONE, GO(S(PAUSED), OP(NONE), 0, "the source gave everything up")),
 	ROW(GL_ANY, OP(CANCEL_OUT), DONE, WHEN(G(WAS_PAUSED), 0),
@@ -72,25 +80,33 @@ static const struct gl_row rows[] = {
 	/* Shutdown, before the general rule for pending operations: it is the way out of them. */
 	ROW(S(NONE), GL_ANY, SHUTDOWN, IGNORE("there is nothing to release")),
 	ROW(S(DEAD), GL_ANY, SHUTDOWN, GO(GL_SAME, OP(SHUTDOWN), GL_ACT_DROP, "it is dead: everything goes")),
-	ROW(S(BOUND), OP(NONE), SHUTDOWN, GO(GL_SAME, OP(SHUTDOWN), GL_ACT_DROP, "it never ran, or not here")),
+	ROW(S(BOUND), OP(NONE), SHUTDOWN,
+	    GO(GL_SAME, OP(SHUTDOWN), GL_ACT_DROP, "it never ran, or not here")),
 	ROW(S(PAUSED), OP(NONE), SHUTDOWN, GO(GL_SAME, OP(SHUTDOWN), GL_ACT_DROP, "it is stopped")),
 	ROW(GL_ANY, GL_ANY, SHUTDOWN, WHEN(G(ALIVE), G(FORCE)),
-	    REJECT(ALIVE, "the guest is running: end it first, or use force if you are sure that it does not write")),
+	    REJECT(ALIVE, "the guest is running: end it first, or use force if you are sure that it does not "
+			  "write")),
 	ROW(GL_ANY, GL_ANY, SHUTDOWN, GO(GL_SAME, OP(SHUTDOWN), GL_ACT_DROP, "dead, or the caller insists")),
 
 	/* The target runs, the source has not completed. */
-	ROW(S(RUNNING), OP(COMPLETE_IN), COMPLETE_IN, GO(GL_SAME, OP(COMPLETE_IN), GL_ACT_CLAIM, "try again")),
+	ROW(S(RUNNING), OP(COMPLETE_IN), COMPLETE_IN,
+	    GO(GL_SAME, OP(COMPLETE_IN), GL_ACT_CLAIM, "try again")),
 	ROW(S(RUNNING), OP(COMPLETE_IN), ACQUIRE, IGNORE("it runs already")),
 	ROW(S(RUNNING), OP(COMPLETE_IN), RESUME, IGNORE("it runs already")),
 	ROW(S(RUNNING), OP(COMPLETE_IN), BIND, REJECT(BUSY, "a guest of this uuid lives already")),
 	ROW(S(RUNNING), OP(COMPLETE_IN), CANCEL_IN,
 	    REJECT(REJECTED, "the migration was completed here already")),
-	ROW(S(RUNNING), OP(COMPLETE_IN), COMPLETE_OUT, REJECT(REJECTED, "this is the target of the migration")),
+	ROW(S(RUNNING), OP(COMPLETE_IN), COMPLETE_OUT,
+	    REJECT(REJECTED, "this is the target of the migration")),
 	ROW(S(RUNNING), OP(COMPLETE_IN), CANCEL_OUT, REJECT(REJECTED, "this is the target of the migration")),
-	ROW(S(RUNNING), OP(COMPLETE_IN), ATTACH, REJECT(BUSY, "the source has not completed the migration yet")),
-	ROW(S(RUNNING), OP(COMPLETE_IN), DETACH, REJECT(BUSY, "the source has not completed the migration yet")),
-	ROW(S(RUNNING), OP(COMPLETE_IN), PAUSE, REJECT(BUSY, "the source has not completed the migration yet")),
-	ROW(S(RUNNING), OP(COMPLETE_IN), PREPARE, REJECT(BUSY, "the source has not completed the migration yet")),
+	ROW(S(RUNNING), OP(COMPLETE_IN), ATTACH,
+	    REJECT(BUSY, "the source has not completed the migration yet")),
+	ROW(S(RUNNING), OP(COMPLETE_IN), DETACH,
+	    REJECT(BUSY, "the source has not completed the migration yet")),
+	ROW(S(RUNNING), OP(COMPLETE_IN), PAUSE,
+	    REJECT(BUSY, "the source has not completed the migration yet")),
+	ROW(S(RUNNING), OP(COMPLETE_IN), PREPARE,
+	    REJECT(BUSY, "the source has not completed the migration yet")),
 
 	/* Wishes while nothing is pending. */
 	ROW(S(NONE), OP(NONE), BIND, GO(S(BOUND), OP(NONE), 0, "tether, record, hints")),
@@ -102,23 +118,30 @@ static const struct gl_row rows[] = {
 	ROW(S(RUNNING), OP(NONE), ACQUIRE, GO(GL_SAME, OP(ACQUIRE), GL_ACT_TAKE, "what is held stays held")),
 	ROW(S(PAUSED), OP(NONE), ACQUIRE, GO(GL_SAME, OP(RESUME), GL_ACT_TAKE, "the same as resume")),
 	ROW(S(MIGRATING_IN), OP(NONE), ACQUIRE, IGNORE("taken for handover already")),
-	ROW(S(LOST), OP(NONE), ACQUIRE, GO(GL_SAME, OP(ACQUIRE), GL_ACT_TAKE, "epochs tell whether it may run on")),
+	ROW(S(LOST), OP(NONE), ACQUIRE,
+	    GO(GL_SAME, OP(ACQUIRE), GL_ACT_TAKE, "epochs tell whether it may run on")),
 	ROW(S(MIGRATING_OUT), OP(NONE), ACQUIRE, REJECT(REJECTED, MOVING)),
 
 	ROW(S(BOUND), OP(NONE), RESUME, WHEN(G(MIGRATE), 0), REJECT(REJECTED, "acquire before complete-in")),
-	ROW(S(BOUND), OP(NONE), RESUME, GO(GL_SAME, OP(RESUME), GL_ACT_TAKE, "started paused, or arrived paused")),
+	ROW(S(BOUND), OP(NONE), RESUME,
+	    GO(GL_SAME, OP(RESUME), GL_ACT_TAKE, "started paused, or arrived paused")),
 	ROW(S(RUNNING), OP(NONE), RESUME, GO(GL_SAME, OP(ACQUIRE), GL_ACT_TAKE, "what is held stays held")),
-	ROW(S(PAUSED), OP(NONE), RESUME, GO(GL_SAME, OP(RESUME), GL_ACT_TAKE, "only if nobody wrote meanwhile")),
-	ROW(S(LOST), OP(NONE), RESUME, GO(GL_SAME, OP(RESUME), GL_ACT_TAKE, "only if nobody wrote meanwhile")),
+	ROW(S(PAUSED), OP(NONE), RESUME,
+	    GO(GL_SAME, OP(RESUME), GL_ACT_TAKE, "only if nobody wrote meanwhile")),
+	ROW(S(LOST), OP(NONE), RESUME,
+	    GO(GL_SAME, OP(RESUME), GL_ACT_TAKE, "only if nobody wrote meanwhile")),
 	ROW(S(MIGRATING_OUT), OP(NONE), RESUME, REJECT(REJECTED, MOVING)),
 	ROW(S(MIGRATING_IN), OP(NONE), RESUME, REJECT(REJECTED, MOVING)),
 
 	ROW(S(BOUND), OP(NONE), ATTACH, GO(GL_SAME, OP(ATTACH), GL_ACT_TAKE, "before the device is plugged")),
-	ROW(S(RUNNING), OP(NONE), ATTACH, GO(GL_SAME, OP(ATTACH), GL_ACT_TAKE, "before the device is plugged")),
-	ROW(S(PAUSED), OP(NONE), ATTACH, GO(GL_SAME, OP(ATTACH), GL_ACT_TAKE, "held although the guest is paused")),
+	ROW(S(RUNNING), OP(NONE), ATTACH,
+	    GO(GL_SAME, OP(ATTACH), GL_ACT_TAKE, "before the device is plugged")),
+	ROW(S(PAUSED), OP(NONE), ATTACH,
+	    GO(GL_SAME, OP(ATTACH), GL_ACT_TAKE, "held although the guest is paused")),
 	ROW(S(MIGRATING_OUT), OP(NONE), ATTACH, REJECT(REJECTED, MOVING)),
 	ROW(S(MIGRATING_IN), OP(NONE), ATTACH, REJECT(REJECTED, MOVING)),
-	ROW(S(LOST), OP(NONE), ATTACH, REJECT(REJECTED, "the guest lost a lock: resume it or shut it down first")),
+	ROW(S(LOST), OP(NONE), ATTACH,
+	    REJECT(REJECTED, "the guest lost a lock: resume it or shut it down first")),
 
 	ROW(S(BOUND), OP(NONE), DETACH, GO(GL_SAME, OP(DETACH), GL_ACT_DROP, "that resource and no other")),
 	ROW(S(RUNNING), OP(NONE), DETACH, GO(GL_SAME, OP(DETACH), GL_ACT_DROP, "that resource and no other")),
@@ -135,17 +158,20 @@ static const struct gl_row rows[] = {
 	ROW(S(MIGRATING_IN), OP(NONE), PAUSE, REJECT(REJECTED, MOVING)),
 
 	ROW(S(RUNNING), OP(NONE), PREPARE, GO(GL_SAME, OP(PREPARE), GL_ACT_HAND, "the source")),
-	ROW(S(PAUSED), OP(NONE), PREPARE, GO(GL_SAME, OP(PREPARE), GL_ACT_HAND, "the source, of a paused guest")),
+	ROW(S(PAUSED), OP(NONE), PREPARE,
+	    GO(GL_SAME, OP(PREPARE), GL_ACT_HAND, "the source, of a paused guest")),
 	ROW(S(MIGRATING_OUT), OP(NONE), PREPARE, IGNORE("prepared already")),
 	ROW(S(BOUND), OP(NONE), PREPARE, REJECT(REJECTED, "the guest does not run yet")),
 	ROW(S(MIGRATING_IN), OP(NONE), PREPARE, REJECT(REJECTED, MOVING)),
-	ROW(S(LOST), OP(NONE), PREPARE, REJECT(REJECTED, "the guest lost a lock: resume it or shut it down first")),
+	ROW(S(LOST), OP(NONE), PREPARE,
+	    REJECT(REJECTED, "the guest lost a lock: resume it or shut it down first")),
 
 	ROW(S(MIGRATING_IN), OP(NONE), COMPLETE_IN, GO(GL_SAME, OP(COMPLETE_IN), GL_ACT_CLAIM, "the target")),
 	ROW(S(RUNNING), OP(NONE), COMPLETE_IN, WHEN(G(MIGRATE), 0), IGNORE("completed already")),
 	ROW(S(MIGRATING_IN), OP(NONE), CANCEL_IN, GO(GL_SAME, OP(CANCEL_IN), GL_ACT_DROP, "the target")),
 	ROW(S(BOUND), OP(NONE), CANCEL_IN, WHEN(G(MIGRATE), 0), IGNORE("nothing was taken")),
-	ROW(S(MIGRATING_OUT), OP(NONE), COMPLETE_OUT, GO(GL_SAME, OP(COMPLETE_OUT), GL_ACT_PARK, "the source")),
+	ROW(S(MIGRATING_OUT), OP(NONE), COMPLETE_OUT,
+	    GO(GL_SAME, OP(COMPLETE_OUT), GL_ACT_PARK, "the source")),
 	ROW(S(PAUSED), OP(NONE), COMPLETE_OUT, IGNORE("nothing is held here")),
 	ROW(S(MIGRATING_OUT), OP(NONE), CANCEL_OUT, GO(GL_SAME, OP(CANCEL_OUT), GL_ACT_CLAIM, "the source")),
 	ROW(S(RUNNING), OP(NONE), CANCEL_OUT, WHEN(0, G(MIGRATE)), IGNORE("held exclusively already")),
@@ -164,7 +190,8 @@ static const struct gl_row rows[] = {
 	ROW(S(NONE), GL_ANY, COMPLETE_OUT, REJECT(NOT_FOUND, NOT_BOUND)),
 	ROW(S(NONE), GL_ANY, CANCEL_OUT, REJECT(NOT_FOUND, NOT_BOUND)),
 	ROW(S(DEAD), GL_ANY, DETACH, IGNORE("released with everything else of the dead guest")),
-	ROW(S(DEAD), GL_ANY, BIND, REJECT(INDETERMINATE, "the locks of the guest's former life could not be released yet")),
+	ROW(S(DEAD), GL_ANY, BIND,
+	    REJECT(INDETERMINATE, "the locks of the guest's former life could not be released yet")),
 	ROW(S(DEAD), GL_ANY, ACQUIRE, REJECT(DEAD, IS_DEAD)),
 	ROW(S(DEAD), GL_ANY, ATTACH, REJECT(DEAD, IS_DEAD)),
 	ROW(S(DEAD), GL_ANY, PAUSE, REJECT(DEAD, IS_DEAD)),
@@ -199,8 +226,8 @@ static bool row_matches(const struct gl_row *row, enum guestlock_guest_state sta
 	       (guards & row->forbid) == 0;
 }
 
-const struct gl_row *gl_lifecycle_step(enum guestlock_guest_state state, enum gl_operation op, enum gl_event event,
-				       unsigned guards)
+const struct gl_row *gl_lifecycle_step(enum guestlock_guest_state state, enum gl_operation op,
+				       enum gl_event event, unsigned guards)
 {
 	static const struct gl_row undecided = {
 		REJECT(FAILED, "the lifecycle table has no row for this: please report it"),
@@ -222,67 +249,124 @@ const struct gl_row *gl_lifecycle_rows(size_t *out_count)
 
 #define R(name) [GUESTLOCK_RESOURCE_##name]
 #define UNDER_WAY(during, to, what)                                                                          \
-	{ .verdict = GL_GO, .next = GUESTLOCK_RESOURCE_##during, .target = GUESTLOCK_RESOURCE_##to,          \
-	  .request = GL_REQUEST_##what }
-#define ARRIVE(where) { .verdict = GL_GO, .next = (where), .target = GL_SAME, .request = GL_REQUEST_NOTHING }
-#define STAY { .verdict = GL_IGNORE, .next = GL_SAME, .target = GL_SAME, .request = GL_REQUEST_NOTHING }
-#define UNSETTLED { .verdict = GL_REJECT, .next = GL_SAME, .target = GL_SAME, .request = GL_REQUEST_NOTHING }
+	{                                                                                                    \
+		.verdict = GL_GO, .next = GUESTLOCK_RESOURCE_##during, .target = GUESTLOCK_RESOURCE_##to,    \
+		.request = GL_REQUEST_##what                                                                 \
+	}
+#define ARRIVE(where)                                                                                        \
+	{                                                                                                    \
+		.verdict = GL_GO, .next = (where), .target = GL_SAME, .request = GL_REQUEST_NOTHING          \
+	}
+#define STAY                                                                                                 \
+	{                                                                                                    \
+		.verdict = GL_IGNORE, .next = GL_SAME, .target = GL_SAME, .request = GL_REQUEST_NOTHING      \
+	}
+#define UNSETTLED                                                                                            \
+	{                                                                                                    \
+		.verdict = GL_REJECT, .next = GL_SAME, .target = GL_SAME, .request = GL_REQUEST_NOTHING      \
+	}
 
 /* A resource's table. A step that is under way has a target and an origin, kept in the record. */
-static const struct gl_resource_row resource_rows[GL_RES_EVENTS][GL_RESOURCE_STATES] = {
-	[GL_RES_TAKE] = {
-		R(NONE) = UNDER_WAY(INTENT, HELD, ACQUIRE),
-		R(PARKED) = UNDER_WAY(INTENT, HELD, ACQUIRE),
-		R(HELD) = STAY, R(HANDOVER) = STAY,
-		R(INTENT) = UNSETTLED, R(DROPPING) = UNSETTLED, R(UNKNOWN) = UNSETTLED,
-	},
-	[GL_RES_RECEIVE] = {
-		R(NONE) = UNDER_WAY(INTENT, HANDOVER, ACQUIRE),
-		R(PARKED) = UNDER_WAY(INTENT, HANDOVER, ACQUIRE),
-		R(HELD) = STAY, R(HANDOVER) = STAY,
-		R(INTENT) = UNSETTLED, R(DROPPING) = UNSETTLED, R(UNKNOWN) = UNSETTLED,
-	},
-	[GL_RES_PARK] = {
-		R(HELD) = UNDER_WAY(DROPPING, PARKED, RELEASE),
-		R(HANDOVER) = UNDER_WAY(DROPPING, PARKED, RELEASE),
-		R(NONE) = STAY, R(PARKED) = STAY,
-		R(INTENT) = UNSETTLED, R(DROPPING) = UNSETTLED, R(UNKNOWN) = UNSETTLED,
-	},
-	/* For good, whatever the state: what is not held may still be of interest to the backend since bind. */
-	[GL_RES_DROP] = {
-		R(NONE) = UNDER_WAY(DROPPING, NONE, RELEASE),
-		R(INTENT) = UNDER_WAY(DROPPING, NONE, RELEASE),
-		R(HELD) = UNDER_WAY(DROPPING, NONE, RELEASE),
-		R(PARKED) = UNDER_WAY(DROPPING, NONE, RELEASE),
-		R(HANDOVER) = UNDER_WAY(DROPPING, NONE, RELEASE),
-		R(DROPPING) = UNDER_WAY(DROPPING, NONE, RELEASE),
-		R(UNKNOWN) = UNDER_WAY(DROPPING, NONE, RELEASE),
-	},
-	[GL_RES_HAND] = {
-		R(HELD) = UNDER_WAY(INTENT, HANDOVER, CONVERT),
-		R(HANDOVER) = STAY, R(NONE) = STAY, R(PARKED) = STAY,
-		R(INTENT) = UNSETTLED, R(DROPPING) = UNSETTLED, R(UNKNOWN) = UNSETTLED,
-	},
-	[GL_RES_CLAIM] = {
-		R(HANDOVER) = UNDER_WAY(INTENT, HELD, CONVERT),
-		R(HELD) = STAY, R(NONE) = STAY, R(PARKED) = STAY,
-		R(INTENT) = UNSETTLED, R(DROPPING) = UNSETTLED, R(UNKNOWN) = UNSETTLED,
-	},
-	[GL_RES_DONE] = {
-		R(INTENT) = ARRIVE(GL_TARGET), R(DROPPING) = ARRIVE(GL_TARGET), R(UNKNOWN) = ARRIVE(GL_TARGET),
-		R(NONE) = STAY, R(HELD) = STAY, R(PARKED) = STAY, R(HANDOVER) = STAY,
-	},
-	[GL_RES_UNDONE] = {
-		R(INTENT) = ARRIVE(GL_ORIGIN), R(DROPPING) = ARRIVE(GL_ORIGIN), R(UNKNOWN) = ARRIVE(GL_ORIGIN),
-		R(NONE) = STAY, R(HELD) = STAY, R(PARKED) = STAY, R(HANDOVER) = STAY,
-	},
-	[GL_RES_UNSURE] = {
-		R(INTENT) = ARRIVE(GUESTLOCK_RESOURCE_UNKNOWN), R(DROPPING) = ARRIVE(GUESTLOCK_RESOURCE_UNKNOWN),
-		R(UNKNOWN) = STAY, R(NONE) = STAY, R(HELD) = STAY, R(PARKED) = STAY, R(HANDOVER) = STAY,
-	},
+static const struct gl_resource_row
+	resource_rows[GL_RES_EVENTS]
+		     [GL_RESOURCE_STATES] =
+			     {
+				     [GL_RES_TAKE] =
+					     {
+						     R(NONE) = UNDER_WAY(INTENT, HELD, ACQUIRE),
+						     R(PARKED) = UNDER_WAY(INTENT, HELD, ACQUIRE),
+						     R(HELD) = STAY,
+						     R(HANDOVER) = STAY,
+						     R(INTENT) = UNSETTLED,
+						     R(DROPPING) = UNSETTLED,
+						     R(UNKNOWN) = UNSETTLED,
+					     },
+				     [GL_RES_RECEIVE] =
+					     {
+						     R(NONE) = UNDER_WAY(INTENT, HANDOVER, ACQUIRE),
+						     R(PARKED) = UNDER_WAY(INTENT, HANDOVER, ACQUIRE),
+						     R(HELD) = STAY,
+						     R(HANDOVER) = STAY,
+						     R(INTENT) = UNSETTLED,
+						     R(DROPPING) = UNSETTLED,
+						     R(UNKNOWN) = UNSETTLED,
+					     },
+				     [GL_RES_PARK] =
+					     {
+						     R(HELD) = UNDER_WAY(DROPPING, PARKED, RELEASE),
+						     R(HANDOVER) = UNDER_WAY(DROPPING, PARKED, RELEASE),
+						     R(NONE) = STAY,
+						     R(PARKED) = STAY,
+						     R(INTENT) = UNSETTLED,
+						     R(DROPPING) = UNSETTLED,
+						     R(UNKNOWN) = UNSETTLED,
+					     },
+				     /* For good, whatever the state: what is not held may still be of
+					interest to the backend since bind. */
+				     [GL_RES_DROP] =
+					     {
+						     R(NONE) = UNDER_WAY(DROPPING, NONE, RELEASE),
+						     R(INTENT) = UNDER_WAY(DROPPING, NONE, RELEASE),
+						     R(HELD) = UNDER_WAY(DROPPING, NONE, RELEASE),
+						     R(PARKED) = UNDER_WAY(DROPPING, NONE, RELEASE),
+						     R(HANDOVER) = UNDER_WAY(DROPPING, NONE, RELEASE),
+						     R(DROPPING) = UNDER_WAY(DROPPING, NONE, RELEASE),
+						     R(UNKNOWN) = UNDER_WAY(DROPPING, NONE, RELEASE),
+					     },
+				     [GL_RES_HAND] =
+					     {
+						     R(HELD) = UNDER_WAY(INTENT, HANDOVER, CONVERT),
+						     R(HANDOVER) = STAY,
+						     R(NONE) = STAY,
+						     R(PARKED) = STAY,
+						     R(INTENT) = UNSETTLED,
+						     R(DROPPING) = UNSETTLED,
+						     R(UNKNOWN) = UNSETTLED,
+					     },
+				     [GL_RES_CLAIM] =
+					     {
+						     R(HANDOVER) = UNDER_WAY(INTENT, HELD, CONVERT),
+						     R(HELD) = STAY,
+						     R(NONE) = STAY,
+						     R(PARKED) = STAY,
+						     R(INTENT) = UNSETTLED,
+						     R(DROPPING) = UNSETTLED,
+						     R(UNKNOWN) = UNSETTLED,
+					     },
+				     [GL_RES_DONE] =
+					     {
+						     R(INTENT) = ARRIVE(GL_TARGET),
+						     R(DROPPING) = ARRIVE(GL_TARGET),
+						     R(UNKNOWN) = ARRIVE(GL_TARGET),
+						     R(NONE) = STAY,
+						     R(HELD) = STAY,
+						     R(PARKED) = STAY,
+						     R(HANDOVER) = STAY,
+					     },
+				     [GL_RES_UNDONE] =
+					     {
+						     R(INTENT) = ARRIVE(GL_ORIGIN),
+						     R(DROPPING) = ARRIVE(GL_ORIGIN),
+						     R(UNKNOWN) = ARRIVE(GL_ORIGIN),
+						     R(NONE) = STAY,
+						     R(HELD) = STAY,
+						     R(PARKED) = STAY,
+						     R(HANDOVER) = STAY,
+					     },
+				     [GL_RES_UNSURE] =
+					     {
+						     R(INTENT) = ARRIVE(GUESTLOCK_RESOURCE_UNKNOWN),
+						     R(DROPPING) = ARRIVE(GUESTLOCK_RESOURCE_UNKNOWN),
+						     R(UNKNOWN) = STAY,
+						     R(NONE) = STAY,
+						     R(HELD) = STAY,
+						     R(PARKED) = STAY,
+						     R(HANDOVER) = STAY,
+					     },
 };
 
-const struct gl_resource_row *gl_resource_step(enum guestlock_resource_state state, enum gl_resource_event event)
+const struct gl_resource_row *gl_resource_step(enum guestlock_resource_state state,
+					       enum gl_resource_event event)
 {
 	return &resource_rows[event][state];
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Migration with handover. The source converts its exclusive locks to handover, the target takes handover;
- * while both hold, nobody else can. Whichever end completes first, the last of them to hold becomes exclusive.
+ * while both hold, nobody else can. Whichever end completes first, the last of them to hold becomes
+ * exclusive.
  */
 #include "error.h"
 #include "guest.h"
@@ -12,7 +13,8 @@ static int check_handover(const struct guestlock_guest *guest, struct guestlock_
 		return GUESTLOCK_OK;
 	}
 	gl_fail(err, GUESTLOCK_UNSUPPORTED, 0,
-		"guest %s cannot be migrated by handover: backend %s has none; pause it at the source and resume it at the "
+		"guest %s cannot be migrated by handover: backend %s has none; pause it at the source and "
+		"resume it at the "
 		"target with the state string",
 		guest->uuid, gl_technology(guest->gl));
 	gl_error_about(err, guest->uuid, NULL);
@@ -32,16 +34,18 @@ static int begin(struct guestlock_guest *guest, struct gl_operation_run *run, st
 	return status;
 }
 
-int guestlock_guest_prepare_migrate(struct guestlock_guest *guest, const char *uri, struct guestlock_error *err)
+int guestlock_guest_prepare_migrate(struct guestlock_guest *guest, const char *uri,
+				    struct guestlock_error *err)
 {
-	const struct gl_wish wish = { .event = GL_EVENT_PREPARE };
+	const struct gl_wish wish = {.event = GL_EVENT_PREPARE};
 	struct gl_operation_run run;
 	int status = begin(guest, &run, err);
 
 	if (status < 0) {
 		return status;
 	}
-	if (run.record && run.record->op == GL_OP_NONE && run.record->state != GUESTLOCK_GUEST_MIGRATING_OUT) {
+	if (run.record && run.record->op == GL_OP_NONE &&
+	    run.record->state != GUESTLOCK_GUEST_MIGRATING_OUT) {
 		run.record->was_paused = run.record->state == GUESTLOCK_GUEST_PAUSED;
 		if (uri && gl_record_set_param(run.record, "migrate-uri", uri) < 0) {
 			status = gl_fail_memory(err);
@@ -56,7 +60,7 @@ int guestlock_guest_prepare_migrate(struct guestlock_guest *guest, const char *u
 
 static int complete(struct guestlock_guest *guest, enum gl_event event, struct guestlock_error *err)
 {
-	const struct gl_wish wish = { .event = event };
+	const struct gl_wish wish = {.event = event};
 	struct gl_operation_run run;
 	int status = begin(guest, &run, err);
 
@@ -68,12 +72,16 @@ static int complete(struct guestlock_guest *guest, enum gl_event event, struct g
 	return status;
 }
 
-int guestlock_guest_complete_migrate_in(struct guestlock_guest *guest, unsigned flags, struct guestlock_error *err)
+int guestlock_guest_complete_migrate_in(struct guestlock_guest *guest, unsigned flags,
+					struct guestlock_error *err)
 {
-	return complete(guest, flags & GUESTLOCK_MIGRATE_CANCEL ? GL_EVENT_CANCEL_IN : GL_EVENT_COMPLETE_IN, err);
+	return complete(guest, flags & GUESTLOCK_MIGRATE_CANCEL ? GL_EVENT_CANCEL_IN : GL_EVENT_COMPLETE_IN,
+			err);
 }
 
-int guestlock_guest_complete_migrate_out(struct guestlock_guest *guest, unsigned flags, struct guestlock_error *err)
+int guestlock_guest_complete_migrate_out(struct guestlock_guest *guest, unsigned flags,
+					 struct guestlock_error *err)
 {
-	return complete(guest, flags & GUESTLOCK_MIGRATE_CANCEL ? GL_EVENT_CANCEL_OUT : GL_EVENT_COMPLETE_OUT, err);
+	return complete(guest, flags & GUESTLOCK_MIGRATE_CANCEL ? GL_EVENT_CANCEL_OUT : GL_EVENT_COMPLETE_OUT,
+			err);
 }

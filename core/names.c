@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The words that records, messages and tools use for states, operations and the like; and the table in words. */
+/* The words that records, messages and tools use for states, operations and the like; and the table in words.
+ */
 #include "lifecycle.h"
 #include "util.h"
 
@@ -18,12 +19,9 @@ static const char *const guest_states[] = {
 };
 
 static const char *const resource_states[] = {
-	[GUESTLOCK_RESOURCE_NONE] = "none",
-	[GUESTLOCK_RESOURCE_INTENT] = "intent",
-	[GUESTLOCK_RESOURCE_HELD] = "held",
-	[GUESTLOCK_RESOURCE_PARKED] = "parked",
-	[GUESTLOCK_RESOURCE_HANDOVER] = "handover",
-	[GUESTLOCK_RESOURCE_DROPPING] = "dropping",
+	[GUESTLOCK_RESOURCE_NONE] = "none",         [GUESTLOCK_RESOURCE_INTENT] = "intent",
+	[GUESTLOCK_RESOURCE_HELD] = "held",         [GUESTLOCK_RESOURCE_PARKED] = "parked",
+	[GUESTLOCK_RESOURCE_HANDOVER] = "handover", [GUESTLOCK_RESOURCE_DROPPING] = "dropping",
 	[GUESTLOCK_RESOURCE_UNKNOWN] = "unknown",
 };
 
@@ -161,12 +159,12 @@ static const char *guard_words(const struct gl_row *row)
 		unsigned need, forbid;
 		const char *words;
 	} known[] = {
-		{ 0, 0, "" },
-		{ GL_GUARD_MIGRATE, 0, "bound for a migration" },
-		{ 0, GL_GUARD_MIGRATE, "not bound for a migration" },
-		{ GL_GUARD_HANDOVER, 0, "the source still holds" },
-		{ GL_GUARD_WAS_PAUSED, 0, "paused before" },
-		{ GL_GUARD_ALIVE, GL_GUARD_FORCE, "alive, no force" },
+		{0, 0, ""},
+		{GL_GUARD_MIGRATE, 0, "bound for a migration"},
+		{0, GL_GUARD_MIGRATE, "not bound for a migration"},
+		{GL_GUARD_HANDOVER, 0, "the source still holds"},
+		{GL_GUARD_WAS_PAUSED, 0, "paused before"},
+		{GL_GUARD_ALIVE, GL_GUARD_FORCE, "alive, no force"},
 	};
 
 	for (size_t i = 0; i < GL_COUNT(known); i++) {
@@ -206,7 +204,10 @@ static const char *state_word(int state)
 
 static const char *operation_word(int op)
 {
-	return op == GL_ANY ? "*" : op == GL_SAME ? "=" : op == GL_OP_NONE ? "-" : gl_operation_name((unsigned)op);
+	return op == GL_ANY       ? "*"
+	       : op == GL_SAME    ? "="
+	       : op == GL_OP_NONE ? "-"
+				  : gl_operation_name((unsigned)op);
 }
 
 #define MAX_ROWS 160
@@ -215,7 +216,8 @@ static size_t n_transitions;
 
 static void fill_transitions(void)
 {
-	static const char *const verdicts[] = { [GL_GO] = "go", [GL_IGNORE] = "ignore", [GL_REJECT] = "reject" };
+	static const char *const verdicts[] = {
+		[GL_GO] = "go", [GL_IGNORE] = "ignore", [GL_REJECT] = "reject"};
 	const struct gl_row *rows = gl_lifecycle_rows(&n_transitions);
 
 	for (size_t i = 0; i < n_transitions && i < MAX_ROWS; i++) {

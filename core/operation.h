@@ -61,6 +61,10 @@ void gl_run_settle_resources(struct gl_operation_run *run, bool finish_taken, en
 /* Applies an event to one resource of the record: the only place that changes its state. */
 void gl_run_step_resource(struct gl_operation_run *run, struct gl_resource *resource, enum gl_resource_event event);
 
+/* The row of the table that decides about an event now; the error of a row that rejects. */
+const struct gl_row *gl_run_row(const struct gl_operation_run *run, enum gl_event event, bool force);
+int gl_run_reject(const struct gl_operation_run *run, const struct gl_row *row, struct guestlock_error *err);
+
 /* Writes the record. */
 int gl_run_save(struct gl_operation_run *run, struct guestlock_error *err);
 

@@ -11,7 +11,7 @@
 int gl_state_of_record(const struct guestlock *gl, struct gl_record *record, char **out_text,
 		       struct guestlock_error *err)
 {
-	struct gl_state state = { 0 };
+	struct gl_state state = {0};
 	int status;
 
 	gl_copy_cut(state.technology, sizeof(state.technology), gl_technology(gl));
@@ -38,8 +38,8 @@ int gl_state_of_record(const struct guestlock *gl, struct gl_record *record, cha
 	return status;
 }
 
-int gl_state_for_guest(const struct guestlock *gl, const char *uuid, const char *text, struct gl_state *out_state,
-		       bool *out_given, struct guestlock_error *err)
+int gl_state_for_guest(const struct guestlock *gl, const char *uuid, const char *text,
+		       struct gl_state *out_state, bool *out_given, struct guestlock_error *err)
 {
 	int status;
 
@@ -53,13 +53,16 @@ int gl_state_for_guest(const struct guestlock *gl, const char *uuid, const char 
 		return status;
 	}
 	if (strcmp(out_state->uuid, uuid) != 0) {
-		status = gl_fail(err, GUESTLOCK_DAMAGED, 0,
-				 "the state given for guest %s was saved for guest %s: give the state of this guest", uuid,
-				 out_state->uuid);
+		status = gl_fail(
+			err, GUESTLOCK_DAMAGED, 0,
+			"the state given for guest %s was saved for guest %s: give the state of this guest",
+			uuid, out_state->uuid);
 	} else if (strcmp(out_state->technology, gl_technology(gl)) != 0 && gl->resume_strict) {
 		status = gl_fail(err, GUESTLOCK_UNPROVEN, 0,
-				 "the state of guest %s was saved under backend %s, and this host locks with %s: it cannot be shown "
-				 "that nobody wrote meanwhile; use the same backend on both sides, or set resume_check = off for "
+				 "the state of guest %s was saved under backend %s, and this host locks with "
+				 "%s: it cannot be shown "
+				 "that nobody wrote meanwhile; use the same backend on both sides, or set "
+				 "resume_check = off for "
 				 "this one resume",
 				 uuid, out_state->technology, gl_technology(gl));
 	} else {
@@ -75,7 +78,8 @@ int gl_state_for_guest(const struct guestlock *gl, const char *uuid, const char 
 
 static int tethered(const struct gl_operation_run *run, pid_t **out_pids, size_t *out_count)
 {
-	if (gl_tether_processes(&run->owner, gl_life_dir(run->gl), run->record->tether_inode, out_pids, out_count) < 0) {
+	if (gl_tether_processes(&run->owner, gl_life_dir(run->gl), run->record->tether_inode, out_pids,
+				out_count) < 0) {
 		return -1;
 	}
 	if (*out_count == 0 && gl_process_presence(&run->record->process) == GL_PRESENCE_HERE) {
@@ -134,8 +138,13 @@ static int cannot_stop(struct gl_operation_run *run, int why, struct guestlock_e
 	gl_guest_continue(run);
 	run->record->stopped = false;
 	gl_run_save(run, &ignored);
-	gl_fail(err, why == EPERM ? GUESTLOCK_DENIED : why == ETIMEDOUT ? GUESTLOCK_TIMEOUT : GUESTLOCK_FAILED, why,
-		"cannot pause guest %s: its processes could not be stopped (%s), and the locks of a guest that may write are "
+	gl_fail(err,
+		why == EPERM       ? GUESTLOCK_DENIED
+		: why == ETIMEDOUT ? GUESTLOCK_TIMEOUT
+				   : GUESTLOCK_FAILED,
+		why,
+		"cannot pause guest %s: its processes could not be stopped (%s), and the locks of a guest "
+		"that may write are "
 		"not released; stop it yourself and say that it is stopped",
 		run->lock.uuid, why ? strerror(why) : "none of them can be seen from here");
 	gl_error_about(err, run->lock.uuid, NULL);
@@ -145,7 +154,7 @@ static int cannot_stop(struct gl_operation_run *run, int why, struct guestlock_e
 /* That we are going to stop it is recorded first: whoever comes after us can continue it. */
 static int stop_guest(struct gl_operation_run *run, struct guestlock_error *err)
 {
-	struct guestlock_error local = { 0 };
+	struct guestlock_error local = {0};
 	size_t stopped;
 	int status;
 
@@ -168,9 +177,10 @@ static bool may_write(const struct gl_operation_run *run)
 	return run->record && run->record->op == GL_OP_NONE && run->record->state == GUESTLOCK_GUEST_RUNNING;
 }
 
-int guestlock_guest_pause(struct guestlock_guest *guest, unsigned flags, char **out_state, struct guestlock_error *err)
+int guestlock_guest_pause(struct guestlock_guest *guest, unsigned flags, char **out_state,
+			  struct guestlock_error *err)
 {
-	const struct gl_wish wish = { .event = GL_EVENT_PAUSE };
+	const struct gl_wish wish = {.event = GL_EVENT_PAUSE};
 	struct gl_operation_run run;
 	int status = gl_guest_usable(guest, err);
 

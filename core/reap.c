@@ -21,7 +21,7 @@ struct known {
 
 struct reaper {
 	struct guestlock *gl;
-	struct known *known;            /* sorted by uuid */
+	struct known *known; /* sorted by uuid */
 	size_t count;
 	struct guestlock_reap_result result;
 };
@@ -69,7 +69,7 @@ static void set_aside(struct reaper *reaper, const char *uuid)
 	struct guestlock *gl = reaper->gl;
 	struct gl_guest_lock lock = GL_GUEST_LOCK_INIT;
 	struct gl_record *record = NULL;
-	struct guestlock_error cause = { 0 };
+	struct guestlock_error cause = {0};
 	GL_AUTOFREE char *path = NULL;
 
 	if (gl_store_lock(&gl->store, uuid, gl_deadline(gl), &lock, &cause) < 0) {
@@ -81,13 +81,14 @@ static void set_aside(struct reaper *reaper, const char *uuid)
 	if (gl_store_load(&gl->store, uuid, &record, &cause) != GUESTLOCK_DAMAGED) {
 		gl_record_free(record);
 	} else {
-		struct guestlock_error failure = { 0 };
+		struct guestlock_error failure = {0};
 		int status = gl_store_set_aside(&gl->store, uuid, &path, &failure);
 
 		reaper->result.damaged += status == GUESTLOCK_OK;
 		reaper->result.failed += status < 0;
-		gl_log(gl, GUESTLOCK_LOG_WARNING, "the record of guest %s is damaged: %s; %s%s; what the guest holds stays held",
-		       uuid, cause.message, status < 0 ? "it could not be set aside: " : "it was moved to ",
+		gl_log(gl, GUESTLOCK_LOG_WARNING,
+		       "the record of guest %s is damaged: %s; %s%s; what the guest holds stays held", uuid,
+		       cause.message, status < 0 ? "it could not be set aside: " : "it was moved to ",
 		       status < 0 ? failure.message : path);
 	}
 	gl_store_unlock(&gl->store, &lock, false);
@@ -96,11 +97,12 @@ static void set_aside(struct reaper *reaper, const char *uuid)
 static void settle_one(struct reaper *reaper, const char *uuid, bool dead)
 {
 	struct gl_operation_run run;
-	struct guestlock_error cause = { 0 };
+	struct guestlock_error cause = {0};
 
 	if (gl_run_begin(&run, reaper->gl, uuid, gl_deadline(reaper->gl), &cause) < 0) {
 		reaper->result.failed++;
-		gl_log(reaper->gl, GUESTLOCK_LOG_WARNING, "guest %s could not be settled: %s", uuid, cause.message);
+		gl_log(reaper->gl, GUESTLOCK_LOG_WARNING, "guest %s could not be settled: %s", uuid,
+		       cause.message);
 		return;
 	}
 	if (!run.record) {
@@ -121,14 +123,14 @@ static int keep(struct reaper *reaper, struct gl_record *record, enum guestlock_
 	if (!seen) {
 		return -1;
 	}
-	reaper->known[reaper->count++] = (struct known){ .record = record, .life = life, .seen = seen };
+	reaper->known[reaper->count++] = (struct known){.record = record, .life = life, .seen = seen};
 	return 0;
 }
 
 static int look_at_record(struct reaper *reaper, const char *uuid, struct guestlock_error *err)
 {
-	struct gl_operation_run run = { .gl = reaper->gl };
-	struct guestlock_error cause = { 0 };
+	struct gl_operation_run run = {.gl = reaper->gl};
+	struct guestlock_error cause = {0};
 	enum guestlock_life life;
 	int status = gl_store_load(&reaper->gl->store, uuid, &run.record, &cause);
 
@@ -146,8 +148,9 @@ static int look_at_record(struct reaper *reaper, const char *uuid, struct guestl
 		reaper->result.alive++;
 		if (life == GUESTLOCK_LIFE_UNTETHERED) {
 			gl_log(reaper->gl, GUESTLOCK_LOG_WARNING,
-			       "guest %s lives (pid %ld) but has lost its tether; it keeps what it holds and gets no new lock", uuid,
-			       (long)run.owner.pid);
+			       "guest %s lives (pid %ld) but has lost its tether; it keeps what it holds and "
+			       "gets no new lock",
+			       uuid, (long)run.owner.pid);
 		}
 	} else {
 		gl_record_free(run.record);
@@ -166,7 +169,7 @@ static int look_at_record(struct reaper *reaper, const char *uuid, struct guestl
 
 static int look_at_records(struct reaper *reaper, struct guestlock_error *err)
 {
-	char (*uuids)[GUESTLOCK_UUID_STRING] = NULL;
+	char(*uuids)[GUESTLOCK_UUID_STRING] = NULL;
 	size_t count;
 	int status = gl_store_uuids(&reaper->gl->store, &uuids, &count, err);
 
@@ -207,8 +210,9 @@ static bool explained_now(struct reaper *reaper, const struct guestlock_lock *lo
 static void orphan(struct reaper *reaper, const struct guestlock_lock *lock)
 {
 	struct guestlock *gl = reaper->gl;
-	struct guestlock_error cause = { 0 };
-	GL_AUTOFREE char *identity = gl_printable(lock->key.identity && lock->key.identity[0] ? lock->key.identity : "?");
+	struct guestlock_error cause = {0};
+	GL_AUTOFREE char *identity =
+		gl_printable(lock->key.identity && lock->key.identity[0] ? lock->key.identity : "?");
 	GL_AUTOFREE char *name = gl_printable(lock->owner.name ? lock->owner.name : "");
 
 	if (lock->life == GUESTLOCK_LIFE_DEAD) {
@@ -216,14 +220,15 @@ static void orphan(struct reaper *reaper, const struct guestlock_lock *lock)
 			gl->module.descriptor->ops->release_orphan(gl->backend, lock->key.key, false, &cause);
 
 		if (result == GUESTLOCK_RES_GRANTED) {
-			gl_log(gl, GUESTLOCK_LOG_INFO, "released %s, which the dead guest %s (%s) had left", identity, name,
-			       lock->owner.uuid);
+			gl_log(gl, GUESTLOCK_LOG_INFO, "released %s, which the dead guest %s (%s) had left",
+			       identity, name, lock->owner.uuid);
 			return;
 		}
 	}
 	reaper->result.orphans++;
 	gl_log(gl, GUESTLOCK_LOG_WARNING,
-	       "no record explains that guest %s (%s, pid %ld, %s) holds %s in mode %s; it is kept: end that guest, or free the "
+	       "no record explains that guest %s (%s, pid %ld, %s) holds %s in mode %s; it is kept: end that "
+	       "guest, or free the "
 	       "lock with guestlock release --orphan %s",
 	       name ? name : "", lock->owner.uuid, (long)lock->owner.pid, guestlock_life_name(lock->life),
 	       identity ? identity : "?", guestlock_mode_name(lock->mode), lock->key.key);
@@ -238,7 +243,8 @@ static int visit(void *data, const struct guestlock_lock *lock)
 	if (!lock->readable) {
 		reaper->result.orphans++;
 		gl_log(reaper->gl, GUESTLOCK_LOG_WARNING,
-		       "what is locked under key %s cannot be read and is not given to anybody; when it is certain that no guest "
+		       "what is locked under key %s cannot be read and is not given to anybody; when it is "
+		       "certain that no guest "
 		       "uses it, free it with guestlock release --orphan %s --force",
 		       lock->key.key, lock->key.key);
 		return 0;
@@ -281,13 +287,14 @@ static bool drop_vanished(struct gl_operation_run *run, struct guestlock_error *
 			gl_batch_add(&batch, &run->record->resources[i], GUESTLOCK_MODE_NONE);
 		}
 	}
-	if (gl_call(run->gl, GL_CALL_INQUIRE, &run->owner, &batch, 0, run->deadline_ms, err) == GUESTLOCK_RES_GRANTED) {
+	if (gl_call(run->gl, GL_CALL_INQUIRE, &run->owner, &batch, 0, run->deadline_ms, err) ==
+	    GUESTLOCK_RES_GRANTED) {
 		for (size_t i = 0; i < batch.count; i++) {
 			enum guestlock_result result = batch.items[i].result;
 
 			if (result == GUESTLOCK_RES_FREE || result == GUESTLOCK_RES_OTHER) {
-				struct gl_holding *holding =
-					gl_resource_holding(batch.resources[i], gl_technology(run->gl), false);
+				struct gl_holding *holding = gl_resource_holding(
+					batch.resources[i], gl_technology(run->gl), false);
 
 				holding->state = GUESTLOCK_RESOURCE_NONE;
 				any = true;
@@ -300,8 +307,8 @@ static bool drop_vanished(struct gl_operation_run *run, struct guestlock_error *
 
 static void take_vanished(struct reaper *reaper, struct gl_operation_run *run)
 {
-	const struct gl_wish acquire = { .event = GL_EVENT_ACQUIRE };
-	struct guestlock_error cause = { 0 }, ignored;
+	const struct gl_wish acquire = {.event = GL_EVENT_ACQUIRE};
+	struct guestlock_error cause = {0}, ignored;
 
 	if (!drop_vanished(run, &cause)) {
 		return;
@@ -309,21 +316,23 @@ static void take_vanished(struct reaper *reaper, struct gl_operation_run *run)
 	if (gl_run_wish(run, &acquire, &cause) == GUESTLOCK_OK) {
 		reaper->result.settled++;
 		gl_log(reaper->gl, GUESTLOCK_LOG_WARNING,
-		       "locks of the running guest %s had vanished from the backend and were taken again: somebody removed them, "
+		       "locks of the running guest %s had vanished from the backend and were taken again: "
+		       "somebody removed them, "
 		       "and another guest may have written the same disk meanwhile; check it",
 		       run->lock.uuid);
 		return;
 	}
 	reaper->result.failed++;
 	gl_run_outcome(run, GL_EVENT_LOST, &ignored);
-	gl_log(reaper->gl, GUESTLOCK_LOG_ERROR, "guest %s runs without a lock that it had, and it must not: %s; stop it",
-	       run->lock.uuid, cause.message);
+	gl_log(reaper->gl, GUESTLOCK_LOG_ERROR,
+	       "guest %s runs without a lock that it had, and it must not: %s; stop it", run->lock.uuid,
+	       cause.message);
 }
 
 static void check_claims(struct reaper *reaper, const struct known *known)
 {
 	struct gl_operation_run run;
-	struct guestlock_error cause = { 0 };
+	struct guestlock_error cause = {0};
 	bool missing = false;
 
 	for (size_t i = 0; i < known->record->n_resources; i++) {
@@ -339,10 +348,11 @@ static void check_claims(struct reaper *reaper, const struct known *known)
 	gl_run_end(&run);
 }
 
-int guestlock_reap(struct guestlock *gl, struct guestlock_reap_result *out_result, struct guestlock_error *err)
+int guestlock_reap(struct guestlock *gl, struct guestlock_reap_result *out_result,
+		   struct guestlock_error *err)
 {
-	struct reaper reaper = { .gl = gl };
-	struct guestlock_error cause = { 0 };
+	struct reaper reaper = {.gl = gl};
+	struct guestlock_error cause = {0};
 	enum guestlock_result result;
 	int status = gl_ready(gl, gl_deadline(gl), err);
 
@@ -380,10 +390,12 @@ int guestlock_guest_settle(struct guestlock_guest *guest, struct guestlock_error
 		return status;
 	}
 	if (!run.record && !run.was_dead) {
-		status = gl_fail(err, GUESTLOCK_NOT_FOUND, 0, "there is no record of guest %s on this host", guest->uuid);
+		status = gl_fail(err, GUESTLOCK_NOT_FOUND, 0, "there is no record of guest %s on this host",
+				 guest->uuid);
 	} else if (run.record && run.record->op != GL_OP_NONE && run.record->op != GL_OP_COMPLETE_IN) {
 		status = gl_fail(err, GUESTLOCK_INDETERMINATE, 0,
-				 "an unfinished operation (%s) of guest %s could not be settled yet: try again when the backend answers",
+				 "an unfinished operation (%s) of guest %s could not be settled yet: try "
+				 "again when the backend answers",
 				 gl_operation_name(run.record->op), guest->uuid);
 	}
 	gl_run_end(&run);
@@ -408,8 +420,8 @@ static bool explained_by_record(struct guestlock *gl, const struct guestlock_hol
 
 static int check_unexplained(struct guestlock *gl, const char *key, struct guestlock_error *err)
 {
-	struct gl_resource resource = { .type = GUESTLOCK_LEASE };
-	struct guestlock_error cause = { 0 };
+	struct gl_resource resource = {.type = GUESTLOCK_LEASE};
+	struct guestlock_error cause = {0};
 	struct gl_batch batch;
 	int status = GUESTLOCK_OK;
 
@@ -422,7 +434,8 @@ static int check_unexplained(struct guestlock *gl, const char *key, struct guest
 	for (size_t i = 0; i < batch.items[0].n_holders && status == GUESTLOCK_OK; i++) {
 		if (explained_by_record(gl, &batch.items[0].holders[i], key)) {
 			status = gl_fail(err, GUESTLOCK_NOT_FOUND, 0,
-					 "key %s is no orphan: the record of guest %s accounts for it; use guestlock release on that guest",
+					 "key %s is no orphan: the record of guest %s accounts for it; use "
+					 "guestlock release on that guest",
 					 key, batch.items[0].holders[i].uuid);
 		}
 	}
@@ -432,14 +445,16 @@ static int check_unexplained(struct guestlock *gl, const char *key, struct guest
 
 int guestlock_release_orphan(struct guestlock *gl, const char *key, bool force, struct guestlock_error *err)
 {
-	struct guestlock_error cause = { 0 };
+	struct guestlock_error cause = {0};
 	enum guestlock_result result;
 	int status;
 
-	if (strlen(key) != GUESTLOCK_KEY_SIZE - 1 || strspn(key, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-								"0123456789-_") != GUESTLOCK_KEY_SIZE - 1) {
+	if (strlen(key) != GUESTLOCK_KEY_SIZE - 1 ||
+	    strspn(key, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+			"0123456789-_") != GUESTLOCK_KEY_SIZE - 1) {
 		return gl_fail(err, GUESTLOCK_INVALID, 0,
-			       "\"%.80s\" is not a key: a key has 43 characters, as guestlock check PATH and guestlock reap show it",
+			       "\"%.80s\" is not a key: a key has 43 characters, as guestlock check PATH and "
+			       "guestlock reap show it",
 			       key);
 	}
 	status = gl_ready(gl, gl_deadline(gl), err);

@@ -34,7 +34,8 @@ static int collect_under_way(struct gl_operation_run *run, struct gl_batch *batc
 	return 0;
 }
 
-static struct gl_holding *holding_of(const struct gl_operation_run *run, const struct gl_batch *batch, size_t i)
+static struct gl_holding *holding_of(const struct gl_operation_run *run, const struct gl_batch *batch,
+				     size_t i)
 {
 	return gl_resource_holding(batch->resources[i], gl_technology(run->gl), true);
 }
@@ -60,13 +61,15 @@ static bool inquire(struct gl_operation_run *run, struct gl_batch *batch, struct
 		if (known) {
 			return true;
 		}
-		if (result != GUESTLOCK_RES_INFLIGHT || !gl_pause_before_retry(attempt, 100, run->deadline_ms)) {
+		if (result != GUESTLOCK_RES_INFLIGHT ||
+		    !gl_pause_before_retry(attempt, 100, run->deadline_ms)) {
 			return false;
 		}
 	}
 }
 
-static enum guestlock_mode mode_of_state(const struct gl_operation_run *run, const struct gl_resource *resource,
+static enum guestlock_mode mode_of_state(const struct gl_operation_run *run,
+					 const struct gl_resource *resource,
 					 enum guestlock_resource_state state)
 {
 	switch (state) {
@@ -86,7 +89,8 @@ static bool all_taken(const struct gl_operation_run *run, const struct gl_batch 
 		const struct guestlock_item *item = &batch->items[i];
 
 		if (item->result != GUESTLOCK_RES_HELD || !item->has_epoch ||
-		    item->held_mode != mode_of_state(run, batch->resources[i], holding_of(run, batch, i)->to)) {
+		    item->held_mode !=
+			    mode_of_state(run, batch->resources[i], holding_of(run, batch, i)->to)) {
 			return false;
 		}
 	}
@@ -104,7 +108,8 @@ static void accept(struct gl_operation_run *run, struct gl_batch *batch)
 	step_all(run, batch, GL_RES_DONE);
 }
 
-/* Sets the modes that the resources go to (or come from), and tells whether they are converted or released. */
+/* Sets the modes that the resources go to (or come from), and tells whether they are converted or released.
+ */
 static enum gl_call_type aim(struct gl_operation_run *run, struct gl_batch *batch, bool forward)
 {
 	enum gl_call_type type = GL_CALL_RELEASE;
@@ -112,7 +117,8 @@ static enum gl_call_type aim(struct gl_operation_run *run, struct gl_batch *batc
 	for (size_t i = 0; i < batch->count; i++) {
 		const struct gl_holding *holding = holding_of(run, batch, i);
 
-		batch->items[i].mode = mode_of_state(run, batch->resources[i], forward ? holding->to : holding->from);
+		batch->items[i].mode =
+			mode_of_state(run, batch->resources[i], forward ? holding->to : holding->from);
 		if (batch->items[i].mode != GUESTLOCK_MODE_NONE) {
 			type = GL_CALL_CONVERT;
 		}
@@ -125,17 +131,18 @@ static unsigned release_flags(const struct gl_record *record, bool forward)
 	bool waits = record->state == GUESTLOCK_GUEST_BOUND && record->op == GL_OP_ACQUIRE;
 
 	if (forward) {
-		return record->op == GL_OP_PAUSE || record->op == GL_OP_COMPLETE_OUT ? GUESTLOCK_BATCH_PARK : 0;
+		return record->op == GL_OP_PAUSE || record->op == GL_OP_COMPLETE_OUT ? GUESTLOCK_BATCH_PARK
+										     : 0;
 	}
 	return GUESTLOCK_BATCH_UNDO | (waits || record->op == GL_OP_RESUME ? GUESTLOCK_BATCH_PARK : 0);
 }
 
 static enum gl_event finish(struct gl_operation_run *run, struct gl_batch *batch, struct guestlock_error *err)
 {
-	struct guestlock_error cause = { 0 };
+	struct guestlock_error cause = {0};
 	enum gl_call_type type = aim(run, batch, true);
-	enum guestlock_result result = gl_call(run->gl, type, &run->owner, batch, release_flags(run->record, true),
-					       run->deadline_ms, &cause);
+	enum guestlock_result result = gl_call(run->gl, type, &run->owner, batch,
+					       release_flags(run->record, true), run->deadline_ms, &cause);
 
 	if (result == GUESTLOCK_RES_GRANTED) {
 		step_all(run, batch, GL_RES_DONE);
@@ -159,8 +166,8 @@ static enum gl_event finish(struct gl_operation_run *run, struct gl_batch *batch
 static enum gl_event undo(struct gl_operation_run *run, struct gl_batch *batch, struct guestlock_error *err)
 {
 	enum gl_call_type type = aim(run, batch, false);
-	enum guestlock_result result = gl_call(run->gl, type, &run->owner, batch, release_flags(run->record, false),
-					       run->deadline_ms, err);
+	enum guestlock_result result = gl_call(run->gl, type, &run->owner, batch,
+					       release_flags(run->record, false), run->deadline_ms, err);
 
 	if (result != GUESTLOCK_RES_GRANTED) {
 		step_all(run, batch, GL_RES_UNSURE);
@@ -168,7 +175,8 @@ static enum gl_event undo(struct gl_operation_run *run, struct gl_batch *batch, 
 	}
 	step_all(run, batch, GL_RES_UNDONE);
 	gl_fail(err, GUESTLOCK_TIMEOUT, 0,
-		"%s of guest %s: the backend did not say in time what it did; it was asked again, and what it had taken was "
+		"%s of guest %s: the backend did not say in time what it did; it was asked again, and what "
+		"it had taken was "
 		"given back: try again",
 		gl_operation_name(run->record->op), run->record->uuid);
 	return GL_EVENT_REFUSED;
@@ -177,7 +185,7 @@ static enum gl_event undo(struct gl_operation_run *run, struct gl_batch *batch, 
 void gl_run_settle_resources(struct gl_operation_run *run, bool finish_taken, enum gl_event *out_event,
 			     struct guestlock_error *err)
 {
-	struct guestlock_error cause = { 0 };
+	struct guestlock_error cause = {0};
 	struct gl_batch batch;
 
 	*out_event = GL_EVENT_UNSURE;
@@ -188,7 +196,8 @@ void gl_run_settle_resources(struct gl_operation_run *run, bool finish_taken, en
 	if (batch.count > 0 && !inquire(run, &batch, &cause)) {
 		step_all(run, &batch, GL_RES_UNSURE);
 		gl_fail(err, GUESTLOCK_INDETERMINATE, cause.sys_errno,
-			"%s of guest %s: it is not known what the backend did%s%s; the guest must not run until this is "
+			"%s of guest %s: it is not known what the backend did%s%s; the guest must not run "
+			"until this is "
 			"settled: try again, or run guestlock reap",
 			gl_operation_name(run->record->op), run->record->uuid, cause.message[0] ? ": " : "",
 			cause.message);
@@ -206,7 +215,7 @@ void gl_run_settle_resources(struct gl_operation_run *run, bool finish_taken, en
 /* The target of a migration that runs already: its source may have completed by now. */
 static int claim_again(struct gl_operation_run *run, struct guestlock_error *err)
 {
-	const struct gl_wish claim = { .event = GL_EVENT_COMPLETE_IN };
+	const struct gl_wish claim = {.event = GL_EVENT_COMPLETE_IN};
 
 	return gl_run_wish(run, &claim, err);
 }

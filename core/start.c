@@ -65,7 +65,8 @@ static bool send_all(int fd, const void *data, size_t size)
 	return true;
 }
 
-/* What the child tells: the outcome of bind, and later, if it comes to that, why the program was not executed. */
+/* What the child tells: the outcome of bind, and later, if it comes to that, why the program was not
+ * executed. */
 struct report {
 	int status;
 	struct guestlock_error error;
@@ -73,14 +74,14 @@ struct report {
 
 static void report(int fd, int status, const struct guestlock_error *error)
 {
-	struct report r = { .status = status, .error = *error };
+	struct report r = {.status = status, .error = *error};
 
 	send_all(fd, &r, sizeof(r));
 }
 
 __attribute__((noreturn)) static void be_the_guest(struct guestlock_guest *guest, int fd, char *const argv[])
 {
-	struct guestlock_error err = { 0 };
+	struct guestlock_error err = {0};
 	char go;
 	int status = gl_bind(guest, false, NULL, &err);
 
@@ -92,8 +93,8 @@ __attribute__((noreturn)) static void be_the_guest(struct guestlock_guest *guest
 	GL_AUTOFREE char *program = gl_printable(argv[0]);
 
 	status = errno == ENOENT || errno == ENOTDIR ? GUESTLOCK_NOT_FOUND : GUESTLOCK_DENIED;
-	gl_fail(&err, status, errno, "cannot execute %s as guest %s: %m; check the command", program ? program : "?",
-		guest->uuid);
+	gl_fail(&err, status, errno, "cannot execute %s as guest %s: %m; check the command",
+		program ? program : "?", guest->uuid);
 	report(fd, status, &err);
 	_exit(127);
 }
@@ -102,7 +103,8 @@ static int child_failed(const struct guestlock_guest *guest, const struct report
 			struct guestlock_error *err)
 {
 	if (!complete) {
-		gl_fail(err, GUESTLOCK_FAILED, 0, "cannot start guest %s: its process ended before it was bound", guest->uuid);
+		gl_fail(err, GUESTLOCK_FAILED, 0,
+			"cannot start guest %s: its process ended before it was bound", guest->uuid);
 		return GUESTLOCK_FAILED;
 	}
 	if (err) {
@@ -153,7 +155,8 @@ static int lead(struct guestlock_guest *guest, int fd, pid_t pid, int wait_ms, s
 	guest->bound = true;
 	status = guestlock_guest_acquire(guest, NULL, 0, wait_ms, err);
 	if (status == GUESTLOCK_OK && !send_all(fd, "", 1)) {
-		status = gl_fail(err, GUESTLOCK_FAILED, errno, "cannot start guest %s: its process ended before it was let run",
+		status = gl_fail(err, GUESTLOCK_FAILED, errno,
+				 "cannot start guest %s: its process ended before it was let run",
 				 guest->uuid);
 	}
 	if (status == GUESTLOCK_OK) {
@@ -176,11 +179,12 @@ int guestlock_guest_start(struct guestlock_guest *guest, char *const argv[], int
 	}
 	if (guest->bound || !argv[0]) {
 		return gl_fail(err, GUESTLOCK_INVALID, 0, "cannot start guest %s: %s", guest->uuid,
-			       guest->bound ? "it was bound through this handle already" : "there is no command");
+			       guest->bound ? "it was bound through this handle already"
+					    : "there is no command");
 	}
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0) {
-		return gl_fail(err, GUESTLOCK_FAILED, errno, "cannot start guest %s: no socket for its process (%m)",
-			       guest->uuid);
+		return gl_fail(err, GUESTLOCK_FAILED, errno,
+			       "cannot start guest %s: no socket for its process (%m)", guest->uuid);
 	}
 	pid = fork();
 	if (pid == 0) {
@@ -189,7 +193,8 @@ int guestlock_guest_start(struct guestlock_guest *guest, char *const argv[], int
 	}
 	close(fds[1]);
 	if (pid < 0) {
-		status = gl_fail(err, GUESTLOCK_FAILED, errno, "cannot start guest %s: fork failed (%m)", guest->uuid);
+		status = gl_fail(err, GUESTLOCK_FAILED, errno, "cannot start guest %s: fork failed (%m)",
+				 guest->uuid);
 	} else {
 		status = lead(guest, fds[0], pid, wait_ms, err);
 	}
@@ -207,7 +212,8 @@ int guestlock_guest_start(struct guestlock_guest *guest, char *const argv[], int
 
 int guestlock_guest_shutdown(struct guestlock_guest *guest, unsigned flags, struct guestlock_error *err)
 {
-	const struct gl_wish wish = { .event = GL_EVENT_SHUTDOWN, .force = (flags & GUESTLOCK_SHUTDOWN_FORCE) != 0 };
+	const struct gl_wish wish = {.event = GL_EVENT_SHUTDOWN,
+				     .force = (flags & GUESTLOCK_SHUTDOWN_FORCE) != 0};
 	struct gl_operation_run run;
 	int status = gl_guest_usable(guest, err);
 
@@ -222,7 +228,8 @@ int guestlock_guest_shutdown(struct guestlock_guest *guest, unsigned flags, stru
 	return status;
 }
 
-static void kill_processes(const struct gl_record *record, const struct guestlock_owner *owner, const char *life_dir)
+static void kill_processes(const struct gl_record *record, const struct guestlock_owner *owner,
+			   const char *life_dir)
 {
 	GL_AUTOFREE pid_t *pids = NULL;
 	size_t count = 0;
@@ -230,7 +237,8 @@ static void kill_processes(const struct gl_record *record, const struct guestloc
 	if (gl_process_presence(&record->process) == GL_PRESENCE_HERE) {
 		kill(record->process.pid, SIGKILL);
 	}
-	if (!record->adopted && gl_tether_processes(owner, life_dir, record->tether_inode, &pids, &count) == 0) {
+	if (!record->adopted &&
+	    gl_tether_processes(owner, life_dir, record->tether_inode, &pids, &count) == 0) {
 		for (size_t i = 0; i < count; i++) {
 			kill(pids[i], SIGKILL);
 		}
@@ -244,7 +252,7 @@ static void kill_started(struct guestlock_guest *guest)
 	struct guestlock_error ignored;
 
 	for (unsigned attempt = 0;; attempt++) {
-		struct gl_operation_run run = { .gl = guest->gl };
+		struct gl_operation_run run = {.gl = guest->gl};
 		enum guestlock_life life;
 
 		if (gl_store_load(&guest->gl->store, guest->uuid, &run.record, &ignored) < 0) {

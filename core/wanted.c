@@ -44,8 +44,8 @@ int gl_identify_named(struct guestlock *gl, const struct gl_named *named, struct
 		.path = named->path,
 		.offset = named->offset,
 	};
-	struct gl_resource made = { .type = named->type, .flags = named->flags, .offset = named->offset };
-	struct gl_identity identity = { 0 };
+	struct gl_resource made = {.type = named->type, .flags = named->flags, .offset = named->offset};
+	struct gl_identity identity = {0};
 	int status = gl_identify(&resource, gl->identity_scheme, "/sys", &identity, err);
 
 	if (status < 0) {
@@ -53,7 +53,8 @@ int gl_identify_named(struct guestlock *gl, const struct gl_named *named, struct
 		return status;
 	}
 	take_identity(&made, &identity);
-	if (gl_set_string(&made.name, named->name) < 0 || gl_set_string(&made.lockspace, named->lockspace) < 0 ||
+	if (gl_set_string(&made.name, named->name) < 0 ||
+	    gl_set_string(&made.lockspace, named->lockspace) < 0 ||
 	    gl_set_string(&made.path, named->path) < 0) {
 		gl_resource_clear(&made);
 		return gl_fail_memory(err);
@@ -64,8 +65,8 @@ int gl_identify_named(struct guestlock *gl, const struct gl_named *named, struct
 
 static int make_guest_lock(const char *uuid, struct gl_resource *out, struct guestlock_error *err)
 {
-	struct gl_resource made = { .type = GUESTLOCK_LEASE, .guest_lock = true };
-	struct gl_identity identity = { 0 };
+	struct gl_resource made = {.type = GUESTLOCK_LEASE, .guest_lock = true};
+	struct gl_identity identity = {0};
 	int status = gl_identify_guest(uuid, &identity, err);
 
 	if (status < 0) {
@@ -96,8 +97,8 @@ static bool is_locked(const struct guestlock *gl, const struct gl_named *named)
 	return gl->lock_disks && (gl->readonly_shared || !(named->flags & GUESTLOCK_READONLY));
 }
 
-static int check_leases(const struct guestlock *gl, const char *uuid, const struct gl_named *named, size_t n_named,
-			struct guestlock_error *err)
+static int check_leases(const struct guestlock *gl, const char *uuid, const struct gl_named *named,
+			size_t n_named, struct guestlock_error *err)
 {
 	bool lease = false, disk = false;
 
@@ -109,7 +110,8 @@ static int check_leases(const struct guestlock *gl, const char *uuid, const stru
 		return GUESTLOCK_OK;
 	}
 	gl_fail(err, GUESTLOCK_REJECTED, 0,
-		"guest %s has writable disks and no lease, and the configuration locks leases only (lock_disks = no, "
+		"guest %s has writable disks and no lease, and the configuration locks leases only "
+		"(lock_disks = no, "
 		"require_leases = yes): give it a lease, or change one of the two settings",
 		uuid);
 	gl_error_about(err, uuid, NULL);
@@ -128,8 +130,9 @@ static bool merge_duplicate(struct gl_resource *resources, size_t count, const s
 	return false;
 }
 
-int gl_wanted(struct guestlock *gl, const char *uuid, const struct gl_named *named, size_t n_named, bool guest_lock,
-	      struct gl_resource **out_resources, size_t *out_count, struct guestlock_error *err)
+int gl_wanted(struct guestlock *gl, const char *uuid, const struct gl_named *named, size_t n_named,
+	      bool guest_lock, struct gl_resource **out_resources, size_t *out_count,
+	      struct guestlock_error *err)
 {
 	struct gl_resource *made;
 	size_t count = 0;
@@ -153,7 +156,7 @@ int gl_wanted(struct guestlock *gl, const char *uuid, const struct gl_named *nam
 		status = gl_identify_named(gl, &named[i], &made[count], err);
 		if (status == GUESTLOCK_OK && merge_duplicate(made, count, &made[count])) {
 			gl_resource_clear(&made[count]);
-			made[count] = (struct gl_resource){ 0 };
+			made[count] = (struct gl_resource){0};
 		} else if (status == GUESTLOCK_OK) {
 			count++;
 		}
@@ -176,20 +179,50 @@ void gl_wanted_free(struct gl_resource *resources, size_t count)
 	free(resources);
 }
 
-int gl_merge_wanted(struct gl_record *record, struct gl_resource *wanted, size_t count, struct guestlock_error *err)
+/* What is held shared does not become exclusive in passing: somebody else may share it. */
+static int strengthen(struct gl_record *record, struct gl_resource *known, const struct gl_resource *wanted,
+		      struct guestlock_error *err)
+{
+	unsigned flags = known->flags & wanted->flags;
+	bool idle = true;
+
+	for (size_t k = 0; k < GL_HOLDINGS; k++) {
+		idle &= known->holdings[k].state == GUESTLOCK_RESOURCE_NONE;
+	}
+	if (idle || flags == known->flags || flags != 0) {
+		known->flags = flags;
+		return GUESTLOCK_OK;
+	}
+	GL_AUTOFREE char *words = gl_resource_words(known);
+
+	gl_fail(err, GUESTLOCK_REJECTED, 0,
+		"guest %s has %s as shared or read-only already and wants it exclusively now: detach it "
+		"first, then "
+		"attach it as it is to be used",
+		record->uuid, words ? words : "a resource");
+	gl_error_about(err, record->uuid, known->name);
+	return GUESTLOCK_REJECTED;
+}
+
+int gl_merge_wanted(struct gl_record *record, struct gl_resource *wanted, size_t count,
+		    struct guestlock_error *err)
 {
 	for (size_t i = 0; i < count; i++) {
-		struct gl_resource *added;
+		struct gl_resource *known = gl_record_find_key(record, wanted[i].key);
+		int status = known ? strengthen(record, known, &wanted[i], err) : GUESTLOCK_OK;
 
-		if (gl_record_find_key(record, wanted[i].key)) {
+		if (status < 0) {
+			return status;
+		}
+		if (known) {
 			continue;
 		}
-		added = gl_record_add_resource(record);
-		if (!added) {
+		known = gl_record_add_resource(record);
+		if (!known) {
 			return gl_fail_memory(err);
 		}
-		*added = wanted[i];
-		wanted[i] = (struct gl_resource){ 0 };
+		*known = wanted[i];
+		wanted[i] = (struct gl_resource){0};
 	}
 	return GUESTLOCK_OK;
 }
