@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The text of an entry:
+ *
+ *     guestlock-entry 1 SIZE CHECK
+ *     key KEY
+ *     epoch EPOCH
+ *     identity WORD
+ *     owner UUID INSTANCE mode=M intent=M before=B since=T pid=N start=N ns=N boot=ID adopted=0 host=W
+ * manager=W name=W
+ *
+ * with one "owner" line for each. SIZE, 8 decimal digits, is how many bytes from the beginning belong to the
+ * entry: a shorter one is written over a longer one without cutting the file. CHECK covers everything behind
+ * the first line. Numbers of 64 bits are 16 hexadecimal digits; EPOCH is "-" when there is none. Words are
+ * percent-encoded.
+ *
+ * An owner counts as long as it lives. mode is what it holds, "none" while it is parked or only bound.
+ * intent is what an acquire of several keys is about to give it: it keeps others out and moves no epoch.
+ * Only when all intents stand are the lines of the grant written. Whoever is killed in between leaves
+ * intents that inquire reports as orphans: the same acquire completes them, release drops them, the owner's
+ * death voids them. before tells release with BATCH_UNDO what the epoch was before this hold: "-" none, "="
+ * nothing to undo.
+ */
+#include "fcntl_priv.h"
+
+#include <endian.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define GL_FCNTL_MAGIC "guestlock-entry "
+#define GL_FCNTL_VERSION "1 "
+#define GL_FCNTL_SIZE_AT (sizeof(GL_FCNTL_MAGIC GL_FCNTL_VERSION) - 1)
+#define GL_FCNTL_CHECK_AT (GL_FCNTL_SIZE_AT + 9)
+#define GL_FCNTL_HEAD (GL_FCNTL_CHECK_AT + 17) /* bytes of the first line */
+#define GL_FCNTL_BODY 128                      /* room for the other lines but owners, without the identity */
+#define GL_FCNTL_LINE 192                      /* room for an owner's line up to its tail */
+
+const size_t gl_fcntl_entry_min = GL_FCNTL_HEAD;
+
+/* Any change of one byte gives another value; torn and zeroed texts too, but for one chance in 2^64. */
+static uint64_t checksum(const char *text, size_t size)
+{
+	uint64_t sum = size * 0x9e3779b97f4a7c15U;
+
+	while (size > 0) {
+		size_t step = size < sizeof(uint64_t) ? size : sizeof(uint64_t);
+		uint64_t piece = 0;
+
+		memcpy(&piece, text, step);
+		sum = (sum ^ le64toh(piece)) * 0xd6e8feb86659fd93U;
+		sum ^= sum >> 32;
+		text += step;
+		size -= step;
+	}
+	return sum;
+}
+
+/* ---- Reading ---- */
+
+struct cursor {
+	const char *at, *end;
+};
+
+static bool take(struct cursor *cursor, const char *text)
+{
+	size_t size = strlen(text);
+
+	if ((size_t)(cursor->end - cursor->at) < size || memcmp(cursor->at, text, size) != 0) {
+		return false;
+	}
+	cursor->at += size;
+	return true;
+}
+
+/* label, then everything up to the next blank or newline. */
+static bool take_word(struct cursor *cursor, const char *label, struct gl_fcntl_word *out)
+{
+	if (!take(cursor, label)) {
+		return false;
+	}
+	out->text = cursor->at;
+	while (cursor->at < cursor->end && *cursor->at != ' ' && *cursor->at != '\n') {
+		if (*cursor->at <= ' ' || *cursor->at > '~') {
+			return false;
+		}
+		cursor->at++;
+	}
+	out->size = (size_t)(cursor->at - out->text);
+	return true;
+}
+
+static int digit_of(char c)
+{
+	if (c >= '0' && c <= '9') {
+		return c - '0';
+	}
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : 16;
+}
+
+static bool number_of(struct gl_fcntl_word word, unsigned base, uint64_t *out)
+{
+	uint64_t value = 0;
+	size_t i;
+
+	for (i = 0; i < word.size; i++) {
+		unsigned digit = (unsigned)digit_of(word.text[i]);
+
+		if (digit >= base || __builtin_mul_overflow(value, (uint64_t)base, &value) ||
+		    __builtin_add_overflow(value, (uint64_t)digit, &value)) {
+			return false;
+		}
+	}
+	*out = value;
+	return word.size > 0;
+}
+
+static bool take_number(struct cursor *cursor, const char *label, unsigned base, uint64_t *out)
+{
+	struct gl_fcntl_word word;
+
+	return take_word(cursor, label, &word) && number_of(word, base, out);
+}
+
+static bool take_mode(struct cursor *cursor, const char *label, enum guestlock_mode *out)
+{
+	struct gl_fcntl_word word;
+	unsigned mode;
+
+	if (!take_word(cursor, label, &word)) {
+		return false;
+	}
+	for (mode = GUESTLOCK_MODE_NONE; mode <= GUESTLOCK_MODE_EXCLUSIVE; mode++) {
+		const char *name = guestlock_mode_name(mode);
+
+		if (word.size == strlen(name) && memcmp(word.text, name, word.size) == 0) {
+			*out = mode;
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool take_uuid(struct cursor *cursor, const char *label, char out[GUESTLOCK_UUID_STRING])
+{
+	struct gl_fcntl_word word;
+
+	if (!take_word(cursor, label, &word) || word.size >= GUESTLOCK_UUID_STRING) {
+		return false;
+	}
+	memcpy(out, word.text, word.size);
+	out[word.size] = '\0';
+	return true;
+}
+
+static bool take_undo(struct cursor *cursor, struct gl_fcntl_line *line)
+{
+	if (take(cursor, " before==")) {
+		line->undo = GL_FCNTL_UNDO_NOTHING;
+		return true;
+	}
+	if (take(cursor, " before=-")) {
+		line->undo = GL_FCNTL_UNDO_NONE;
+		return true;
+	}
+	line->undo = GL_FCNTL_UNDO_VALUE;
+	return take_number(cursor, " before=", 16, &line->before);
+}
+
+static bool take_process(struct cursor *cursor, struct guestlock_owner *owner)
+{
+	uint64_t pid, adopted;
+
+	if (!take_number(cursor, "pid=", 10, &pid) ||
+	    !take_number(cursor, " start=", 10, &owner->pid_start) ||
+	    !take_number(cursor, " ns=", 10, &owner->pid_ns) ||
+	    !take_uuid(cursor, " boot=", owner->boot_id) || !take_number(cursor, " adopted=", 2, &adopted) ||
+	    pid > INT32_MAX || adopted > 1) {
+		return false;
+	}
+	owner->pid = (pid_t)pid;
+	owner->adopted = adopted == 1;
+	return true;
+}
+
+static bool take_line(struct cursor *cursor, struct gl_fcntl_line *line)
+{
+	struct guestlock_owner *owner = &line->owner;
+	uint64_t since;
+
+	line->text.text = cursor->at;
+	if (!take_uuid(cursor, "owner ", owner->uuid) || !take_number(cursor, " ", 16, &owner->instance) ||
+	    !take_mode(cursor, " mode=", &line->mode) || !take_mode(cursor, " intent=", &line->intent) ||
+	    !take_undo(cursor, line) || !take_number(cursor, " since=", 10, &since) || !take(cursor, " ")) {
+		return false;
+	}
+	if (!take_process(cursor, owner) || !take_word(cursor, " host=", &line->host) ||
+	    !take_word(cursor, " manager=", &line->manager) || !take_word(cursor, " name=", &line->name) ||
+	    !take(cursor, "\n")) {
+		return false;
+	}
+	line->text.size = (size_t)(cursor->at - line->text.text);
+	line->since = (int64_t)since;
+	owner->name = owner->host = owner->manager = "";
+	return true;
+}
+
+static bool take_epoch(struct cursor *cursor, struct gl_fcntl_entry *entry)
+{
+	entry->has_epoch = !take(cursor, "epoch -\n");
+	return !entry->has_epoch || (take_number(cursor, "epoch ", 16, &entry->epoch) && take(cursor, "\n"));
+}
+
+size_t gl_fcntl_entry_announced(const char *text, size_t size)
+{
+	struct gl_fcntl_word word = {.text = text + GL_FCNTL_SIZE_AT, .size = 8};
+	uint64_t announced;
+
+	if (size < GL_FCNTL_HEAD || memcmp(text, GL_FCNTL_MAGIC GL_FCNTL_VERSION, GL_FCNTL_SIZE_AT) != 0 ||
+	    text[GL_FCNTL_CHECK_AT - 1] != ' ' || text[GL_FCNTL_HEAD - 1] != '\n' ||
+	    !number_of(word, 10, &announced) || announced < GL_FCNTL_HEAD) {
+		return 0;
+	}
+	return (size_t)announced;
+}
+
+static const char *damage_of_head(const struct gl_fcntl_entry *entry)
+{
+	struct gl_fcntl_word word = {.text = entry->text + GL_FCNTL_CHECK_AT, .size = 16};
+	size_t announced = gl_fcntl_entry_announced(entry->text, entry->size);
+	uint64_t sum;
+
+	if (entry->size == 0) {
+		return "it is empty";
+	}
+	if (announced == 0) {
+		bool ours = entry->size >= GL_FCNTL_SIZE_AT &&
+			    memcmp(entry->text, GL_FCNTL_MAGIC, strlen(GL_FCNTL_MAGIC)) == 0;
+
+		return ours ? "its first line is malformed or of another version of guestlock"
+			    : "it does not begin as an entry does";
+	}
+	if (entry->size < announced) {
+		return "it is cut short";
+	}
+	if (!number_of(word, 16, &sum) ||
+	    sum != checksum(entry->text + GL_FCNTL_HEAD, announced - GL_FCNTL_HEAD)) {
+		return "its checksum is wrong";
+	}
+	return NULL;
+}
+
+static int parse_lines(struct gl_fcntl_entry *entry, struct cursor *cursor)
+{
+	while (cursor->at < cursor->end) {
+		struct gl_fcntl_line *line = gl_fcntl_entry_add(entry);
+
+		if (!line) {
+			return -1;
+		}
+		if (!take_line(cursor, line)) {
+			entry->damage = "a line of it is malformed";
+			return 0;
+		}
+	}
+	return 0;
+}
+
+static int parse_body(struct gl_fcntl_entry *entry, const char *key)
+{
+	struct cursor cursor = {.at = entry->text + GL_FCNTL_HEAD, .end = entry->text + entry->size};
+	struct gl_fcntl_word word;
+
+	if (!take_word(&cursor, "key ", &word) || !take(&cursor, "\n") || !take_epoch(&cursor, entry) ||
+	    !take_word(&cursor, "identity ", &entry->identity) || !take(&cursor, "\n")) {
+		entry->damage = "it is malformed";
+		return 0;
+	}
+	if (word.size != strlen(key) || memcmp(word.text, key, word.size) != 0) {
+		entry->damage = "it belongs to another key";
+		return 0;
+	}
+	return parse_lines(entry, &cursor);
+}
+
+int gl_fcntl_entry_parse(struct gl_fcntl_entry *entry, const char *key)
+{
+	entry->count = 0;
+	entry->damage = damage_of_head(entry);
+	if (!entry->damage) {
+		entry->size = gl_fcntl_entry_announced(entry->text, entry->size);
+		if (parse_body(entry, key) < 0) {
+			return -1;
+		}
+	}
+	entry->presence = entry->damage ? GL_FCNTL_DAMAGED : GL_FCNTL_READABLE;
+	if (entry->damage) {
+		entry->count = 0;
+		entry->has_epoch = false;
+	}
+	return 0;
+}
+
+/* ---- Writing ---- */
+
+struct writer {
+	char *at, *end;
+};
+
+static void put(struct writer *writer, const char *text, size_t size)
+{
+	memcpy(writer->at, text, size);
+	writer->at += size;
+}
+
+__attribute__((format(printf, 2, 3))) static void putf(struct writer *writer, const char *format, ...)
+{
+	va_list args;
+	int length;
+
+	va_start(args, format);
+	length = vsnprintf(writer->at, (size_t)(writer->end - writer->at), format, args);
+	va_end(args);
+	writer->at += length > 0 ? length : 0;
+}
+
+static void put_line(struct writer *writer, const struct gl_fcntl_line *line)
+{
+	const struct guestlock_owner *owner = &line->owner;
+	char before[20] = "=";
+
+	if (line->text.text) {
+		put(writer, line->text.text, line->text.size);
+		return;
+	}
+	if (line->undo == GL_FCNTL_UNDO_NONE) {
+		before[0] = '-';
+	} else if (line->undo == GL_FCNTL_UNDO_VALUE) {
+		snprintf(before, sizeof(before), "%016llx", (unsigned long long)line->before);
+	}
+	putf(writer, "owner %.36s %016llx mode=%s intent=%s before=%s since=%lld ", owner->uuid,
+	     (unsigned long long)owner->instance, guestlock_mode_name(line->mode),
+	     guestlock_mode_name(line->intent), before, (long long)line->since);
+	put(writer, line->tail, strlen(line->tail));
+}
+
+static size_t room_for(const struct gl_fcntl_entry *entry)
+{
+	size_t room = GL_FCNTL_HEAD + GL_FCNTL_BODY + entry->identity.size;
+	size_t i;
+
+	for (i = 0; i < entry->count; i++) {
+		const struct gl_fcntl_line *line = &entry->lines[i];
+
+		room += line->text.text ? line->text.size : GL_FCNTL_LINE + strlen(line->tail);
+	}
+	return room + 1;
+}
+
+static void put_head(char *text, size_t size)
+{
+	char head[GL_FCNTL_HEAD + 32];
+
+	snprintf(head, sizeof(head), GL_FCNTL_MAGIC GL_FCNTL_VERSION "%08zu %016llx\n", size,
+		 (unsigned long long)checksum(text + GL_FCNTL_HEAD, size - GL_FCNTL_HEAD));
+	memcpy(text, head, GL_FCNTL_HEAD);
+}
+
+char *gl_fcntl_entry_format(const struct gl_fcntl_entry *entry, const char *key, size_t *out_size)
+{
+	size_t room = room_for(entry);
+	char *text = malloc(room);
+	struct writer writer = {.at = text + GL_FCNTL_HEAD, .end = text + room};
+	size_t i;
+
+	if (!text) {
+		return NULL;
+	}
+	if (entry->has_epoch) {
+		putf(&writer, "key %s\nepoch %016llx\nidentity ", key, (unsigned long long)entry->epoch);
+	} else {
+		putf(&writer, "key %s\nepoch -\nidentity ", key);
+	}
+	put(&writer, entry->identity.text, entry->identity.size);
+	put(&writer, "\n", 1);
+	for (i = 0; i < entry->count; i++) {
+		put_line(&writer, &entry->lines[i]);
+	}
+	*out_size = (size_t)(writer.at - text);
+	put_head(text, *out_size);
+	return text;
+}
+
+/* ---- Lines ---- */
+
+struct gl_fcntl_line *gl_fcntl_entry_add(struct gl_fcntl_entry *entry)
+{
+	/* Grows at 0, 1, 2, 4, 8, ... */
+	if ((entry->count & (entry->count - 1)) == 0) {
+		size_t room = entry->count > 0 ? entry->count * 2 : 1;
+		struct gl_fcntl_line *lines = reallocarray(entry->lines, room, sizeof(*lines));
+
+		if (!lines) {
+			return NULL;
+		}
+		entry->lines = lines;
+	}
+	memset(&entry->lines[entry->count], 0, sizeof(*entry->lines));
+	return &entry->lines[entry->count++];
+}
+
+void gl_fcntl_entry_drop(struct gl_fcntl_entry *entry, size_t index)
+{
+	entry->count--;
+	memmove(&entry->lines[index], &entry->lines[index + 1],
+		(entry->count - index) * sizeof(*entry->lines));
+}
+
+struct gl_fcntl_line *gl_fcntl_entry_find(const struct gl_fcntl_entry *entry,
+					  const struct guestlock_owner *owner)
+{
+	size_t i;
+
+	for (i = 0; i < entry->count; i++) {
+		if (gl_fcntl_same_owner(&entry->lines[i].owner, owner)) {
+			return &entry->lines[i];
+		}
+	}
+	return NULL;
+}

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What goes over all entries. */
+#include "fcntl_priv.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct enumeration {
+	guestlock_enumerate_fn *visit;
+	void *data;
+	enum guestlock_result result;
+	struct guestlock_error *err;
+};
+
+/* The words of one line, decoded: a piece of memory for all. */
+static char *decode_line(const struct gl_fcntl_line *line, struct guestlock_owner *owner)
+{
+	size_t name = line->name.size + 1, host = line->host.size + 1, manager = line->manager.size + 1;
+	char *words = malloc(name + host + manager);
+
+	if (!words) {
+		return NULL;
+	}
+	gl_fcntl_decode(line->name, words, name);
+	gl_fcntl_decode(line->host, words + name, host);
+	gl_fcntl_decode(line->manager, words + name + host, manager);
+	owner->name = words;
+	owner->host = words + name;
+	owner->manager = words + name + host;
+	return words;
+}
+
+static int report_line(const struct gl_fcntl *fc, struct enumeration *all, struct gl_fcntl_line *line,
+		       struct guestlock_lock *lock)
+{
+	char *words;
+	int result;
+
+	lock->owner = line->owner;
+	lock->mode = gl_fcntl_line_weight(line);
+	lock->life = gl_fcntl_line_life(fc, line);
+	lock->since = line->since;
+	lock->readable = true;
+	words = decode_line(line, &lock->owner);
+	if (!words) {
+		errno = ENOMEM;
+		return -1;
+	}
+	result = all->visit(all->data, lock);
+	free(words);
+	return result != 0;
+}
+
+static int report_entry(const struct gl_fcntl *fc, const char *key, struct gl_fcntl_entry *entry,
+			struct enumeration *all)
+{
+	char identity[3 * GL_FCNTL_IDENTITY + 1] = "";
+	struct guestlock_lock lock = {
+		.owner = {.name = "", .host = "", .manager = ""},
+		.key = {.identity = identity},
+	};
+	int result = 0;
+	size_t i;
+
+	memcpy(lock.key.key, key, GUESTLOCK_KEY_SIZE);
+	if (entry->presence == GL_FCNTL_DAMAGED) {
+		return all->visit(all->data, &lock) != 0;
+	}
+	for (i = 0; i < entry->count && result == 0; i++) {
+		if (!gl_fcntl_is_ours(fc, &entry->lines[i])) {
+			continue;
+		}
+		if (identity[0] == '\0') {
+			gl_fcntl_decode(entry->identity, identity, sizeof(identity));
+		}
+		result = report_line(fc, all, &entry->lines[i], &lock);
+	}
+	return result;
+}
+
+/* An entry that cannot be read now does not keep the others from being reported. */
+static int visit_entry(const struct gl_fcntl *fc, const char *key, void *data)
+{
+	struct enumeration *all = data;
+	struct gl_fcntl_entry entry = GL_FCNTL_ENTRY_INIT;
+	int result = 0;
+
+	if (gl_fcntl_entry_peek(fc, key, &entry) == 0) {
+		result = report_entry(fc, key, &entry, all);
+	} else if (errno == ENOMEM) {
+		result = -1;
+	} else {
+		all->result = gl_fcntl_fail(all->err, errno, "read the lock entry of", key);
+	}
+	gl_fcntl_entry_close(&entry);
+	return result;
+}
+
+enum guestlock_result gl_fcntl_enumerate(struct guestlock_backend *backend, guestlock_enumerate_fn *visit,
+					 void *data, struct guestlock_error *err)
+{
+	const struct gl_fcntl *fc = gl_fcntl_of(backend);
+	struct enumeration all = {.visit = visit, .data = data, .err = err};
+
+	all.result = gl_fcntl_check_joined(fc, err);
+	if (all.result == GUESTLOCK_RES_GRANTED && gl_fcntl_scan(fc, visit_entry, &all) < 0) {
+		return gl_fcntl_fail(err, errno, "read the lock entries in", fc->keys_dir);
+	}
+	return all.result;
+}
+
+/* ---- leave ---- */
+
+struct search {
+	struct guestlock_holder holder;
+	char key[GUESTLOCK_KEY_SIZE];
+	int sys_errno;
+};
+
+/* 1: a living owner of this host is in that entry, or it cannot be known. */
+static int find_living(const struct gl_fcntl *fc, const char *key, void *data)
+{
+	struct search *search = data;
+	struct gl_fcntl_entry entry = GL_FCNTL_ENTRY_INIT;
+	int result = gl_fcntl_entry_peek(fc, key, &entry) < 0;
+	size_t i;
+
+	search->sys_errno = result ? errno : 0;
+	for (i = 0; i < entry.count && result == 0; i++) {
+		struct gl_fcntl_line *line = &entry.lines[i];
+
+		if (gl_fcntl_is_ours(fc, line) && gl_fcntl_line_life(fc, line) != GUESTLOCK_LIFE_DEAD) {
+			gl_fcntl_fill_holder(line, &search->holder);
+			result = 1;
+		}
+	}
+	if (result != 0) {
+		memcpy(search->key, key, GUESTLOCK_KEY_SIZE);
+	}
+	gl_fcntl_entry_close(&entry);
+	return result;
+}
+
+enum guestlock_result gl_fcntl_leave(struct guestlock_backend *backend, struct guestlock_error *err)
+{
+	struct gl_fcntl *fc = gl_fcntl_of(backend);
+	struct search search = {.sys_errno = 0};
+	int found;
+
+	found = gl_fcntl_scan(fc, find_living, &search);
+	if (found < 0 && errno == ENOENT) {
+		atomic_store(&fc->joined, false);
+		return GUESTLOCK_RES_GRANTED;
+	}
+	if (found < 0) {
+		return gl_fcntl_fail(err, errno, "read the lock entries in", fc->keys_dir);
+	}
+	if (found > 0 && search.sys_errno != 0) {
+		return gl_fcntl_fail(err, search.sys_errno, "read the lock entry of", search.key);
+	}
+	if (found > 0) {
+		guestlock_backend_fail(
+			err, GUESTLOCK_RES_BUSY, 0, 0,
+			"cannot leave the lock directory %s: guest %s (%s, pid %d) of this host is alive "
+			"and registered there; shut it down first",
+			fc->lock_dir, search.holder.name, search.holder.uuid, (int)search.holder.pid);
+		err->holder = search.holder;
+		return GUESTLOCK_RES_BUSY;
+	}
+	atomic_store(&fc->joined, false);
+	return GUESTLOCK_RES_GRANTED;
+}

@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The files of entries. What fits a page is changed by one write of that page, which a kill does not split;
+ * anything longer, and anything new, is complete before it gets its name. So no crash of ours leaves a
+ * damaged entry. Whoever has locked a file makes sure that it still is the one with that name: it may have
+ * been replaced or removed between the opening and the locking.
+ */
+#include "fcntl_priv.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define GL_FCNTL_PAGE 4096
+#define GL_FCNTL_MAX (64 * 1024 * 1024) /* bytes of the largest entry */
+#define GL_FCNTL_TRIES 4
+#define GL_FCNTL_FLAGS (O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY)
+
+static int entry_path(const struct gl_fcntl *fc, const char *key, char out[PATH_MAX])
+{
+	if (!gl_fcntl_key_valid(key)) {
+		errno = EBADMSG;
+		return -1;
+	}
+	if (snprintf(out, PATH_MAX, "%s/%s", fc->keys_dir, key) >= PATH_MAX) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	return 0;
+}
+
+/* EAGAIN for a lock that somebody else has, whichever of the two the system uses for that. */
+static int lock_file(int fd, short type)
+{
+	int result = guestlock_ofd_lock(fd, type);
+
+	if (result < 0 && errno == EACCES) {
+		errno = EAGAIN;
+	}
+	return result;
+}
+
+static void unlock_and_close(int fd)
+{
+	if (fd >= 0) {
+		/* A child that was forked meanwhile may have the descriptor too: closing it is not enough. */
+		guestlock_ofd_lock(fd, F_UNLCK);
+		close(fd);
+	}
+}
+
+static void set_damaged(struct gl_fcntl_entry *entry, const char *damage)
+{
+	entry->presence = GL_FCNTL_DAMAGED;
+	entry->damage = damage;
+	entry->count = 0;
+}
+
+/* ---- Reading ---- */
+
+static int read_from_start(int fd, char *text, size_t size, size_t *out_size)
+{
+	size_t used = 0;
+
+	while (used < size) {
+		ssize_t got = pread(fd, text + used, size - used, (off_t)used);
+
+		if (got < 0 && errno == EINTR) {
+			continue;
+		}
+		if (got < 0) {
+			return -1;
+		}
+		if (got == 0) {
+			break;
+		}
+		used += (size_t)got;
+	}
+	*out_size = used;
+	return 0;
+}
+
+/* The first page, and the rest if the entry says that there is more. */
+static int read_text(int fd, struct gl_fcntl_entry *entry)
+{
+	size_t announced;
+	char *text;
+
+	if (!entry->text) {
+		entry->text = malloc(GL_FCNTL_PAGE);
+	}
+	if (!entry->text) {
+		return -1;
+	}
+	if (read_from_start(fd, entry->text, GL_FCNTL_PAGE, &entry->size) < 0) {
+		return -1;
+	}
+	announced = gl_fcntl_entry_announced(entry->text, entry->size);
+	if (announced <= GL_FCNTL_PAGE || announced > GL_FCNTL_MAX) {
+		return 0;
+	}
+	text = realloc(entry->text, announced);
+	if (!text) {
+		return -1;
+	}
+	entry->text = text;
+	return read_from_start(fd, text, announced, &entry->size);
+}
+
+static int read_entry(int fd, const char *key, struct gl_fcntl_entry *entry)
+{
+	if (read_text(fd, entry) == 0) {
+		return gl_fcntl_entry_parse(entry, key);
+	}
+	if (errno == EISDIR || errno == ESPIPE || errno == EINVAL) {
+		set_damaged(entry, "it is not a regular file");
+		return 0;
+	}
+	return -1;
+}
+
+/* What an open that failed means. */
+static int judge_open(const struct gl_fcntl *fc, struct gl_fcntl_entry *entry)
+{
+	if (errno == ELOOP || errno == EISDIR || errno == ENXIO || errno == ENODEV) {
+		set_damaged(entry, "it is not a regular file");
+		return 0;
+	}
+	if (errno != ENOENT || access(fc->keys_dir, F_OK) < 0) {
+		return -1;
+	}
+	entry->presence = GL_FCNTL_ABSENT;
+	return 0;
+}
+
+/*
+ * A good checksum shows a state that was complete. A wrong one is a write that is under way, or damage:
+ * while the lock can be had, nobody writes.
+ */
+static int peek_at(int fd, const char *key, struct gl_fcntl_entry *entry)
+{
+	int tries, result;
+
+	for (tries = 0; tries < GL_FCNTL_TRIES; tries++) {
+		if (read_entry(fd, key, entry) < 0) {
+			return -1;
+		}
+		if (entry->presence == GL_FCNTL_READABLE) {
+			return 0;
+		}
+		if (lock_file(fd, F_RDLCK) == 0) {
+			result = read_entry(fd, key, entry);
+			guestlock_ofd_lock(fd, F_UNLCK);
+			return result;
+		}
+		if (errno != EAGAIN) {
+			return -1;
+		}
+	}
+	errno = EAGAIN;
+	return -1;
+}
+
+int gl_fcntl_entry_peek(const struct gl_fcntl *fc, const char *key, struct gl_fcntl_entry *out)
+{
+	char path[PATH_MAX];
+	int fd, result;
+
+	if (entry_path(fc, key, path) < 0) {
+		return -1;
+	}
+	fd = open(path, O_RDONLY | GL_FCNTL_FLAGS);
+	if (fd < 0) {
+		return judge_open(fc, out);
+	}
+	result = peek_at(fd, key, out);
+	close(fd);
+	return result;
+}
+
+/* 1: locked, and still the file of that name; 0: it was replaced meanwhile; -1 with errno. */
+static int lock_entry(int fd, const char *path, struct gl_fcntl_entry *entry)
+{
+	struct stat mine, named;
+
+	if (lock_file(fd, F_WRLCK) < 0 || fstat(fd, &mine) < 0) {
+		return -1;
+	}
+	if (stat(path, &named) < 0) {
+		return errno == ENOENT ? 0 : -1;
+	}
+	if (!S_ISREG(mine.st_mode)) {
+		set_damaged(entry, "it is not a regular file");
+	}
+	return mine.st_dev == named.st_dev && mine.st_ino == named.st_ino;
+}
+
+int gl_fcntl_entry_open(const struct gl_fcntl *fc, const char *key, struct gl_fcntl_entry *out)
+{
+	char path[PATH_MAX];
+	int tries;
+
+	if (entry_path(fc, key, path) < 0) {
+		return -1;
+	}
+	for (tries = 0; tries < GL_FCNTL_TRIES; tries++) {
+		int fd = open(path, O_RDWR | GL_FCNTL_FLAGS);
+		int locked;
+
+		if (fd < 0) {
+			return judge_open(fc, out);
+		}
+		out->fd = fd;
+		locked = lock_entry(fd, path, out);
+		if (locked > 0) {
+			return out->presence == GL_FCNTL_DAMAGED ? 0 : read_entry(fd, key, out);
+		}
+		if (locked < 0) {
+			return -1;
+		}
+		gl_fcntl_entry_close(out);
+	}
+	errno = EAGAIN;
+	return -1;
+}
+
+void gl_fcntl_entry_close(struct gl_fcntl_entry *entry)
+{
+	unlock_and_close(entry->fd);
+	free(entry->text);
+	free(entry->lines);
+	*entry = (struct gl_fcntl_entry)GL_FCNTL_ENTRY_INIT;
+}
+
+/* ---- Writing ---- */
+
+static int write_from_start(int fd, const char *text, size_t size)
+{
+	size_t used = 0;
+
+	while (used < size) {
+		ssize_t put = pwrite(fd, text + used, size - used, (off_t)used);
+
+		if (put < 0 && errno == EINTR) {
+			continue;
+		}
+		if (put <= 0) {
+			errno = put == 0 ? ENOSPC : errno;
+			return -1;
+		}
+		used += (size_t)put;
+	}
+	return 0;
+}
+
+/* A new locked file with that text; its name goes to out_path. */
+static int make_file(const struct gl_fcntl *fc, const char *text, size_t size, char out_path[PATH_MAX])
+{
+	int saved_errno, fd;
+
+	if (snprintf(out_path, PATH_MAX, "%s/%016llx", fc->new_dir,
+		     (unsigned long long)guestlock_random64()) >= PATH_MAX) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	fd = open(out_path, O_RDWR | O_CREAT | O_EXCL | GL_FCNTL_FLAGS, 0600);
+	if (fd < 0) {
+		return -1;
+	}
+	if (lock_file(fd, F_WRLCK) == 0 && write_from_start(fd, text, size) == 0) {
+		return fd;
+	}
+	saved_errno = errno;
+	unlink(out_path);
+	unlock_and_close(fd);
+	errno = saved_errno;
+	return -1;
+}
+
+/* Gives a file its name, if nothing else has it yet. */
+static int name_new(const char *from, const char *to)
+{
+	if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0) {
+		return 0;
+	}
+	if (errno != EINVAL && errno != ENOSYS) {
+		return -1;
+	}
+	/* Not every file system has it. */
+	if (link(from, to) < 0) {
+		return -1;
+	}
+	unlink(from);
+	return 0;
+}
+
+/* The entry's file becomes a new one; the descriptor with its lock is exchanged too. */
+static int replace_file(const struct gl_fcntl *fc, const char *path, struct gl_fcntl_entry *entry,
+			const char *text, size_t size)
+{
+	char from[PATH_MAX];
+	int fd = make_file(fc, text, size, from);
+	int result;
+
+	if (fd < 0) {
+		return -1;
+	}
+	result = entry->fd < 0 ? name_new(from, path) : rename(from, path);
+	if (result < 0) {
+		int saved_errno = errno == EEXIST ? EAGAIN : errno;
+
+		unlink(from);
+		unlock_and_close(fd);
+		errno = saved_errno;
+		return -1;
+	}
+	unlock_and_close(entry->fd);
+	entry->fd = fd;
+	return 0;
+}
+
+static int write_text(const struct gl_fcntl *fc, const char *key, struct gl_fcntl_entry *entry,
+		      const char *text, size_t size)
+{
+	char path[PATH_MAX];
+
+	if (entry_path(fc, key, path) < 0) {
+		return -1;
+	}
+	if (size > GL_FCNTL_MAX) {
+		errno = EFBIG;
+		return -1;
+	}
+	if (entry->fd < 0 || size > GL_FCNTL_PAGE) {
+		return replace_file(fc, path, entry, text, size);
+	}
+	return write_from_start(entry->fd, text, size);
+}
+
+int gl_fcntl_entry_write(const struct gl_fcntl *fc, const char *key, struct gl_fcntl_entry *entry)
+{
+	size_t size;
+	char *text = gl_fcntl_entry_format(entry, key, &size);
+	int result, saved_errno;
+
+	if (!text) {
+		return -1;
+	}
+	result = write_text(fc, key, entry, text, size);
+	saved_errno = errno;
+	free(text);
+	errno = saved_errno;
+	return result;
+}
+
+int gl_fcntl_entry_restore(const struct gl_fcntl *fc, const char *key, struct gl_fcntl_entry *entry)
+{
+	if (entry->presence == GL_FCNTL_READABLE) {
+		return write_text(fc, key, entry, entry->text, entry->size);
+	}
+	return entry->fd < 0 ? 0 : gl_fcntl_entry_remove(fc, key);
+}
+
+int gl_fcntl_entry_remove(const struct gl_fcntl *fc, const char *key)
+{
+	char path[PATH_MAX];
+
+	return entry_path(fc, key, path) < 0 ? -1 : unlink(path);
+}
+
+/* ---- All of them ---- */
+
+static int scan_names(const struct gl_fcntl *fc, DIR *directory, gl_fcntl_visit_fn *visit, void *data)
+{
+	for (;;) {
+		struct dirent *found;
+		int result;
+
+		errno = 0;
+		found = readdir(directory);
+		if (!found) {
+			return errno == 0 ? 0 : -1;
+		}
+		if (!gl_fcntl_key_valid(found->d_name)) {
+			continue;
+		}
+		result = visit(fc, found->d_name, data);
+		if (result != 0) {
+			return result;
+		}
+	}
+}
+
+int gl_fcntl_scan(const struct gl_fcntl *fc, gl_fcntl_visit_fn *visit, void *data)
+{
+	DIR *directory = opendir(fc->keys_dir);
+	int result, saved_errno;
+
+	if (!directory) {
+		return -1;
+	}
+	result = scan_names(fc, directory, visit, data);
+	saved_errno = errno;
+	closedir(directory);
+	errno = saved_errno;
+	return result;
+}

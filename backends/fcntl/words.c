@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Names in entries: cut, percent-encoded, and back. */
+#include "fcntl_priv.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+char *gl_fcntl_encode_cut(const char *text, size_t size)
+{
+	size_t length = strnlen(text, size);
+	char *copy, *word;
+
+	if (text[length] == '\0') {
+		return guestlock_percent_encode(text);
+	}
+	/* Not in the midst of a character of UTF-8. */
+	while (length > 0 && ((unsigned char)text[length] & 0xc0) == 0x80) {
+		length--;
+	}
+	copy = strndup(text, length);
+	word = copy ? guestlock_percent_encode(copy) : NULL;
+	free(copy);
+	return word;
+}
+
+char *gl_fcntl_tail(const struct guestlock_owner *owner)
+{
+	char *host = gl_fcntl_encode_cut(owner->host, GL_FCNTL_TEXT - 1);
+	char *manager = guestlock_percent_encode(owner->manager);
+	char *name = gl_fcntl_encode_cut(owner->name ? owner->name : "", GL_FCNTL_TEXT - 1);
+	char *tail = NULL;
+
+	if (host && manager && name &&
+	    asprintf(&tail, "pid=%d start=%llu ns=%llu boot=%.36s adopted=%d host=%s manager=%s name=%s\n",
+		     (int)owner->pid, (unsigned long long)owner->pid_start, (unsigned long long)owner->pid_ns,
+		     owner->boot_id, owner->adopted, host, manager, name) < 0) {
+		tail = NULL;
+	}
+	free(host);
+	free(manager);
+	free(name);
+	return tail;
+}
+
+void gl_fcntl_decode(struct gl_fcntl_word word, char *out, size_t size)
+{
+	char *copy = strndup(word.text, word.size);
+
+	out[0] = '\0';
+	if (copy && guestlock_percent_decode(copy) == 0) {
+		snprintf(out, size, "%s", copy);
+	}
+	free(copy);
+}
+
+bool gl_fcntl_key_valid(const char *key)
+{
+	size_t i;
+
+	for (i = 0; i < GUESTLOCK_KEY_SIZE - 1; i++) {
+		char c = key[i];
+
+		if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') &&
+		    c != '-' && c != '_') {
+			return false;
+		}
+	}
+	return key[i] == '\0';
+}
