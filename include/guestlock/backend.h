@@ -251,7 +251,10 @@ struct guestlock_backend_ops {
 	enum guestlock_result (*release)(struct guestlock_backend *backend, struct guestlock_batch *batch,
 					 struct guestlock_error *err);
 
-	/* CAP_HANDOVER. Never passes through unlocked; on failure the old mode is kept. Epochs are unchanged. */
+	/*
+	 * CAP_HANDOVER. Never passes through unlocked; on failure the old mode is kept. Epochs are unchanged, but
+	 * from shared to a stronger mode is an exclusive acquire.
+	 */
 	enum guestlock_result (*convert)(struct guestlock_backend *backend, struct guestlock_batch *batch,
 					 struct guestlock_error *err);
 
