@@ -94,8 +94,10 @@ int gl_fail_busy(const struct guestlock *gl, const struct gl_resource *resource,
 	char who[3 * GUESTLOCK_HOLDER_TEXT];
 
 	gl_holder_text(holder, who, sizeof(who));
-	gl_fail(err, GUESTLOCK_BUSY, 0, "%s is held%s%s by %s", words ? words : "a resource",
-		holder->mode ? " in mode " : "", holder->mode ? guestlock_mode_name(holder->mode) : "", who);
+	gl_fail(err, GUESTLOCK_BUSY, 0,
+		"cannot lock %s: it is held%s%s%s by %s; end that guest, or wait until it has ended",
+		words ? words : "a resource", holder->mode ? " (" : "",
+		holder->mode ? guestlock_mode_name(holder->mode) : "", holder->mode ? ")" : "", who);
 	gl_error_about(err, NULL, resource->name);
 	if (err) {
 		err->holder = *holder;
@@ -175,9 +177,7 @@ static void explain(const struct guestlock *gl, const struct gl_batch *batch, en
 	}
 	if (result == GUESTLOCK_RES_AGAIN) {
 		gl_error_prefix(err, "the deadline passed before the lock of %s could be changed",
-				words ? words : "it");
-	} else {
-		gl_error_prefix(err, "cannot change the lock of %s", words ? words : "a resource");
+				words ? words : "a resource");
 	}
 	gl_error_about(err, NULL, resource->name);
 	gl_copy_cut(err->backend, sizeof(err->backend), gl_technology(gl));

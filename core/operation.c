@@ -92,7 +92,7 @@ static void bury(struct gl_operation_run *run)
 	run->was_dead = true;
 	run->record->state = GUESTLOCK_GUEST_DEAD;
 	run->record->op = GL_OP_NONE;
-	gl_log(run->gl, GUESTLOCK_LOG_INFO, "guest %s is dead: releasing its locks", run->record->uuid);
+	gl_log(run->gl, GUESTLOCK_LOG_DEBUG, "guest %s is dead: releasing its locks", run->record->uuid);
 	if (gl_run_wish(run, &shutdown, &cause) < 0) {
 		gl_log(run->gl, GUESTLOCK_LOG_WARNING,
 		       "the locks of the dead guest %s are not all released yet: %s", run->lock.uuid,
@@ -222,10 +222,13 @@ static bool is_wish(enum gl_event event)
 
 const struct gl_row *gl_run_row(const struct gl_operation_run *run, enum gl_event event, bool force)
 {
-	enum guestlock_guest_state state = run->record                               ? run->record->state
-					   : run->was_dead && event != GL_EVENT_BIND ? GUESTLOCK_GUEST_DEAD
-										     : GUESTLOCK_GUEST_NONE;
+	enum guestlock_guest_state state = GUESTLOCK_GUEST_NONE;
 
+	if (run->record) {
+		state = run->record->state;
+	} else if (run->was_dead && event != GL_EVENT_BIND && event != GL_EVENT_SHUTDOWN) {
+		state = GUESTLOCK_GUEST_DEAD;
+	}
 	return gl_lifecycle_step(state, run->record ? run->record->op : GL_OP_NONE, event,
 				 guards_of(run, force));
 }

@@ -107,6 +107,10 @@ static void settle_one(struct reaper *reaper, const char *uuid, bool dead)
 	}
 	if (!run.record) {
 		reaper->result.released += run.was_dead;
+		if (run.was_dead) {
+			gl_log(reaper->gl, GUESTLOCK_LOG_INFO, "released the locks of the dead guest %s",
+			       uuid);
+		}
 	} else if (dead || (run.record->op != GL_OP_NONE && run.record->op != GL_OP_COMPLETE_IN)) {
 		reaper->result.failed++;
 	} else {
