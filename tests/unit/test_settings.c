@@ -223,6 +223,43 @@ START_TEST(run_dir_follows_state_dir)
 }
 END_TEST
 
+/* The shipped file: every setting stands there as "#key = default", and is right without the "#". */
+START_TEST(shipped_file)
+{
+	const char *top = getenv("top_srcdir");
+	struct gl_settings *settings, *plain;
+	const struct guestlock_setting *all;
+	char path[PATH_MAX], *text, *hash;
+	size_t size, count, i;
+
+	if (!top) {
+		return;
+	}
+	snprintf(path, sizeof(path), "%s/conf/guestlock.conf", top);
+	ck_assert_int_eq(guestlock_read_file(path, GL_CONFIG_MAX, &text, &size), 0);
+	plain = must_load(text);
+	for (hash = strstr(text, "\n#"); hash; hash = strstr(hash + 1, "\n#")) {
+		if (hash[2] != ' ') {
+			hash[1] = ' ';
+		}
+	}
+	settings = must_load(text);
+	all = gl_settings_all(settings, &count);
+	for (i = 0; i < count; i++) {
+		bool chosen_by_build = strcmp(all[i].key, "backend") == 0 || strcmp(all[i].type, "path") == 0;
+
+		ck_assert_msg(strcmp(all[i].origin, "default") != 0, "%s is missing", all[i].key);
+		ck_assert_str_eq(find(plain, "guestlock", all[i].key)->origin, "default");
+		if (!chosen_by_build) {
+			ck_assert_str_eq(all[i].value, find(plain, "guestlock", all[i].key)->value);
+		}
+	}
+	gl_settings_free(settings);
+	gl_settings_free(plain);
+	free(text);
+}
+END_TEST
+
 /* ---- Text ---- */
 
 START_TEST(reads_every_form)
@@ -641,6 +678,7 @@ Suite *settings_suite(void)
 	tcase_add_test(tests, directories_of_a_session);
 	tcase_add_test(tests, directories_without_a_session);
 	tcase_add_test(tests, run_dir_follows_state_dir);
+	tcase_add_test(tests, shipped_file);
 	tcase_add_test(tests, reads_every_form);
 	tcase_add_test(tests, longest_line);
 	tcase_add_loop_test(tests, refuses, 0, (int)GL_COUNT(refused));
