@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Processes for tests to look at. Each ends by itself if a test fails to end it. */
+#ifndef GL_TEST_CHILD_H
+#define GL_TEST_CHILD_H
+
+#include <check.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define CHILD_SECONDS 40
+#define NOBODY 65534
+
+/* Says that a test could not be done here, as a comment of the TAP stream. */
+#define SKIP(reason)                                              \
+	do {                                                      \
+		dprintf(STDOUT_FILENO, "# skipped: %s: %s\n", __func__, reason); \
+		return;                                           \
+	} while (0)
+
+/* fork() whose child does not outlive the test for long. */
+static inline pid_t child_fork(void)
+{
+	pid_t pid = fork();
+
+	ck_assert_int_ge(pid, 0);
+	if (pid == 0) {
+		alarm(CHILD_SECONDS);
+	}
+	return pid;
+}
+
+/* A process that does nothing. */
+static inline pid_t child_idle(void)
+{
+	pid_t pid = child_fork();
+
+	while (pid == 0) {
+		pause();
+	}
+	return pid;
+}
+
+/* Waits until a child has ended; it stays a zombie. */
+static inline void child_wait_end(pid_t pid)
+{
+	siginfo_t info;
+
+	ck_assert_int_eq(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+}
+
+static inline int child_reap(pid_t pid)
+{
+	int status = 0;
+
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	return status;
+}
+
+static inline void child_kill(pid_t pid)
+{
+	ck_assert_int_eq(kill(pid, SIGKILL), 0);
+	child_reap(pid);
+}
+
+/* In the parent: the child that ran a part of the test found all as it should be. */
+static inline void child_expect_success(pid_t pid)
+{
+	int status = child_reap(pid);
+
+	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the child ended with status %#x", (unsigned)status);
+}
+
+/* In such a child, where ck_assert would end the wrong process. */
+#define CHILD_ASSERT(condition)                                                                      \
+	do {                                                                                         \
+		if (!(condition)) {                                                                  \
+			dprintf(STDERR_FILENO, "%s:%d: not so: %s (errno: %s)\n", __FILE__, __LINE__, \
+				#condition, strerror(errno));                                        \
+			_exit(1);                                                                    \
+		}                                                                                    \
+	} while (0)
+
+#endif

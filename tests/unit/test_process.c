@@ -1,0 +1,602 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "child.h"
+#include "process.h"
+#include "procfs.h"
+#include "suites.h"
+#include "util.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#define WORKERS 4
+#define OTHER_BOOT "01234567-89ab-cdef-0123-456789abcdef"
+
+static int64_t soon(int64_t ms)
+{
+	return guestlock_monotonic_ms() + ms;
+}
+
+static char state_of(pid_t pid)
+{
+	struct gl_stat stat = {0};
+
+	ck_assert_int_eq(gl_stat_read(pid, 0, &stat), 0);
+	return stat.state;
+}
+
+static void wait_for_state(pid_t pid, char state)
+{
+	int64_t deadline = soon(10000);
+
+	while (state_of(pid) != state) {
+		ck_assert_int_lt(guestlock_monotonic_ms(), deadline);
+		usleep(1000);
+	}
+}
+
+/* ---- Looking ---- */
+
+START_TEST(looks_at_itself)
+{
+	struct gl_process process;
+	struct timespec now;
+	struct stat st;
+	double started;
+	char boot_id[64];
+
+	ck_assert_int_eq(gl_process_look(getpid(), &process), 0);
+	ck_assert_int_eq(process.pid, getpid());
+	ck_assert_int_eq(stat("/proc/self/ns/pid", &st), 0);
+	ck_assert_uint_eq(process.ns, st.st_ino);
+	ck_assert_int_eq(gl_read_proc("/proc/sys/kernel/random/boot_id", boot_id, sizeof(boot_id)), 37);
+	boot_id[36] = '\0';
+	ck_assert_str_eq(process.boot_id, boot_id);
+	ck_assert_int_eq(clock_gettime(CLOCK_BOOTTIME, &now), 0);
+	started = (double)process.start / (double)sysconf(_SC_CLK_TCK);
+	ck_assert_double_le(started, (double)now.tv_sec + 1);
+	ck_assert_double_ge(started, (double)now.tv_sec - 120);
+	ck_assert_int_eq(gl_process_presence(&process), GL_PRESENCE_HERE);
+}
+END_TEST
+
+#define TAIL " 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 7 0 4242 0\n"
+
+static const struct {
+	const char *text;
+	bool good;
+	char state;
+} stat_texts[] = {
+	{"12 (bash) S" TAIL, true, 'S'},
+	{"12 (a b) R" TAIL, true, 'R'},
+	{"12 (a) Z 1 2) T" TAIL, true, 'T'},
+	{"12 ()) D" TAIL, true, 'D'},
+	{"12 (a\n) S) t" TAIL, true, 't'},
+	{"", false, 0},
+	{"12 bash S" TAIL, false, 0},
+	{"12 (bash)", false, 0},
+	{"12 (bash) ", false, 0},
+	{"12 (bash) S", false, 0},
+	{"12 (bash) SS" TAIL, false, 0},
+	{"12 (bash) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 7 0", false, 0},
+	{"12 (bash) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 7 0 42", false, 0},
+	{"12 (bash) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 7 0 4x 0", false, 0},
+	{"12 (bash) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 7 0 -1 0", false, 0},
+	{"12 (bash) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 7 0 99999999999999999999 0", false, 0},
+};
+
+START_TEST(parses_stat)
+{
+	struct gl_stat stat = {.state = '?', .threads = 1, .start = 2};
+	bool good = gl_stat_parse(stat_texts[_i].text, &stat);
+
+	ck_assert_int_eq(good, stat_texts[_i].good);
+	if (good) {
+		ck_assert_int_eq(stat.state, stat_texts[_i].state);
+		ck_assert_uint_eq(stat.threads, 7);
+		ck_assert_uint_eq(stat.start, 4242);
+	} else {
+		ck_assert_int_eq(stat.state, '?');
+		ck_assert_uint_eq(stat.start, 2);
+	}
+}
+END_TEST
+
+START_TEST(sees_through_names)
+{
+	struct gl_process process;
+	pid_t pid = child_fork();
+
+	if (pid == 0) {
+		prctl(PR_SET_NAME, ") Z 1 2\n(");
+		raise(SIGSTOP);
+		_exit(0);
+	}
+	wait_for_state(pid, 'T');
+	ck_assert_int_eq(gl_process_look(pid, &process), 0);
+	ck_assert_int_eq(gl_process_presence(&process), GL_PRESENCE_HERE);
+	child_kill(pid);
+	ck_assert_int_eq(gl_process_presence(&process), GL_PRESENCE_GONE);
+}
+END_TEST
+
+START_TEST(zombie_is_gone)
+{
+	struct gl_process process, after;
+	pid_t pid = child_idle();
+
+	ck_assert_int_eq(gl_process_look(pid, &process), 0);
+	ck_assert_int_eq(gl_process_presence(&process), GL_PRESENCE_HERE);
+	ck_assert_int_eq(kill(pid, SIGKILL), 0);
+	child_wait_end(pid);
+	ck_assert_int_eq(kill(pid, 0), 0);
+	ck_assert_int_eq(gl_process_presence(&process), GL_PRESENCE_GONE);
+	ck_assert_int_eq(gl_process_look(pid, &after), -1);
+	ck_assert_int_eq(errno, ESRCH);
+	child_reap(pid);
+	ck_assert_int_eq(gl_process_presence(&process), GL_PRESENCE_GONE);
+	ck_assert_int_eq(gl_process_look(pid, &after), -1);
+	ck_assert_int_eq(errno, ESRCH);
+}
+END_TEST
+
+static void *wait_for_ever(void *data)
+{
+	for (;;) {
+		pause();
+	}
+	return data;
+}
+
+/* A process whose first thread has ended while another goes on. */
+static pid_t child_headless(void)
+{
+	pid_t pid = child_fork();
+
+	if (pid == 0) {
+		pthread_t thread;
+
+		CHILD_ASSERT(pthread_create(&thread, NULL, wait_for_ever, NULL) == 0);
+		pthread_exit(NULL);
+	}
+	wait_for_state(pid, 'Z');
+	return pid;
+}
+
+START_TEST(headless_is_here)
+{
+	struct gl_process process;
+	pid_t pid = child_headless();
+
+	ck_assert_int_eq(gl_process_look(pid, &process), 0);
+	ck_assert_int_eq(gl_process_presence(&process), GL_PRESENCE_HERE);
+	ck_assert_int_eq(kill(pid, SIGKILL), 0);
+	child_wait_end(pid);
+	ck_assert_int_eq(gl_process_presence(&process), GL_PRESENCE_GONE);
+	child_reap(pid);
+}
+END_TEST
+
+START_TEST(knows_reused_pid)
+{
+	struct gl_process process;
+
+	ck_assert_int_eq(gl_process_look(getpid(), &process), 0);
+	process.start++;
+	ck_assert_int_eq(gl_process_presence(&process), GL_PRESENCE_GONE);
+	process.start = 0;
+	ck_assert_int_eq(gl_process_presence(&process), GL_PRESENCE_HERE);
+}
+END_TEST
+
+START_TEST(knows_other_boot_and_namespace)
+{
+	struct gl_process process, other;
+
+	ck_assert_int_eq(gl_process_look(getpid(), &process), 0);
+	other = process;
+	memcpy(other.boot_id, OTHER_BOOT, sizeof(OTHER_BOOT));
+	ck_assert_int_eq(gl_process_presence(&other), GL_PRESENCE_GONE);
+	other = process;
+	other.ns++;
+	ck_assert_int_eq(gl_process_presence(&other), GL_PRESENCE_FOREIGN);
+}
+END_TEST
+
+/* What is not known must not make a living process look dead. */
+START_TEST(judges_the_unknown)
+{
+	struct gl_process process, other;
+	pid_t pid = child_idle();
+
+	ck_assert_int_eq(gl_process_look(pid, &process), 0);
+	other = process;
+	other.boot_id[0] = '\0';
+	other.ns = 0;
+	ck_assert_int_eq(gl_process_presence(&other), GL_PRESENCE_HERE);
+	child_kill(pid);
+	ck_assert_int_eq(gl_process_presence(&other), GL_PRESENCE_FOREIGN);
+	other.ns = process.ns;
+	ck_assert_int_eq(gl_process_presence(&other), GL_PRESENCE_FOREIGN);
+	ck_assert_int_eq(gl_process_presence(&process), GL_PRESENCE_GONE);
+	process.pid = 0;
+	ck_assert_int_eq(gl_process_presence(&process), GL_PRESENCE_FOREIGN);
+}
+END_TEST
+
+START_TEST(refuses_no_pid)
+{
+	struct gl_process process;
+
+	ck_assert_int_eq(gl_process_look(0, &process), -1);
+	ck_assert_int_eq(errno, EINVAL);
+	ck_assert_int_eq(gl_process_look(-1, &process), -1);
+	ck_assert_int_eq(errno, EINVAL);
+}
+END_TEST
+
+static bool write_text(const char *path, const char *text)
+{
+	GL_AUTOCLOSE int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	return fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+}
+
+/* A pid and a mount namespace of its own, also for those who are not root; the next child is in them. */
+static bool unshare_pids(void)
+{
+	char map[64];
+	uid_t uid = getuid();
+
+	if (uid == 0) {
+		return unshare(CLONE_NEWPID | CLONE_NEWNS) == 0;
+	}
+	snprintf(map, sizeof(map), "0 %u 1", (unsigned)uid);
+	return unshare(CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS) == 0 &&
+	       write_text("/proc/self/uid_map", map);
+}
+
+/* /proc still shows the pids of the namespace outside. */
+static void look_from_within(const struct gl_process *outside)
+{
+	struct gl_process process = *outside;
+
+	CHILD_ASSERT(getpid() == 1);
+	CHILD_ASSERT(!gl_proc_is_ours());
+	CHILD_ASSERT(gl_pid_namespace() != outside->ns);
+	CHILD_ASSERT(gl_process_presence(outside) == GL_PRESENCE_FOREIGN);
+	CHILD_ASSERT(gl_process_look(1, &process) == -1 && errno == EACCES);
+	process.pid = 1;
+	process.start = outside->start + 1;
+	process.ns = gl_pid_namespace();
+	CHILD_ASSERT(gl_process_presence(&process) == GL_PRESENCE_HERE);
+	process.pid = 2;
+	CHILD_ASSERT(gl_process_presence(&process) == GL_PRESENCE_GONE);
+	CHILD_ASSERT(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+	if (mount("proc", "/proc", "proc", 0, NULL) == 0) {
+		CHILD_ASSERT(gl_process_look(1, &process) == 0);
+		CHILD_ASSERT(gl_process_presence(&process) == GL_PRESENCE_HERE);
+		process.start++;
+		CHILD_ASSERT(gl_process_presence(&process) == GL_PRESENCE_GONE);
+	}
+	_exit(0);
+}
+
+START_TEST(works_in_namespaces)
+{
+	struct gl_process outside;
+	pid_t pid, inner;
+	int status;
+
+	ck_assert_int_eq(gl_process_look(getpid(), &outside), 0);
+	pid = child_fork();
+	if (pid == 0) {
+		if (!unshare_pids()) {
+			_exit(77);
+		}
+		inner = fork();
+		CHILD_ASSERT(inner >= 0);
+		if (inner == 0) {
+			look_from_within(&outside);
+		}
+		CHILD_ASSERT(waitpid(inner, &status, 0) == inner);
+		_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
+	}
+	status = child_reap(pid);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
+		SKIP("no namespaces for this user");
+	}
+	ck_assert_int_eq(status, 0);
+}
+END_TEST
+
+START_TEST(hidden_is_here)
+{
+	struct gl_process process, after;
+	pid_t hidden, pid;
+
+	if (getuid() != 0) {
+		SKIP("needs root");
+	}
+	hidden = child_idle();
+	ck_assert_int_eq(gl_process_look(hidden, &process), 0);
+	pid = child_fork();
+	if (pid == 0) {
+		CHILD_ASSERT(unshare(CLONE_NEWNS) == 0);
+		CHILD_ASSERT(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+		CHILD_ASSERT(mount("proc", "/proc", "proc", 0, "hidepid=2") == 0);
+		CHILD_ASSERT(setgroups(0, NULL) == 0 && setgid(NOBODY) == 0 && setuid(NOBODY) == 0);
+		CHILD_ASSERT(gl_process_look(hidden, &after) == -1 && errno == EACCES);
+		CHILD_ASSERT(gl_process_presence(&process) == GL_PRESENCE_HERE);
+		_exit(0);
+	}
+	child_expect_success(pid);
+	child_kill(hidden);
+}
+END_TEST
+
+/* ---- Stopping ---- */
+
+/* Counts, in memory that the test sees. */
+struct counters {
+	_Atomic uint64_t count[WORKERS];
+	_Atomic int started;
+};
+
+static struct counters *shared_counters(void)
+{
+	struct counters *counters =
+		mmap(NULL, sizeof(*counters), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	ck_assert_ptr_ne(counters, MAP_FAILED);
+	return counters;
+}
+
+struct worker {
+	struct counters *counters;
+	unsigned number;
+};
+
+static void *count_for_ever(void *data)
+{
+	const struct worker *worker = data;
+
+	atomic_fetch_add(&worker->counters->started, 1);
+	for (;;) {
+		atomic_fetch_add(&worker->counters->count[worker->number], 1);
+		sched_yield();
+	}
+	return NULL;
+}
+
+static void wait_for_start(struct counters *counters, int number)
+{
+	int64_t deadline = soon(10000);
+
+	while (atomic_load(&counters->started) < number) {
+		ck_assert_int_lt(guestlock_monotonic_ms(), deadline);
+		usleep(1000);
+	}
+}
+
+static void copy_counts(struct counters *counters, uint64_t out_counts[WORKERS])
+{
+	for (unsigned i = 0; i < WORKERS; i++) {
+		out_counts[i] = atomic_load(&counters->count[i]);
+	}
+}
+
+/* Whether each counter stands still, or each moves on, for a while. */
+static void expect_counting(struct counters *counters, bool counting)
+{
+	uint64_t before[WORKERS], now[WORKERS];
+	int64_t deadline = soon(10000);
+	bool all;
+
+	copy_counts(counters, before);
+	usleep(30000);
+	do {
+		copy_counts(counters, now);
+		all = true;
+		for (unsigned i = 0; i < WORKERS; i++) {
+			all = all && (now[i] != before[i]) == counting;
+		}
+	} while (!all && counting && guestlock_monotonic_ms() < deadline);
+	ck_assert(all);
+}
+
+START_TEST(stops_and_continues_processes)
+{
+	struct counters *counters = shared_counters();
+	pid_t pids[WORKERS];
+
+	for (unsigned i = 0; i < WORKERS; i++) {
+		pids[i] = child_fork();
+		if (pids[i] == 0) {
+			count_for_ever(&(struct worker){counters, i});
+		}
+	}
+	wait_for_start(counters, WORKERS);
+	expect_counting(counters, true);
+	ck_assert_int_eq(gl_process_stop(pids, WORKERS, soon(10000)), 0);
+	for (unsigned i = 0; i < WORKERS; i++) {
+		ck_assert_int_eq(state_of(pids[i]), 'T');
+	}
+	expect_counting(counters, false);
+	ck_assert_int_eq(gl_process_stop(pids, WORKERS, soon(10000)), 0);
+	gl_process_continue(pids, WORKERS);
+	expect_counting(counters, true);
+	for (unsigned i = 0; i < WORKERS; i++) {
+		child_kill(pids[i]);
+	}
+}
+END_TEST
+
+START_TEST(stops_every_thread)
+{
+	struct counters *counters = shared_counters();
+	pid_t pid = child_fork();
+
+	if (pid == 0) {
+		struct worker workers[WORKERS];
+		pthread_t thread;
+
+		for (unsigned i = 0; i < WORKERS; i++) {
+			workers[i] = (struct worker){counters, i};
+			CHILD_ASSERT(pthread_create(&thread, NULL, count_for_ever, &workers[i]) == 0);
+		}
+		wait_for_ever(NULL);
+	}
+	wait_for_start(counters, WORKERS);
+	expect_counting(counters, true);
+	ck_assert_int_eq(gl_process_stop(&pid, 1, soon(10000)), 0);
+	expect_counting(counters, false);
+	gl_process_continue(&pid, 1);
+	expect_counting(counters, true);
+	child_kill(pid);
+}
+END_TEST
+
+START_TEST(gone_counts_as_stopped)
+{
+	pid_t pids[3] = {child_idle(), child_idle(), child_idle()};
+
+	child_kill(pids[0]);
+	ck_assert_int_eq(kill(pids[1], SIGKILL), 0);
+	child_wait_end(pids[1]);
+	ck_assert_int_eq(gl_process_stop(pids, 3, soon(10000)), 0);
+	ck_assert_int_eq(state_of(pids[1]), 'Z');
+	ck_assert_int_eq(state_of(pids[2]), 'T');
+	gl_process_continue(pids, 3);
+	wait_for_state(pids[2], 'S');
+	child_reap(pids[1]);
+	child_kill(pids[2]);
+}
+END_TEST
+
+START_TEST(stops_nothing_at_all)
+{
+	ck_assert_int_eq(gl_process_stop(NULL, 0, soon(0)), 0);
+	gl_process_continue(NULL, 0);
+}
+END_TEST
+
+START_TEST(does_not_stop_itself)
+{
+	pid_t pids[2] = {child_idle(), getpid()};
+
+	ck_assert_int_eq(gl_process_stop(pids, 2, soon(10000)), -1);
+	ck_assert_int_eq(errno, EDEADLK);
+	ck_assert_int_ne(state_of(pids[0]), 'T');
+	child_kill(pids[0]);
+}
+END_TEST
+
+static const pid_t wrong_pids[] = {0, -1, -2};
+
+/* Signals to 0 and below reach whole groups. */
+START_TEST(refuses_groups)
+{
+	pid_t pids[2] = {child_idle(), wrong_pids[_i]};
+
+	ck_assert_int_eq(gl_process_stop(pids, 2, soon(10000)), -1);
+	ck_assert_int_eq(errno, EINVAL);
+	ck_assert_int_ne(state_of(pids[0]), 'T');
+	gl_process_continue(&wrong_pids[_i], 1);
+	child_kill(pids[0]);
+}
+END_TEST
+
+START_TEST(continues_after_a_refusal)
+{
+	struct gl_stat stat;
+	pid_t pid = child_fork();
+
+	if (pid == 0) {
+		pid_t pids[2] = {0, getppid()};
+
+		if (getuid() == 0) {
+			CHILD_ASSERT(setgroups(0, NULL) == 0 && setgid(NOBODY) == 0 && setuid(NOBODY) == 0);
+		} else {
+			pids[1] = 1;
+		}
+		pids[0] = child_idle();
+		CHILD_ASSERT(gl_process_stop(pids, 2, soon(10000)) == -1 && errno == EPERM);
+		CHILD_ASSERT(gl_stat_read(pids[0], 0, &stat) == 0 && stat.state != 'T');
+		_exit(kill(pids[0], SIGKILL));
+	}
+	child_expect_success(pid);
+}
+END_TEST
+
+/* A process that waits for its vfork()ed child does so uninterruptibly: it does not stop. */
+static pid_t child_unstoppable(void)
+{
+	pid_t pid = child_fork();
+
+	if (pid == 0) {
+		if (vfork() == 0) {
+			pause();
+			_exit(0);
+		}
+		_exit(0);
+	}
+	wait_for_state(pid, 'D');
+	return pid;
+}
+
+START_TEST(gives_up_at_the_deadline)
+{
+	pid_t pids[3] = {child_idle(), child_idle(), child_unstoppable()};
+	int64_t start;
+
+	ck_assert_int_eq(gl_process_stop(&pids[1], 1, soon(10000)), 0);
+	start = guestlock_monotonic_ms();
+	ck_assert_int_eq(gl_process_stop(pids, 3, start + 200), -1);
+	ck_assert_int_eq(errno, ETIMEDOUT);
+	ck_assert_int_ge(guestlock_monotonic_ms(), start + 200);
+	ck_assert_int_lt(guestlock_monotonic_ms(), start + 5000);
+	wait_for_state(pids[0], 'S');
+	ck_assert_int_eq(state_of(pids[1]), 'T');
+	for (unsigned i = 0; i < 3; i++) {
+		child_kill(pids[i]);
+	}
+}
+END_TEST
+
+Suite *process_suite(void)
+{
+	Suite *suite = suite_create("process");
+	TCase *look = tcase_create("look");
+	TCase *stop = tcase_create("stop");
+
+	tcase_add_test(look, looks_at_itself);
+	tcase_add_loop_test(look, parses_stat, 0, GL_COUNT(stat_texts));
+	tcase_add_test(look, sees_through_names);
+	tcase_add_test(look, zombie_is_gone);
+	tcase_add_test(look, headless_is_here);
+	tcase_add_test(look, knows_reused_pid);
+	tcase_add_test(look, knows_other_boot_and_namespace);
+	tcase_add_test(look, judges_the_unknown);
+	tcase_add_test(look, refuses_no_pid);
+	tcase_add_test(look, works_in_namespaces);
+	tcase_add_test(look, hidden_is_here);
+	suite_add_tcase(suite, look);
+	tcase_add_test(stop, stops_and_continues_processes);
+	tcase_add_test(stop, stops_every_thread);
+	tcase_add_test(stop, gone_counts_as_stopped);
+	tcase_add_test(stop, stops_nothing_at_all);
+	tcase_add_test(stop, does_not_stop_itself);
+	tcase_add_loop_test(stop, refuses_groups, 0, GL_COUNT(wrong_pids));
+	tcase_add_test(stop, continues_after_a_refusal);
+	tcase_add_test(stop, gives_up_at_the_deadline);
+	suite_add_tcase(suite, stop);
+	return suite;
+}
