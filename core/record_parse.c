@@ -258,18 +258,23 @@ static bool is_numbered(const char *section, const char *name, size_t number)
 static bool is_holding(struct parser *parser, const char *section)
 {
 	struct gl_record *record = parser->record;
+	struct gl_resource *resource;
 
-	for (size_t i = 0; i < GL_HOLDINGS && record->n_resources > 0; i++) {
-		if (is_numbered(section, "holding ", i)) {
+	if (record->n_resources == 0) {
+		return false;
+	}
+	resource = &record->resources[record->n_resources - 1];
+	for (size_t i = 0; i < GL_HOLDINGS; i++) {
+		if (is_numbered(section, "holding ", i) && resource->holdings[i].technology[0] == '\0') {
 			parser->fields = gl_holding_fields;
-			parser->object = &record->resources[record->n_resources - 1].holdings[i];
+			parser->object = &resource->holdings[i];
 			return true;
 		}
 	}
 	return false;
 }
 
-/* Chooses where the lines of a section go. A section that comes twice shows in the comparison at the end. */
+/* Chooses where the lines of a section go. */
 static int enter_section(struct parser *parser, const char *section)
 {
 	struct gl_record *record = parser->record;
@@ -288,7 +293,7 @@ static int enter_section(struct parser *parser, const char *section)
 		parser->object = gl_record_add_param(record);
 	} else if (strcmp(section, "guestlock-record") == 0) {
 		parser->fields = gl_head_fields;
-	} else if (strcmp(section, "guest") == 0) {
+	} else if (strcmp(section, "guest") == 0 && !record->name) {
 		parser->fields = gl_guest_fields;
 	} else if (strcmp(section, "end") == 0) {
 		parser->fields = gl_end_fields;
