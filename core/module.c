@@ -283,7 +283,7 @@ int gl_module_load(const char *name, struct gl_module *out_module, struct guestl
 		return gl_fail_memory(err);
 	}
 	status = gl_find_file(name, &directories, &module.file, err);
-	if (status == 0) {
+	if (module.file) {
 		status = gl_load_file(name, module.file, &module, err);
 	}
 	if (status < 0) {

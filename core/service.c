@@ -298,10 +298,11 @@ char *guestlock_percent_encode(const char *text)
 /* Two hexadecimal digits as a byte; 0 when they are none, as a text cannot have that byte anyway. */
 static unsigned gl_hex_byte(const char *digits)
 {
-	char pair[3] = {digits[0], digits[0] != '\0' ? digits[1] : '\0', '\0'};
+	char pair[3] = "";
 	uint64_t value;
 
-	return pair[1] != '\0' && gl_parse_u64(pair, 16, &value) ? (unsigned)value : 0;
+	gl_copy_cut(pair, sizeof(pair), digits);
+	return pair[0] != '\0' && pair[1] != '\0' && gl_parse_u64(pair, 16, &value) ? (unsigned)value : 0;
 }
 
 int guestlock_percent_decode(char *text)

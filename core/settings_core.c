@@ -177,7 +177,9 @@ static char *gl_fallback_run_dir(void)
 
 	uname(&system);
 	for (c = system.nodename; *c != '\0'; c++) {
-		*c = *c == '/' ? '_' : *c;
+		if (*c == '/') {
+			*c = '_';
+		}
 	}
 	return asprintf(&path, "@state_dir@/run-%s", system.nodename) < 0 ? NULL : path;
 }

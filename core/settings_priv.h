@@ -7,7 +7,7 @@
 #include "settings.h"
 
 #define GL_CORE_SECTION "guestlock"
-#define GL_CONFIG_MAX (64 * 1024)       /* bytes of the largest file */
+#define GL_CONFIG_MAX 65536             /* bytes of the largest file */
 #define GL_OVERRIDES 0                  /* the source of what did not come from a file */
 
 /* One setting as it was read; later ones count more. */

@@ -13,7 +13,7 @@ static inline void gl_cleanup_free(void *p)
 	free(*(void **)p);
 }
 
-static inline void gl_cleanup_close(int *fd)
+static inline void gl_cleanup_close(const int *fd)
 {
 	if (*fd >= 0) {
 		close(*fd);
