@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "module.h"
 #include "suites.h"
+#include "temporary.h"
 #include "util.h"
 
 #include <errno.h>
@@ -15,19 +16,13 @@ static struct guestlock_error err;
 
 static void setup(void)
 {
-	const char *base = getenv("TMPDIR");
-
-	snprintf(directory, sizeof(directory), "%s/gl-module-XXXXXX", base ? base : "/tmp");
-	ck_assert_ptr_nonnull(mkdtemp(directory));
+	temporary_make(directory, sizeof(directory), "module");
 	memset(&err, 0, sizeof(err));
 }
 
 static void teardown(void)
 {
-	char command[PATH_MAX];
-
-	snprintf(command, sizeof(command), "rm -rf '%s'", directory);
-	ck_assert_int_eq(system(command), 0);
+	temporary_remove(directory);
 }
 
 /* ---- A descriptor that is right, to be made wrong ---- */

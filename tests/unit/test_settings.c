@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "settings_priv.h"
 #include "suites.h"
+#include "temporary.h"
 #include "util.h"
 
 #include <errno.h>
@@ -26,25 +27,19 @@ static const struct guestlock_option module_options[] = {
 
 static void setup(void)
 {
-	const char *base = getenv("TMPDIR");
-
-	snprintf(directory, sizeof(directory), "%s/gl-settings-XXXXXX", base ? base : "/tmp");
-	ck_assert_ptr_nonnull(mkdtemp(directory));
+	temporary_make(directory, sizeof(directory), "settings");
 	memset(&err, 0, sizeof(err));
 	unsetenv("GUESTLOCK_CONFIG");
 }
 
 static void teardown(void)
 {
-	char command[PATH_MAX];
-
 	if (geteuid() != getuid()) {
 		/* Only then can the leak sanitizer look at the process again. */
 		ck_assert_int_eq(seteuid(getuid()), 0);
 		ck_assert_int_eq(prctl(PR_SET_DUMPABLE, 1), 0);
 	}
-	snprintf(command, sizeof(command), "rm -rf '%s'", directory);
-	ck_assert_int_eq(system(command), 0);
+	temporary_remove(directory);
 }
 
 /* A file in the directory; its path stays valid for four more calls. */

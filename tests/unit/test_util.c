@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "error.h"
 #include "suites.h"
+#include "temporary.h"
 #include "util.h"
 
 #include <dirent.h>
@@ -19,18 +20,12 @@ static char directory[PATH_MAX / 2];
 
 static void setup(void)
 {
-	const char *base = getenv("TMPDIR");
-
-	snprintf(directory, sizeof(directory), "%s/gl-util-XXXXXX", base ? base : "/tmp");
-	ck_assert_ptr_nonnull(mkdtemp(directory));
+	temporary_make(directory, sizeof(directory), "util");
 }
 
 static void teardown(void)
 {
-	char command[PATH_MAX];
-
-	snprintf(command, sizeof(command), "rm -rf '%s'", directory);
-	ck_assert_int_eq(system(command), 0);
+	temporary_remove(directory);
 }
 
 static const char *in_directory(const char *name)
@@ -241,9 +236,14 @@ END_TEST
 
 START_TEST(version_has_three_numbers)
 {
-	unsigned major, minor, micro;
+	const char *c;
+	int dots = 0;
 
-	ck_assert_int_eq(sscanf(guestlock_version(), "%u.%u.%u", &major, &minor, &micro), 3);
+	for (c = guestlock_version(); *c != '\0'; c++) {
+		ck_assert(*c == '.' || (*c >= '0' && *c <= '9'));
+		dots += *c == '.';
+	}
+	ck_assert_int_eq(dots, 2);
 }
 END_TEST
 
