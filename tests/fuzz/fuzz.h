@@ -12,11 +12,11 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* What must be true of every input; the fuzzer keeps the input for which it is not. */
-#define GL_FUZZ_ASSERT(condition)         \
-	do {                              \
-		if (!(condition)) {       \
-			__builtin_trap(); \
-		}                         \
+#define GL_FUZZ_ASSERT(condition)                                                                            \
+	do {                                                                                                 \
+		if (!(condition)) {                                                                          \
+			__builtin_trap();                                                                    \
+		}                                                                                            \
 	} while (0)
 
 #endif
