@@ -9,6 +9,8 @@ Suite *util_suite(void);
 Suite *settings_suite(void);
 Suite *module_suite(void);
 Suite *key_suite(void);
+Suite *disk_suite(void);
+Suite *wwid_suite(void);
 Suite *process_suite(void);
 Suite *tether_suite(void);
 Suite *record_suite(void);
