@@ -52,7 +52,9 @@ static int gl_found(struct gl_disk_walk *walk, struct gl_disk *out_disk, const c
 
 static int gl_fail_attribute(struct gl_disk_walk *walk, const struct gl_device *device, const char *name)
 {
-	return gl_fail(walk->err, gl_status_of_errno(errno), errno,
+	int code = errno == EACCES || errno == EPERM ? GUESTLOCK_DENIED : GUESTLOCK_IO;
+
+	return gl_fail(walk->err, code, errno,
 		       "cannot identify disk %s: its attribute %s in %s cannot be read: %m; check the device",
 		       device->node, name, walk->sysfs);
 }
