@@ -1,0 +1,821 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "suites.h"
+
+#include "scratch.h"
+#include "store.h"
+#include "util.h"
+
+#include <dirent.h>
+#include <sys/stat.h>
+
+#define UUID "c7a5fdbd-edaf-9455-926a-d65c16db1809"
+#define OTHER "11111111-2222-4333-8444-555555555555"
+
+static struct guestlock_error err;
+static char run_dir[PATH_MAX + 32];
+static struct gl_store store = {.run_dir = run_dir};
+
+static void setup_empty(void)
+{
+	memset(&err, 0, sizeof(err));
+	scratch_make();
+	snprintf(run_dir, sizeof(run_dir), "%s/run", scratch_path);
+}
+
+static void setup(void)
+{
+	setup_empty();
+	ck_assert_int_eq(gl_store_prepare(&store, &err), GUESTLOCK_OK);
+}
+
+/* A path below the run directory; it stays valid for four more calls. */
+static const char *in_run(const char *name)
+{
+	static char paths[4][PATH_MAX + 300];
+	static unsigned turn;
+	char *path = paths[turn++ % GL_COUNT(paths)];
+
+	snprintf(path, sizeof(paths[0]), "%s/%s", run_dir, name);
+	return path;
+}
+
+static void check_ok(int status)
+{
+	ck_assert_msg(status == GUESTLOCK_OK, "%d: %s", status, err.message);
+}
+
+static void check_failed(int status, int expected, const char *words, const char *more_words)
+{
+	ck_assert_int_eq(status, expected);
+	ck_assert_int_eq(err.code, expected);
+	ck_assert_msg(strstr(err.message, words), "no \"%s\" in \"%s\"", words, err.message);
+	ck_assert_msg(strstr(err.message, more_words), "no \"%s\" in \"%s\"", more_words, err.message);
+}
+
+static void write_file(const char *path, const char *text)
+{
+	ck_assert_int_eq(guestlock_write_file(path, text, strlen(text), 0600), 0);
+}
+
+static size_t count_files(const char *path)
+{
+	DIR *directory = opendir(path);
+	size_t count = 0;
+
+	ck_assert_ptr_nonnull(directory);
+	for (struct dirent *entry; (entry = readdir(directory));) {
+		count += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+	}
+	closedir(directory);
+	return count;
+}
+
+/* ---- Directories ---- */
+
+static const char *const directories[] = {
+	"", "guests", "locks", "damaged", "hints", "hints/key", "hints/file", "hints/name",
+};
+
+START_TEST(test_prepare)
+{
+	umask(_i == 0 ? 0 : 022);
+	check_ok(gl_store_prepare(&store, &err));
+	check_ok(gl_store_prepare(&store, &err));
+	for (size_t i = 0; i < GL_COUNT(directories); i++) {
+		struct stat st;
+
+		ck_assert_int_eq(stat(in_run(directories[i]), &st), 0);
+		ck_assert_uint_eq(st.st_mode, S_IFDIR | 0700);
+	}
+}
+END_TEST
+
+START_TEST(test_prepare_deep)
+{
+	snprintf(run_dir, sizeof(run_dir), "%s/a/b/c", scratch_path);
+	check_ok(gl_store_prepare(&store, &err));
+	ck_assert_int_eq(access(in_run("hints/name"), F_OK), 0);
+}
+END_TEST
+
+START_TEST(test_prepare_below_a_file)
+{
+	char file[PATH_MAX + 8];
+
+	snprintf(file, sizeof(file), "%s/f", scratch_path);
+	write_file(file, "");
+	snprintf(run_dir, sizeof(run_dir), "%s/f/run", scratch_path);
+	check_failed(gl_store_prepare(&store, &err), GUESTLOCK_CANNOT_CREATE, run_dir, "Not a directory");
+	snprintf(run_dir, sizeof(run_dir), "%s/f", scratch_path);
+	check_failed(gl_store_prepare(&store, &err), GUESTLOCK_CANNOT_CREATE, run_dir, "Not a directory");
+}
+END_TEST
+
+START_TEST(test_prepare_denied)
+{
+	if (geteuid() != 0) {
+		ck_assert_int_eq(chmod(scratch_path, 0500), 0);
+	}
+	scratch_become_nobody();
+	check_failed(gl_store_prepare(&store, &err), GUESTLOCK_DENIED, run_dir, "Permission denied");
+	if (geteuid() == getuid()) {
+		ck_assert_int_eq(chmod(scratch_path, 0700), 0);
+	}
+}
+END_TEST
+
+START_TEST(test_prepare_read_only)
+{
+	char path[PATH_MAX];
+
+	if (!scratch_mount("size=64k", path)) {
+		return;
+	}
+	scratch_make_read_only(path);
+	snprintf(run_dir, sizeof(run_dir), "%s/run", path);
+	check_failed(gl_store_prepare(&store, &err), GUESTLOCK_CANNOT_CREATE, run_dir,
+		     "Read-only file system");
+}
+END_TEST
+
+START_TEST(test_prepare_full)
+{
+	char path[PATH_MAX];
+
+	if (!scratch_mount("nr_inodes=4", path)) {
+		return;
+	}
+	snprintf(run_dir, sizeof(run_dir), "%s/run", path);
+	check_failed(gl_store_prepare(&store, &err), GUESTLOCK_CANNOT_CREATE, run_dir, "No space left");
+}
+END_TEST
+
+/* ---- The lock ---- */
+
+struct holder {
+	int held, release; /* set by the child, by the test */
+	int for_ms;        /* 0: until release */
+};
+
+static int hold(void *data)
+{
+	struct holder *holder = data;
+	volatile int *release = &holder->release;
+	struct gl_guest_lock lock = GL_GUEST_LOCK_INIT;
+
+	if (gl_store_lock(&store, UUID, guestlock_monotonic_ms() + 5000, &lock, NULL)) {
+		return 1;
+	}
+	holder->held = 1;
+	for (int ms = 0; ms < 20000 && !*release && (holder->for_ms == 0 || ms < holder->for_ms); ms++) {
+		usleep(1000);
+	}
+	gl_store_unlock(&store, &lock, false);
+	return 0;
+}
+
+START_TEST(test_lock)
+{
+	struct gl_guest_lock lock = GL_GUEST_LOCK_INIT;
+
+	/* Also long after the deadline. */
+	check_ok(gl_store_lock(&store, UUID, 0, &lock, &err));
+	ck_assert_int_ge(lock.fd, 0);
+	ck_assert_str_eq(lock.uuid, UUID);
+	ck_assert_int_eq(fcntl(lock.fd, F_GETFD), FD_CLOEXEC);
+	ck_assert_int_eq(access(in_run("locks/" UUID), F_OK), 0);
+	gl_store_unlock(&store, &lock, false);
+	ck_assert_int_eq(lock.fd, -1);
+	ck_assert_int_eq(access(in_run("locks/" UUID), F_OK), 0);
+	gl_store_unlock(&store, &lock, true);
+	ck_assert_int_eq(access(in_run("locks/" UUID), F_OK), 0);
+
+	check_ok(gl_store_lock(&store, UUID, 0, &lock, &err));
+	gl_store_unlock(&store, &lock, true);
+	ck_assert_uint_eq(count_files(in_run("locks")), 0);
+	check_ok(gl_store_lock(&store, UUID, 0, &lock, &err));
+	gl_store_unlock(&store, &lock, true);
+}
+END_TEST
+
+START_TEST(test_lock_timeout)
+{
+	struct holder *holder = scratch_share(sizeof(*holder));
+	struct gl_guest_lock lock = GL_GUEST_LOCK_INIT;
+	pid_t pid = scratch_spawn(hold, holder);
+	int64_t begun;
+	char who[32];
+
+	scratch_await(&holder->held);
+	begun = guestlock_monotonic_ms();
+	snprintf(who, sizeof(who), "process %d ", (int)pid);
+	check_failed(gl_store_lock(&store, UUID, begun + 300, &lock, &err), GUESTLOCK_TIMEOUT, who, UUID);
+	ck_assert_int_ge(guestlock_monotonic_ms() - begun, 299);
+	ck_assert_int_lt(guestlock_monotonic_ms() - begun, 3000);
+	ck_assert_int_eq(lock.fd, -1);
+	ck_assert_str_eq(err.guest, UUID);
+
+	/* Not a moment is waited for a deadline that has passed, and not for another guest. */
+	begun = guestlock_monotonic_ms();
+	ck_assert_int_eq(gl_store_lock(&store, UUID, begun, &lock, NULL), GUESTLOCK_TIMEOUT);
+	check_ok(gl_store_lock(&store, OTHER, begun, &lock, &err));
+	gl_store_unlock(&store, &lock, false);
+	ck_assert_int_lt(guestlock_monotonic_ms() - begun, 200);
+	holder->release = 1;
+	scratch_wait(pid);
+}
+END_TEST
+
+START_TEST(test_lock_waits)
+{
+	struct holder *holder = scratch_share(sizeof(*holder));
+	struct gl_guest_lock lock = GL_GUEST_LOCK_INIT;
+	int64_t begun = guestlock_monotonic_ms();
+	pid_t pid;
+
+	holder->for_ms = 200;
+	pid = scratch_spawn(hold, holder);
+	scratch_await(&holder->held);
+	check_ok(gl_store_lock(&store, UUID, begun + 20000, &lock, &err));
+	ck_assert_int_lt(guestlock_monotonic_ms() - begun, 10000);
+	gl_store_unlock(&store, &lock, false);
+	scratch_wait(pid);
+}
+END_TEST
+
+START_TEST(test_lock_killed_holder)
+{
+	struct holder *holder = scratch_share(sizeof(*holder));
+	struct gl_guest_lock lock = GL_GUEST_LOCK_INIT;
+	pid_t pid = scratch_spawn(hold, holder);
+
+	scratch_await(&holder->held);
+	scratch_kill(pid);
+	check_ok(gl_store_lock(&store, UUID, 0, &lock, &err));
+	gl_store_unlock(&store, &lock, false);
+}
+END_TEST
+
+static int linger(void *data)
+{
+	const volatile int *stop = data;
+
+	for (int i = 0; i < 20000 && !*stop; i++) {
+		usleep(1000);
+	}
+	return 0;
+}
+
+/* A child that was forked meanwhile has a copy of the descriptor: it must not keep the lock. */
+START_TEST(test_lock_copied_by_fork)
+{
+	struct gl_guest_lock lock = GL_GUEST_LOCK_INIT;
+	int *stop = scratch_share(sizeof(*stop));
+	pid_t pid;
+
+	check_ok(gl_store_lock(&store, UUID, 0, &lock, &err));
+	pid = scratch_spawn(linger, stop);
+	gl_store_unlock(&store, &lock, false);
+	check_ok(gl_store_lock(&store, UUID, 0, &lock, &err));
+	gl_store_unlock(&store, &lock, true);
+	*stop = 1;
+	scratch_wait(pid);
+}
+END_TEST
+
+START_TEST(test_lock_without_directory)
+{
+	struct gl_guest_lock lock = GL_GUEST_LOCK_INIT;
+
+	ck_assert_int_eq(rmdir(in_run("locks")), 0);
+	check_ok(gl_store_lock(&store, UUID, 0, &lock, &err));
+	gl_store_unlock(&store, &lock, true);
+}
+END_TEST
+
+START_TEST(test_lock_bad_name)
+{
+	static const char *const names[] = {"", ".", "..", "../x", "/x", "a/b", ".hidden"};
+	struct gl_guest_lock lock = GL_GUEST_LOCK_INIT;
+
+	ck_assert_int_eq(gl_store_lock(&store, names[_i], 0, &lock, &err), GUESTLOCK_INVALID);
+	ck_assert_int_eq(lock.fd, -1);
+}
+END_TEST
+
+/* What was put where the lock file should be is not followed, and does not hang. */
+START_TEST(test_lock_no_file)
+{
+	struct gl_guest_lock lock = GL_GUEST_LOCK_INIT;
+	const char *path = in_run("locks/" UUID);
+
+	ck_assert_int_eq(mkdir(path, 0700), 0);
+	check_failed(gl_store_lock(&store, UUID, 0, &lock, &err), GUESTLOCK_CANNOT_CREATE, path, "directory");
+	ck_assert_int_eq(rmdir(path), 0);
+	ck_assert_int_eq(symlink("/nowhere", path), 0);
+	check_failed(gl_store_lock(&store, UUID, 0, &lock, &err), GUESTLOCK_CANNOT_CREATE, path,
+		     "symbolic links");
+}
+END_TEST
+
+START_TEST(test_lock_denied)
+{
+	struct gl_guest_lock lock = GL_GUEST_LOCK_INIT;
+
+	if (geteuid() != 0) {
+		ck_assert_int_eq(chmod(in_run("locks"), 0500), 0);
+	}
+	scratch_become_nobody();
+	check_failed(gl_store_lock(&store, UUID, 0, &lock, &err), GUESTLOCK_DENIED, run_dir,
+		     "Permission denied");
+}
+END_TEST
+
+START_TEST(test_lock_read_only)
+{
+	struct gl_guest_lock lock = GL_GUEST_LOCK_INIT;
+	char path[PATH_MAX];
+
+	if (!scratch_mount("size=64k", path)) {
+		return;
+	}
+	snprintf(run_dir, sizeof(run_dir), "%s/run", path);
+	check_ok(gl_store_prepare(&store, &err));
+	check_ok(gl_store_lock(&store, OTHER, 0, &lock, &err));
+	gl_store_unlock(&store, &lock, false);
+	scratch_make_read_only(path);
+	check_ok(gl_store_prepare(&store, &err));
+	check_failed(gl_store_lock(&store, UUID, 0, &lock, &err), GUESTLOCK_CANNOT_CREATE, run_dir,
+		     "Read-only");
+	check_failed(gl_store_lock(&store, OTHER, 0, &lock, &err), GUESTLOCK_CANNOT_CREATE, run_dir,
+		     "Read-only");
+}
+END_TEST
+
+#define CONTENDERS 6
+#define ROUNDS 300
+
+struct arena {
+	int inside, entered, intruders;
+};
+
+static int contend(void *data)
+{
+	struct arena *arena = data;
+	unsigned seed = (unsigned)getpid();
+
+	for (int i = 0; i < ROUNDS; i++) {
+		struct gl_guest_lock lock = GL_GUEST_LOCK_INIT;
+
+		if (gl_store_lock(&store, UUID, guestlock_monotonic_ms() + 30000, &lock, NULL)) {
+			return 1;
+		}
+		if (__atomic_add_fetch(&arena->inside, 1, __ATOMIC_SEQ_CST) != 1) {
+			__atomic_add_fetch(&arena->intruders, 1, __ATOMIC_SEQ_CST);
+		}
+		arena->entered++;
+		if (rand_r(&seed) % 4 == 0) {
+			usleep((useconds_t)(rand_r(&seed) % 100));
+		}
+		__atomic_sub_fetch(&arena->inside, 1, __ATOMIC_SEQ_CST);
+		gl_store_unlock(&store, &lock, rand_r(&seed) % 2 == 0);
+	}
+	return 0;
+}
+
+/* The file is removed again and again while others wait for its lock: never are two inside. */
+START_TEST(test_lock_removed_while_waited_for)
+{
+	struct arena *arena = scratch_share(sizeof(*arena));
+	pid_t pids[CONTENDERS];
+
+	for (int i = 0; i < CONTENDERS; i++) {
+		pids[i] = scratch_spawn(contend, arena);
+	}
+	for (int i = 0; i < CONTENDERS; i++) {
+		scratch_wait(pids[i]);
+	}
+	ck_assert_int_eq(arena->intruders, 0);
+	ck_assert_int_eq(arena->entered, CONTENDERS * ROUNDS);
+	ck_assert_uint_le(count_files(in_run("locks")), 1);
+}
+END_TEST
+
+/* ---- Records ---- */
+
+static struct gl_record *new_record(const char *uuid, const char *name)
+{
+	struct gl_record *record = gl_record_new(uuid);
+
+	ck_assert_ptr_nonnull(record);
+	ck_assert_int_eq(gl_set_string(&record->name, name), 0);
+	return record;
+}
+
+static void save(const char *uuid, const char *name)
+{
+	struct gl_record *record = new_record(uuid, name);
+
+	check_ok(gl_store_save(&store, record, &err));
+	gl_record_free(record);
+}
+
+static void check_loads(const char *uuid, const char *name)
+{
+	struct gl_record *record = NULL;
+
+	check_ok(gl_store_load(&store, uuid, &record, &err));
+	ck_assert_str_eq(record->uuid, uuid);
+	ck_assert_str_eq(record->name, name);
+	gl_record_free(record);
+}
+
+static void check_load_fails(int status, const char *words, const char *more_words)
+{
+	struct gl_record *record = NULL;
+
+	memset(&err, 0, sizeof(err));
+	check_failed(gl_store_load(&store, UUID, &record, &err), status, words, more_words);
+	ck_assert_ptr_null(record);
+	ck_assert_str_eq(err.guest, UUID);
+}
+
+START_TEST(test_save_and_load)
+{
+	struct stat st;
+
+	umask(0);
+	save(UUID, "first");
+	check_loads(UUID, "first");
+	save(UUID, "second");
+	save(OTHER, "other");
+	check_loads(UUID, "second");
+	check_loads(OTHER, "other");
+	ck_assert_int_eq(stat(in_run("guests/" UUID), &st), 0);
+	ck_assert_uint_eq(st.st_mode, S_IFREG | 0600);
+	ck_assert_uint_eq(count_files(in_run("guests")), 2);
+}
+END_TEST
+
+START_TEST(test_save_without_directory)
+{
+	ck_assert_int_eq(rmdir(in_run("guests")), 0);
+	save(UUID, "name");
+	check_loads(UUID, "name");
+}
+END_TEST
+
+START_TEST(test_load_missing)
+{
+	check_load_fails(GUESTLOCK_NOT_FOUND, UUID, "no guest");
+	ck_assert_int_eq(rmdir(in_run("guests")), 0);
+	check_load_fails(GUESTLOCK_NOT_FOUND, UUID, "no guest");
+}
+END_TEST
+
+START_TEST(test_load_damaged)
+{
+	const char *path = in_run("guests/" UUID);
+
+	write_file(path, "");
+	check_load_fails(GUESTLOCK_DAMAGED, path, "line 1: the file is empty");
+	write_file(path, "[guestlock-record]\nversion=1\n[guest]\nx\n[end]\n");
+	check_load_fails(GUESTLOCK_DAMAGED, path, "line 4: ");
+	write_file(path, "[guestlock-record]\nversion=7\n");
+	check_load_fails(GUESTLOCK_DAMAGED, path, "newer");
+	save(OTHER, "other");
+	ck_assert_int_eq(rename(in_run("guests/" OTHER), path), 0);
+	check_load_fails(GUESTLOCK_DAMAGED, path, "another guest, " OTHER);
+}
+END_TEST
+
+START_TEST(test_load_no_file)
+{
+	const char *path = in_run("guests/" UUID);
+
+	ck_assert_int_eq(mkdir(path, 0700), 0);
+	check_load_fails(GUESTLOCK_DAMAGED, path, "no regular file");
+	ck_assert_int_eq(rmdir(path), 0);
+	ck_assert_int_eq(mkfifo(path, 0600), 0);
+	check_load_fails(GUESTLOCK_DAMAGED, path, "no regular file");
+	ck_assert_int_eq(unlink(path), 0);
+	write_file(path, "");
+	ck_assert_int_eq(truncate(path, GL_RECORD_MAX + 1), 0);
+	check_load_fails(GUESTLOCK_DAMAGED, path, "too large");
+}
+END_TEST
+
+START_TEST(test_load_denied)
+{
+	save(UUID, "name");
+	ck_assert_int_eq(chmod(in_run("guests/" UUID), 0), 0);
+	scratch_become_nobody();
+	check_load_fails(GUESTLOCK_DENIED, in_run("guests/" UUID), "Permission denied");
+}
+END_TEST
+
+/* Whatever stops the writing, the old record stands and nothing is left beside it. */
+static void check_save_fails(int status, const char *words)
+{
+	struct gl_record *record = new_record(UUID, "new");
+	size_t before = count_files(in_run("guests"));
+	char long_name[8192];
+
+	memset(long_name, 'x', sizeof(long_name));
+	long_name[sizeof(long_name) - 1] = '\0';
+	ck_assert_int_eq(gl_set_string(&record->name, long_name), 0);
+	memset(&err, 0, sizeof(err));
+	check_failed(gl_store_save(&store, record, &err), status, in_run("guests/" UUID), words);
+	ck_assert_str_eq(err.guest, UUID);
+	gl_record_free(record);
+	check_loads(UUID, "old");
+	ck_assert_uint_eq(count_files(in_run("guests")), before);
+}
+
+static void fill(const char *directory)
+{
+	static const char block[4096];
+	char path[PATH_MAX + 8];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/fill", directory);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	ck_assert_int_ge(fd, 0);
+	while (write(fd, block, sizeof(block)) > 0) {
+	}
+	ck_assert_int_eq(errno, ENOSPC);
+	close(fd);
+}
+
+START_TEST(test_save_full)
+{
+	char path[PATH_MAX];
+
+	if (!scratch_mount("size=64k", path)) {
+		return;
+	}
+	snprintf(run_dir, sizeof(run_dir), "%s/run", path);
+	check_ok(gl_store_prepare(&store, &err));
+	save(UUID, "old");
+	fill(path);
+	check_save_fails(GUESTLOCK_CANNOT_CREATE, "No space left on device");
+}
+END_TEST
+
+START_TEST(test_save_read_only)
+{
+	char path[PATH_MAX];
+
+	if (!scratch_mount("size=64k", path)) {
+		return;
+	}
+	snprintf(run_dir, sizeof(run_dir), "%s/run", path);
+	check_ok(gl_store_prepare(&store, &err));
+	save(UUID, "old");
+	scratch_make_read_only(path);
+	check_save_fails(GUESTLOCK_CANNOT_CREATE, "Read-only file system");
+	check_failed(gl_store_remove(&store, UUID, &err), GUESTLOCK_CANNOT_CREATE, run_dir,
+		     "Read-only file system");
+	check_loads(UUID, "old");
+}
+END_TEST
+
+static int save_limited(void *data)
+{
+	return scratch_limit_files(1000) || gl_store_save(&store, data, NULL) != GUESTLOCK_IO;
+}
+
+START_TEST(test_save_stopped_in_the_midst)
+{
+	struct gl_record *record = new_record(UUID, "new");
+
+	save(UUID, "old");
+	for (unsigned i = 0; i < 100; i++) {
+		char key[16];
+
+		snprintf(key, sizeof(key), "key%u", i);
+		ck_assert_int_eq(gl_record_set_param(record, key, "value"), 0);
+	}
+	scratch_wait(scratch_spawn(save_limited, record));
+	gl_record_free(record);
+	check_loads(UUID, "old");
+	ck_assert_uint_eq(count_files(in_run("guests")), 1);
+}
+END_TEST
+
+/* A record that is not fit to be written does not touch the file. */
+START_TEST(test_save_unwritable)
+{
+	struct gl_record *record = new_record(UUID, "new");
+
+	save(UUID, "old");
+	record->process.pid = -1;
+	ck_assert_int_eq(gl_store_save(&store, record, &err), GUESTLOCK_FAILED);
+	check_loads(UUID, "old");
+	memcpy(record->uuid, "../", 4);
+	ck_assert_int_eq(gl_store_save(&store, record, &err), GUESTLOCK_INVALID);
+	gl_record_free(record);
+}
+END_TEST
+
+static int rewrite(void *data)
+{
+	struct gl_record *record = gl_record_new(UUID);
+	char name[6000];
+	(void)data;
+
+	for (int i = 0; i < 400; i++) {
+		memset(name, 'x', sizeof(name));
+		name[i % 2 ? 5 : 5000] = '\0';
+		if (!record || gl_set_string(&record->name, name) || gl_store_save(&store, record, NULL)) {
+			return 1;
+		}
+	}
+	gl_record_free(record);
+	return 0;
+}
+
+/* Readers take no lock and see one record or the other. */
+START_TEST(test_load_while_saved)
+{
+	int status = 0;
+	pid_t pid;
+
+	save(UUID, "xxxxx");
+	pid = scratch_spawn(rewrite, NULL);
+	do {
+		struct gl_record *record = NULL;
+
+		check_ok(gl_store_load(&store, UUID, &record, &err));
+		ck_assert(strlen(record->name) == 5 || strlen(record->name) == 5000);
+		gl_record_free(record);
+	} while (waitpid(pid, &status, WNOHANG) == 0);
+	ck_assert_int_eq(status, 0);
+}
+END_TEST
+
+START_TEST(test_remove)
+{
+	save(UUID, "name");
+	check_ok(gl_store_remove(&store, UUID, &err));
+	check_ok(gl_store_remove(&store, UUID, &err));
+	ck_assert_uint_eq(count_files(in_run("guests")), 0);
+}
+END_TEST
+
+START_TEST(test_set_aside)
+{
+	char *paths[2] = {NULL, NULL};
+
+	for (int i = 0; i < 2; i++) {
+		char *text = NULL;
+		size_t size;
+
+		write_file(in_run("guests/" UUID), i == 0 ? "one" : "two");
+		check_ok(gl_store_set_aside(&store, UUID, &paths[i], &err));
+		ck_assert_ptr_eq(strstr(paths[i], in_run("damaged/" UUID ".")), paths[i]);
+		ck_assert_int_eq(guestlock_read_file(paths[i], 100, &text, &size), 0);
+		ck_assert_str_eq(text, i == 0 ? "one" : "two");
+		free(text);
+	}
+	ck_assert_str_ne(paths[0], paths[1]);
+	ck_assert_uint_eq(count_files(in_run("damaged")), 2);
+	ck_assert_uint_eq(count_files(in_run("guests")), 0);
+	free(paths[0]);
+	check_failed(gl_store_set_aside(&store, UUID, &paths[0], &err), GUESTLOCK_CANNOT_CREATE, UUID,
+		     "No such file");
+	free(paths[1]);
+}
+END_TEST
+
+START_TEST(test_uuids_none)
+{
+	char(*uuids)[GUESTLOCK_UUID_STRING];
+	size_t count = 1;
+
+	check_ok(gl_store_uuids(&store, &uuids, &count, &err));
+	ck_assert_uint_eq(count, 0);
+	free(uuids);
+	ck_assert_int_eq(rmdir(in_run("guests")), 0);
+	count = 1;
+	check_ok(gl_store_uuids(&store, &uuids, &count, &err));
+	ck_assert_uint_eq(count, 0);
+	free(uuids);
+}
+END_TEST
+
+START_TEST(test_uuids_others)
+{
+	char(*uuids)[GUESTLOCK_UUID_STRING];
+	size_t count;
+
+	save(UUID, "name");
+	write_file(in_run("guests/.tmp-0123456789abcdef"), "");
+	write_file(in_run("guests/C7A5FDBD-EDAF-9455-926A-D65C16DB1800"), "");
+	write_file(in_run("guests/" UUID ".1"), "");
+	write_file(in_run("guests/x"), "");
+	check_ok(gl_store_uuids(&store, &uuids, &count, &err));
+	ck_assert_uint_eq(count, 1);
+	ck_assert_str_eq(uuids[0], UUID);
+	free(uuids);
+}
+END_TEST
+
+static int compare_uuids(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
+START_TEST(test_uuids_many)
+{
+	char(*uuids)[GUESTLOCK_UUID_STRING];
+	size_t count;
+
+	for (unsigned i = 0; i < 1000; i++) {
+		char name[64];
+
+		snprintf(name, sizeof(name), "guests/%08x-2222-4333-8444-555555555555", i);
+		write_file(in_run(name), "");
+	}
+	check_ok(gl_store_uuids(&store, &uuids, &count, &err));
+	ck_assert_uint_eq(count, 1000);
+	qsort(uuids, count, sizeof(*uuids), compare_uuids);
+	for (unsigned i = 0; i < 1000; i++) {
+		char uuid[64];
+
+		snprintf(uuid, sizeof(uuid), "%08x-2222-4333-8444-555555555555", i);
+		ck_assert_str_eq(uuids[i], uuid);
+	}
+	free(uuids);
+}
+END_TEST
+
+START_TEST(test_uuids_denied)
+{
+	char(*uuids)[GUESTLOCK_UUID_STRING];
+	size_t count;
+
+	if (geteuid() != 0) {
+		ck_assert_int_eq(chmod(in_run("guests"), 0), 0);
+	}
+	scratch_become_nobody();
+	check_failed(gl_store_uuids(&store, &uuids, &count, &err), GUESTLOCK_DENIED, run_dir,
+		     "Permission denied");
+	if (geteuid() == getuid()) {
+		ck_assert_int_eq(chmod(in_run("guests"), 0700), 0);
+	}
+}
+END_TEST
+
+Suite *store_suite(void)
+{
+	Suite *suite = suite_create("store");
+	TCase *directory = tcase_create("directories");
+	TCase *lock = tcase_create("lock");
+	TCase *record = tcase_create("records");
+
+	tcase_add_checked_fixture(directory, setup_empty, scratch_remove);
+	tcase_add_loop_test(directory, test_prepare, 0, 2);
+	tcase_add_test(directory, test_prepare_deep);
+	tcase_add_test(directory, test_prepare_below_a_file);
+	tcase_add_test(directory, test_prepare_denied);
+	tcase_add_test(directory, test_prepare_read_only);
+	tcase_add_test(directory, test_prepare_full);
+	suite_add_tcase(suite, directory);
+
+	tcase_add_checked_fixture(lock, setup, scratch_remove);
+	tcase_add_test(lock, test_lock);
+	tcase_add_test(lock, test_lock_timeout);
+	tcase_add_test(lock, test_lock_waits);
+	tcase_add_test(lock, test_lock_killed_holder);
+	tcase_add_test(lock, test_lock_copied_by_fork);
+	tcase_add_test(lock, test_lock_without_directory);
+	tcase_add_loop_test(lock, test_lock_bad_name, 0, 7);
+	tcase_add_test(lock, test_lock_no_file);
+	tcase_add_test(lock, test_lock_denied);
+	tcase_add_test(lock, test_lock_read_only);
+	tcase_add_test(lock, test_lock_removed_while_waited_for);
+	tcase_set_timeout(lock, 120);
+	suite_add_tcase(suite, lock);
+
+	tcase_add_checked_fixture(record, setup, scratch_remove);
+	tcase_add_test(record, test_save_and_load);
+	tcase_add_test(record, test_save_without_directory);
+	tcase_add_test(record, test_load_missing);
+	tcase_add_test(record, test_load_damaged);
+	tcase_add_test(record, test_load_no_file);
+	tcase_add_test(record, test_load_denied);
+	tcase_add_test(record, test_save_full);
+	tcase_add_test(record, test_save_read_only);
+	tcase_add_test(record, test_save_stopped_in_the_midst);
+	tcase_add_test(record, test_save_unwritable);
+	tcase_add_test(record, test_load_while_saved);
+	tcase_add_test(record, test_remove);
+	tcase_add_test(record, test_set_aside);
+	tcase_add_test(record, test_uuids_none);
+	tcase_add_test(record, test_uuids_others);
+	tcase_add_test(record, test_uuids_many);
+	tcase_add_test(record, test_uuids_denied);
+	suite_add_tcase(suite, record);
+	return suite;
+}
