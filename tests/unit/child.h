@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define CHILD_SECONDS 40
@@ -20,6 +21,13 @@
 		dprintf(STDOUT_FILENO, "# skipped: %s: %s\n", __func__, reason); \
 		return;                                           \
 	} while (0)
+
+static inline void child_sleep_ms(unsigned ms)
+{
+	struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
+
+	nanosleep(&time, NULL);
+}
 
 /* fork() whose child does not outlive the test for long. */
 static inline pid_t child_fork(void)

@@ -3,11 +3,13 @@
 #include "child.h"
 #include "disk.h"
 #include "suites.h"
+#include "temporary.h"
 #include "util.h"
 
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/blkpg.h>
+#include <linux/loop.h>
 #include <stdarg.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -18,33 +20,32 @@
 #define NAA "600508b400105e210000900000490000"
 #define NAA_DISK_KEY "cDU6R_EGMrdgN4uaEmejvK7ft1RzQJiFa8sg-cP3RFY"
 
-static char base[512];
+static char top[512];
 static char directory[600];
 static char sysfs[640];
 
 static void setup_base(void)
 {
-	const char *tmp = getenv("TMPDIR");
-	GL_AUTOFREE char *real = realpath(tmp ? tmp : "/tmp", NULL);
+	char made[500];
+	GL_AUTOFREE char *real = NULL;
 
+	temporary_make(made, sizeof(made), "disk");
+	real = realpath(made, NULL);
 	ck_assert_ptr_nonnull(real);
-	snprintf(base, sizeof(base), "%s/gl-disk-XXXXXX", real);
-	ck_assert_ptr_nonnull(mkdtemp(base));
+	snprintf(top, sizeof(top), "%s", real);
+	ck_assert_int_eq(chmod(top, 0711), 0);
 }
 
 static void setup(void)
 {
-	snprintf(directory, sizeof(directory), "%s/XXXXXX", base);
+	snprintf(directory, sizeof(directory), "%s/XXXXXX", top);
 	ck_assert_ptr_nonnull(mkdtemp(directory));
 	snprintf(sysfs, sizeof(sysfs), "%s/sys", directory);
 }
 
 static void teardown_base(void)
 {
-	char command[600];
-
-	snprintf(command, sizeof(command), "rm -rf '%s'", base);
-	ck_assert_int_eq(system(command), 0);
+	temporary_remove(top);
 }
 
 static const char *path_of(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -440,18 +441,6 @@ START_TEST(lost_files_are_refused)
 }
 END_TEST
 
-/* The first line that a command prints; false: it failed. */
-static bool first_line(const char *command, char *out, size_t size)
-{
-	FILE *output = popen(command, "re");
-	bool got;
-
-	ck_assert_ptr_nonnull(output);
-	got = fgets(out, (int)size, output) != NULL;
-	out[got ? strcspn(out, "\n") : 0] = '\0';
-	return pclose(output) == 0 && got;
-}
-
 static void make_image(const char *path)
 {
 	write_text(path, "");
@@ -469,25 +458,27 @@ static bool add_partition(const char *node)
 	return fd >= 0 && ioctl(fd, BLKPG, &argument) == 0;
 }
 
-static char loop_node[64];
-
-static void detach_loop(void)
+/* A real loop device over a file: its node. The kernel detaches it when the test closes it, or ends. */
+static bool attach_real(const char *path, uint64_t offset, char out_node[64], int *out_fd)
 {
-	if (loop_node[0] != '\0') {
-		(void)!system(path_of("losetup -d %s", loop_node));
-		loop_node[0] = '\0';
-	}
-}
+	GL_AUTOCLOSE int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+	GL_AUTOCLOSE int file = open(path, O_RDWR | O_CLOEXEC);
+	struct loop_config config = {.fd = (unsigned)file};
+	int number = control < 0 ? -1 : ioctl(control, LOOP_CTL_GET_FREE);
+	int fd;
 
-/* A real loop device over the file, detached when the test ends however it does. */
-static bool attach_real(const char *path, const char *options)
-{
-	if (getuid() != 0 || !first_line(path_of("losetup %s --find --show '%s' 2>/dev/null", options, path),
-					 loop_node, sizeof(loop_node))) {
-		loop_node[0] = '\0';
+	if (number < 0 || file < 0) {
 		return false;
 	}
-	return atexit(detach_loop) == 0;
+	snprintf(out_node, 64, "/dev/loop%d", number);
+	fd = open(out_node, O_RDWR | O_CLOEXEC);
+	config.info.lo_flags = LO_FLAGS_AUTOCLEAR | LO_FLAGS_PARTSCAN;
+	config.info.lo_offset = offset;
+	if (fd < 0 || ioctl(fd, LOOP_CONFIGURE, &config) < 0) {
+		return false;
+	}
+	*out_fd = fd;
+	return true;
 }
 
 static void expect_real(const char *node, const char *text, uint64_t device, uint64_t inode)
@@ -506,50 +497,53 @@ static void expect_real(const char *node, const char *text, uint64_t device, uin
 START_TEST(real_loop)
 {
 	char path[PATH_MAX];
+	char node[64];
 	struct guestlock_error error = {0};
 	struct gl_disk disk;
-	struct stat st, node;
+	struct stat st, part;
+	int fd;
 
 	snprintf(path, sizeof(path), "%s/a\nb", directory);
 	make_image(path);
 	ck_assert_int_eq(stat(path, &st), 0);
-	if (!attach_real(path, "--partscan")) {
+	if (!attach_real(path, 0, node, &fd)) {
 		SKIP("no loop devices for this user");
 	}
-	expect_real(loop_node, path_of("file:%s", path), st.st_dev, st.st_ino);
-	if (add_partition(loop_node) && stat(path_of("%sp3", loop_node), &node) == 0) {
-		expect_real(path_of("%sp3", loop_node), path_of("file:%s-part3", path), node.st_rdev, 0);
+	expect_real(node, path_of("file:%s", path), st.st_dev, st.st_ino);
+	if (add_partition(node) && stat(path_of("%sp3", node), &part) == 0) {
+		expect_real(path_of("%sp3", node), path_of("file:%s-part3", path), part.st_rdev, 0);
 	} else {
 		dprintf(STDOUT_FILENO, "# skipped: no partitions on loop devices\n");
 	}
 	ck_assert_int_eq(rename(path, path_of("%s/renamed", directory)), 0);
-	expect_real(loop_node, path_of("file:%s/renamed", directory), st.st_dev, st.st_ino);
+	expect_real(node, path_of("file:%s/renamed", directory), st.st_dev, st.st_ino);
 	ck_assert_int_eq(unlink(path_of("%s/renamed", directory)), 0);
-	ck_assert_int_eq(gl_disk_identify(loop_node, GL_IDENTITY_AUTO, "/sys", &disk, &error),
-			 GUESTLOCK_INVALID);
+	ck_assert_int_eq(gl_disk_identify(node, GL_IDENTITY_AUTO, "/sys", &disk, &error), GUESTLOCK_INVALID);
 	ck_assert_ptr_nonnull(strstr(error.message, "renamed (deleted), has no name"));
+	close(fd);
 }
 END_TEST
 
+/* An offset makes it no other file. */
 START_TEST(real_loop_on_loop)
 {
 	char path[PATH_MAX];
-	char below[64];
+	char lower[64], upper[64];
 	struct stat st;
+	int lower_fd, upper_fd;
 
 	snprintf(path, sizeof(path), "%s/img", directory);
 	make_image(path);
 	ck_assert_int_eq(stat(path, &st), 0);
-	if (!attach_real(path, "--offset 4096 --sizelimit 65536")) {
+	if (!attach_real(path, 4096, lower, &lower_fd)) {
 		SKIP("no loop devices for this user");
 	}
-	expect_real(loop_node, path_of("file:%s", path), st.st_dev, st.st_ino);
-	memcpy(below, loop_node, sizeof(below));
-	if (attach_real(below, "")) {
-		expect_real(loop_node, path_of("file:%s", path), st.st_dev, st.st_ino);
-		ck_assert_int_eq(system(path_of("losetup -d %s", loop_node)), 0);
-	}
-	memcpy(loop_node, below, sizeof(below));
+	expect_real(lower, path_of("file:%s", path), st.st_dev, st.st_ino);
+	ck_assert(attach_real(lower, 4096, upper, &upper_fd));
+	ck_assert_str_ne(lower, upper);
+	expect_real(upper, path_of("file:%s", path), st.st_dev, st.st_ino);
+	close(upper_fd);
+	close(lower_fd);
 }
 END_TEST
 

@@ -2,6 +2,7 @@
 #include "child.h"
 #include "key.h"
 #include "suites.h"
+#include "temporary.h"
 #include "util.h"
 
 #include <fcntl.h>
@@ -15,33 +16,31 @@
 
 #define UUID "c0ffee00-1111-2222-3333-444444444444"
 
-static char base[512];      /* of all tests of a case: it goes also after a failure */
+static char top[512];       /* of all tests of a case: it goes also after a failure */
 static char directory[600]; /* of one test; a real path */
 
 static void setup_base(void)
 {
-	const char *tmp = getenv("TMPDIR");
-	GL_AUTOFREE char *real = realpath(tmp ? tmp : "/tmp", NULL);
+	char made[500];
+	GL_AUTOFREE char *real = NULL;
 
+	temporary_make(made, sizeof(made), "key");
+	real = realpath(made, NULL);
 	ck_assert_ptr_nonnull(real);
-	snprintf(base, sizeof(base), "%s/gl-key-XXXXXX", real);
-	ck_assert_ptr_nonnull(mkdtemp(base));
-	ck_assert_int_eq(chmod(base, 0711), 0);
+	snprintf(top, sizeof(top), "%s", real);
+	ck_assert_int_eq(chmod(top, 0711), 0);
 }
 
 static void setup(void)
 {
-	snprintf(directory, sizeof(directory), "%s/XXXXXX", base);
+	snprintf(directory, sizeof(directory), "%s/XXXXXX", top);
 	ck_assert_ptr_nonnull(mkdtemp(directory));
 	ck_assert_int_eq(chdir(directory), 0);
 }
 
 static void teardown_base(void)
 {
-	char command[600];
-
-	snprintf(command, sizeof(command), "rm -rf '%s'", base);
-	ck_assert_int_eq(system(command), 0);
+	temporary_remove(top);
 }
 
 /* A path in the directory of the test. */
@@ -76,10 +75,10 @@ static struct gl_identity disk(const char *path)
 	return identity;
 }
 
-/* path is that file and no other: text, key, device and inode. */
-static void expect_file(const char *path, const char *real)
+/* spelled is that file and no other: text, key, device and inode. */
+static void expect_file(const char *spelled, const char *real)
 {
-	struct gl_identity identity = disk(path);
+	struct gl_identity identity = disk(spelled);
 	char bytes[5 + 5 + PATH_MAX] = "disk";
 	char key[GUESTLOCK_KEY_SIZE];
 	struct stat st;
@@ -166,14 +165,14 @@ static const size_t long_sizes[] = {4000, PATH_MAX - 1};
 START_TEST(long_paths_are_known)
 {
 	char path[PATH_MAX + 8];
-	char linked[PATH_MAX + 8];
+	char spelled[PATH_MAX + 8];
 
 	make_long_path(path, long_sizes[_i]);
 	ck_assert_uint_eq(strlen(path), long_sizes[_i]);
 	expect_file(path, path);
-	snprintf(linked, sizeof(linked), "%s/l", directory);
-	ck_assert_int_eq(symlink(path, linked), 0);
-	expect_file(linked, path);
+	snprintf(spelled, sizeof(spelled), "%s/l", directory);
+	ck_assert_int_eq(symlink(path, spelled), 0);
+	expect_file(spelled, path);
 }
 END_TEST
 

@@ -14,6 +14,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 
 #define WORKERS 4
@@ -38,7 +39,7 @@ static void wait_for_state(pid_t pid, char state)
 
 	while (state_of(pid) != state) {
 		ck_assert_int_lt(guestlock_monotonic_ms(), deadline);
-		usleep(1000);
+		child_sleep_ms(1);
 	}
 }
 
@@ -116,7 +117,7 @@ START_TEST(sees_through_names)
 
 	if (pid == 0) {
 		prctl(PR_SET_NAME, ") Z 1 2\n(");
-		raise(SIGSTOP);
+		kill(getpid(), SIGSTOP);
 		_exit(0);
 	}
 	wait_for_state(pid, 'T');
@@ -382,7 +383,7 @@ static void wait_for_start(struct counters *counters, int number)
 
 	while (atomic_load(&counters->started) < number) {
 		ck_assert_int_lt(guestlock_monotonic_ms(), deadline);
-		usleep(1000);
+		child_sleep_ms(1);
 	}
 }
 
@@ -401,7 +402,7 @@ static void expect_counting(struct counters *counters, bool counting)
 	bool all;
 
 	copy_counts(counters, before);
-	usleep(30000);
+	child_sleep_ms(30);
 	do {
 		copy_counts(counters, now);
 		all = true;
@@ -536,15 +537,14 @@ START_TEST(continues_after_a_refusal)
 }
 END_TEST
 
-/* A process that waits for its vfork()ed child does so uninterruptibly: it does not stop. */
+/* A process that waits for a child as after vfork() does so uninterruptibly: it does not stop. */
 static pid_t child_unstoppable(void)
 {
 	pid_t pid = child_fork();
 
 	if (pid == 0) {
-		if (vfork() == 0) {
-			pause();
-			_exit(0);
+		if (syscall(SYS_clone, CLONE_VFORK | SIGCHLD, NULL, NULL, NULL, NULL) == 0) {
+			wait_for_ever(NULL);
 		}
 		_exit(0);
 	}

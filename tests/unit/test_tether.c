@@ -3,6 +3,7 @@
 #include "error.h"
 #include "procfs.h"
 #include "suites.h"
+#include "temporary.h"
 #include "tether.h"
 #include "util.h"
 
@@ -19,23 +20,20 @@
 #define LIFE_NAME UUID ".0000000000001234"
 #define OTHER_BOOT "01234567-89ab-cdef-0123-456789abcdef"
 
-static char base[64]; /* of all tests of a case: it goes also after a failure */
+static char top[512]; /* of all tests of a case: it goes also after a failure */
 static char directory[600];
 static char life_dir[640];
 static char life_path[768];
 
 static void setup_base(void)
 {
-	const char *tmp = getenv("TMPDIR");
-
-	snprintf(base, sizeof(base), "%s/gl-tether-XXXXXX", tmp ? tmp : "/tmp");
-	ck_assert_ptr_nonnull(mkdtemp(base));
-	ck_assert_int_eq(chmod(base, 0711), 0);
+	temporary_make(top, sizeof(top), "tether");
+	ck_assert_int_eq(chmod(top, 0711), 0);
 }
 
 static void setup(void)
 {
-	snprintf(directory, sizeof(directory), "%s/XXXXXX", base);
+	snprintf(directory, sizeof(directory), "%s/XXXXXX", top);
 	ck_assert_ptr_nonnull(mkdtemp(directory));
 	snprintf(life_dir, sizeof(life_dir), "%s/run/life", directory);
 	snprintf(life_path, sizeof(life_path), "%s/%s", life_dir, LIFE_NAME);
@@ -43,10 +41,7 @@ static void setup(void)
 
 static void teardown_base(void)
 {
-	char command[600];
-
-	snprintf(command, sizeof(command), "rm -rf '%s'", base);
-	ck_assert_int_eq(system(command), 0);
+	temporary_remove(top);
 }
 
 static struct guestlock_owner owner_of(pid_t pid)
@@ -137,7 +132,7 @@ static void wait_for_life(const struct guestlock_owner *owner, enum guestlock_li
 
 	while (life_of(owner) != life) {
 		ck_assert_int_lt(guestlock_monotonic_ms(), deadline);
-		usleep(1000);
+		child_sleep_ms(1);
 	}
 }
 
@@ -423,7 +418,7 @@ static void wait_for_command(pid_t pid, const char *command)
 	do {
 		ck_assert_int_gt(gl_read_proc(path, text, sizeof(text)), 0);
 		ck_assert_int_lt(guestlock_monotonic_ms(), deadline);
-		usleep(1000);
+		child_sleep_ms(1);
 	} while (strncmp(text, command, strlen(command)) != 0);
 }
 
@@ -465,7 +460,7 @@ START_TEST(lives_on_as_a_daemon)
 
 	child_reap(guest.owner.pid);
 	ck_assert_int_eq(life_of(&guest.owner), GUESTLOCK_LIFE_ALIVE);
-	usleep(50000);
+	child_sleep_ms(50);
 	ck_assert_int_eq(gl_tether_processes(&guest.owner, life_dir, guest.inode, &pids, &count), 0);
 	ck_assert_uint_eq(count, 1);
 	wait_for_command(pids[0], "sleep");
@@ -547,7 +542,7 @@ START_TEST(survives_collection)
 		close(ends[0]);
 		close(ends[1]);
 	}
-	usleep(50000);
+	child_sleep_ms(50);
 	ck_assert_int_eq(life_of(&guest.owner), GUESTLOCK_LIFE_ALIVE);
 	child_kill(guest.owner.pid);
 }
