@@ -252,39 +252,42 @@ int guestlock_guest_acquire_resource(struct guestlock_guest *guest, const struct
 	return status;
 }
 
-/* A path may be gone by the time its device is unplugged: then the record's own name of it finds it. */
-static const struct gl_resource *find_held(struct guestlock *gl, struct gl_record *record,
-					   const struct guestlock_resource *resource,
-					   char key[GUESTLOCK_KEY_SIZE])
+static bool same_text(const char *a, const char *b)
+{
+	return strcmp(a ? a : "", b ? b : "") == 0;
+}
+
+static bool is_named(const struct gl_resource *known, const struct guestlock_resource *resource)
+{
+	if (known->guest_lock || known->type != resource->type || strcmp(known->name, resource->name) != 0) {
+		return false;
+	}
+	return resource->type == GUESTLOCK_DISK ||
+	       (known->offset == resource->offset && same_text(known->lockspace, resource->lockspace) &&
+		same_text(known->path, resource->path));
+}
+
+/*
+ * The name under which it was taken finds it, even if the path is gone by the time its device is unplugged.
+ * Another name of the same resource has to be looked at.
+ */
+static void find_held(struct guestlock *gl, struct gl_record *record,
+		      const struct guestlock_resource *resource, char key[GUESTLOCK_KEY_SIZE])
 {
 	struct gl_named named = gl_named_of(resource);
 	struct guestlock_error ignored;
 	struct gl_resource identified;
 
-	if (gl_identify_named(gl, &named, &identified, &ignored) == GUESTLOCK_OK) {
-		const struct gl_resource *found = gl_record_find_key(record, identified.key);
-
-		gl_resource_clear(&identified);
-		if (found) {
-			memcpy(key, found->key, GUESTLOCK_KEY_SIZE);
-			return found;
-		}
-	}
 	for (size_t i = 0; i < record->n_resources; i++) {
-		const struct gl_resource *known = &record->resources[i];
-
-		if (!known->guest_lock && known->type == resource->type &&
-		    strcmp(known->name, resource->name) == 0 &&
-		    (resource->type == GUESTLOCK_DISK ||
-		     (known->offset == resource->offset &&
-		      strcmp(known->lockspace ? known->lockspace : "",
-			     resource->lockspace ? resource->lockspace : "") == 0 &&
-		      strcmp(known->path ? known->path : "", resource->path ? resource->path : "") == 0))) {
-			memcpy(key, known->key, GUESTLOCK_KEY_SIZE);
-			return known;
+		if (is_named(&record->resources[i], resource)) {
+			memcpy(key, record->resources[i].key, GUESTLOCK_KEY_SIZE);
+			return;
 		}
 	}
-	return NULL;
+	if (gl_identify_named(gl, &named, &identified, &ignored) == GUESTLOCK_OK) {
+		memcpy(key, identified.key, GUESTLOCK_KEY_SIZE);
+		gl_resource_clear(&identified);
+	}
 }
 
 int guestlock_guest_release_resource(struct guestlock_guest *guest, const struct guestlock_resource *resource,

@@ -235,6 +235,8 @@ enum guestlock_result gl_call(struct guestlock *gl, enum gl_call_type type,
 		if (succeeded(type, result)) {
 			continue;
 		}
+		/* Whatever it was, the next operation makes sure again that the backend is joined. */
+		__atomic_store_n(&gl->joined, result == GUESTLOCK_RES_BUSY, __ATOMIC_RELEASE);
 		explain(gl, batch, result, &cause, err);
 		if (done > 0 && !undo_parts(gl, type, owner, batch, done, flags, deadline_ms)) {
 			return GUESTLOCK_RES_INFLIGHT;

@@ -237,7 +237,7 @@ int gl_ready(struct guestlock *gl, int64_t deadline_ms, struct guestlock_error *
 	struct guestlock_kept kept = {0};
 	int status = gl_store_prepare(&gl->store, err);
 
-	if (status < 0) {
+	if (status < 0 || __atomic_load_n(&gl->joined, __ATOMIC_ACQUIRE)) {
 		return status;
 	}
 	for (unsigned attempt = 0;; attempt++) {
@@ -245,6 +245,7 @@ int gl_ready(struct guestlock *gl, int64_t deadline_ms, struct guestlock_error *
 		enum guestlock_result result = gl->module.descriptor->ops->join(gl->backend, &kept, &cause);
 
 		if (result == GUESTLOCK_RES_GRANTED) {
+			__atomic_store_n(&gl->joined, true, __ATOMIC_RELEASE);
 			return GUESTLOCK_OK;
 		}
 		if ((result != GUESTLOCK_RES_NOT_JOINED && result != GUESTLOCK_RES_AGAIN) ||

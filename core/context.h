@@ -12,6 +12,7 @@ struct guestlock {
 	struct guestlock_backend_context context;
 	struct gl_module module;
 	struct guestlock_backend *backend;
+	bool joined;                    /* once; a backend that says NOT_JOINED later is joined again */
 	struct gl_store store;
 	char *default_life_dir;         /* where the backend has none */
 	char *host;
