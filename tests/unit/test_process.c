@@ -280,7 +280,7 @@ static void look_from_within(const struct gl_process *outside)
 	CHILD_ASSERT(gl_process_presence(&process) == GL_PRESENCE_HERE);
 	process.pid = 2;
 	CHILD_ASSERT(gl_process_presence(&process) == GL_PRESENCE_GONE);
-	CHILD_ASSERT(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+	CHILD_ASSERT(mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == 0);
 	if (mount("proc", "/proc", "proc", 0, NULL) == 0) {
 		CHILD_ASSERT(gl_process_look(1, &process) == 0);
 		CHILD_ASSERT(gl_process_presence(&process) == GL_PRESENCE_HERE);
@@ -331,7 +331,7 @@ START_TEST(hidden_is_here)
 	pid = child_fork();
 	if (pid == 0) {
 		CHILD_ASSERT(unshare(CLONE_NEWNS) == 0);
-		CHILD_ASSERT(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+		CHILD_ASSERT(mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == 0);
 		CHILD_ASSERT(mount("proc", "/proc", "proc", 0, "hidepid=2") == 0);
 		CHILD_ASSERT(setgroups(0, NULL) == 0 && setgid(NOBODY) == 0 && setuid(NOBODY) == 0);
 		CHILD_ASSERT(gl_process_look(hidden, &after) == -1 && errno == EACCES);

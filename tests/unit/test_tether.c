@@ -329,18 +329,24 @@ END_TEST
 /* Whatever fails for want of descriptors: nothing is left, neither file nor descriptor. */
 START_TEST(leaves_nothing_behind)
 {
-	pid_t pid = child_fork();
+	const char *preload = getenv("LD_PRELOAD");
+	pid_t pid;
 
+	if (preload && strstr(preload, "vgpreload")) {
+		SKIP("valgrind opens files before it counts descriptors");
+	}
+	pid = child_fork();
 	if (pid == 0) {
 		struct guestlock_owner owner = owner_of(getpid());
-		struct rlimit limit = {.rlim_max = 64};
+		struct rlimit limit;
 		int before = count_descriptors();
 		int failures = 0;
 		uint64_t inode;
 		int fd;
 
 		CHILD_ASSERT(gl_make_directory(life_dir, 0700) == 0);
-		for (rlim_t most = 0; most < limit.rlim_max; most++) {
+		CHILD_ASSERT(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+		for (rlim_t most = 0; most < 64; most++) {
 			struct guestlock_error error = {0};
 
 			limit.rlim_cur = most;
@@ -350,7 +356,7 @@ START_TEST(leaves_nothing_behind)
 			}
 			CHILD_ASSERT(error.sys_errno == EMFILE && error.code == GUESTLOCK_IO);
 			failures++;
-			limit.rlim_cur = limit.rlim_max;
+			limit.rlim_cur = 64;
 			CHILD_ASSERT(setrlimit(RLIMIT_NOFILE, &limit) == 0);
 			CHILD_ASSERT(count_descriptors() == before);
 			CHILD_ASSERT(count_entries(life_dir) == 0);
@@ -747,7 +753,7 @@ END_TEST
 /* Sends descriptors until the kernel lets this user have no more in flight. */
 static bool use_up_flight(void)
 {
-	struct rlimit limit = {.rlim_cur = 64, .rlim_max = 64};
+	struct rlimit limit;
 	char space[CMSG_SPACE(16 * sizeof(int))] = {0};
 	char byte = 0;
 	struct iovec data = {.iov_base = &byte, .iov_len = 1};
@@ -756,6 +762,8 @@ static bool use_up_flight(void)
 	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
 	int ends[2];
 
+	CHILD_ASSERT(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+	limit.rlim_cur = 64;
 	CHILD_ASSERT(setrlimit(RLIMIT_NOFILE, &limit) == 0);
 	CHILD_ASSERT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
 	header->cmsg_level = SOL_SOCKET;
