@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the contract tests stand on: hosts, guests and calls. A host is an instance of the module with a run
+ * directory of its own; two of them over one technology play two machines. A guest is a real process with a
+ * real tether, and can be killed. Each test has the hosts A and B, joined, and a directory of its own, and
+ * runs in its own process.
+ */
+#ifndef GL_CONTRACT_H
+#define GL_CONTRACT_H
+
+#include "error.h"
+#include "module.h"
+#include "process.h"
+#include "tether.h"
+#include "util.h"
+
+#include <check.h>
+
+#define CONTRACT_KEYS 100               /* keys of the largest batch */
+#define CONTRACT_SETTINGS 16
+#define CONTRACT_WAIT_MS 10000          /* for what must come, by far */
+#define CONTRACT_FREED_MS 1000          /* by when a death has freed a lock */
+
+/* What main.c found out, the same for all tests. */
+struct contract {
+	const char *name;               /* of the module */
+	const struct guestlock_module *module;
+	const char *options[CONTRACT_SETTINGS]; /* "key=value" of both hosts */
+	const char *options_a[CONTRACT_SETTINGS], *options_b[CONTRACT_SETTINGS];
+	char *dir;                      /* of this test */
+};
+extern struct contract contract;
+
+static inline bool contract_can(unsigned capability)
+{
+	return (contract.module->capabilities & capability) == capability;
+}
+
+/* ---- Hosts ---- */
+
+struct host {
+	char *run_dir, *name;
+	struct gl_settings *settings;
+	struct guestlock_backend_context context;
+	struct guestlock_backend *backend;
+	char *life_dir;
+	int warnings;                   /* messages of level WARNING and worse */
+};
+extern struct host host_a, host_b;
+
+/* Makes an instance that has not joined. extra: "key=value" or NULL. The result of init; err as init left it. */
+enum guestlock_result host_make(struct host *host, const char *name, const char *scheme, const char *extra,
+				struct guestlock_error *err);
+/* Joins as the core does, waiting a little for others who set up the same. */
+enum guestlock_result host_join(struct host *host, struct guestlock_error *err);
+void host_free(struct host *host);
+
+/* Fixture: contract.dir, host_a and host_b. */
+void contract_setup(void);
+void contract_teardown(void);
+
+/* ---- Keys ---- */
+
+struct keys {
+	struct guestlock_key key[CONTRACT_KEYS];
+	char identity[CONTRACT_KEYS][64];
+};
+/* Keys that no other test has: group tells those of one test apart. */
+void keys_make(struct keys *keys, const char *group);
+
+/* ---- Guests ---- */
+
+enum guest_kind {
+	GUEST_PLAIN,
+	GUEST_DAEMON,                   /* the bound process ends, its child keeps the tether */
+	GUEST_EXEC,                     /* executes another program */
+	GUEST_ADOPTED,                  /* was not bound and has no tether */
+};
+
+struct guest {
+	struct guestlock_owner owner;
+	struct host *host;
+	char *name;
+	pid_t pid;                      /* the process that keeps it alive */
+	int control;                    /* closed: it ends by itself */
+};
+
+/* uuid NULL: a new one. */
+void guest_start(struct guest *guest, struct host *host, const char *name, const char *uuid, enum guest_kind kind);
+/* Kills it and waits until it is gone. */
+void guest_kill(struct guest *guest);
+/* A guest without a process, as a thread can be one: its life lock is held by this process. */
+void guest_pretend(struct guest *guest, struct host *host, const char *name);
+
+/* ---- Calls ---- */
+
+struct ask {
+	struct guestlock_item items[CONTRACT_KEYS];
+	size_t count;
+	unsigned flags;
+	struct guestlock_error err;     /* of the last call */
+};
+
+/* All of them in one mode, none with flags or epochs. */
+void ask_for(struct ask *ask, const struct guestlock_key *keys, size_t count, enum guestlock_mode mode);
+void ask_free(struct ask *ask);
+
+/*
+ * The calls of the table, repeated as long as the answer is AGAIN. They check what holds for every answer:
+ * that the error is filled exactly when it is not a success, and that the result is that of an item.
+ */
+enum guestlock_result ask_bind(const struct guest *guest, struct ask *ask);
+enum guestlock_result ask_acquire(const struct guest *guest, struct ask *ask);
+enum guestlock_result ask_release(const struct guest *guest, struct ask *ask);
+enum guestlock_result ask_convert(const struct guest *guest, struct ask *ask);
+enum guestlock_result ask_inquire(const struct guest *guest, struct ask *ask);
+/* Of nobody: inquire with owner NULL. */
+enum guestlock_result ask_nobody(struct host *host, struct ask *ask);
+
+/* Acquires; as long as that is BUSY, again for the time in which a death has to free what the guest held. */
+enum guestlock_result ask_acquire_soon(const struct guest *guest, struct ask *ask);
+
+/* The same for one key. */
+enum guestlock_result take(const struct guest *guest, const struct guestlock_key *key, enum guestlock_mode mode);
+enum guestlock_result take_soon(const struct guest *guest, const struct guestlock_key *key, enum guestlock_mode mode);
+enum guestlock_result probe(const struct guest *guest, const struct guestlock_key *key, enum guestlock_mode mode);
+enum guestlock_result drop(const struct guest *guest, const struct guestlock_key *key, unsigned flags);
+enum guestlock_result change(const struct guest *guest, const struct guestlock_key *key, enum guestlock_mode mode);
+/* What inquire says of it: RES_HELD, ... mode (may be NULL) is held_mode. */
+enum guestlock_result look(const struct guest *guest, const struct guestlock_key *key, enum guestlock_mode *mode);
+/* The epoch that inquire gives; there must be one. */
+uint64_t epoch_of(const struct guest *guest, const struct guestlock_key *key);
+
+/* Asserts that guest holds none, or all in mode, of the keys. */
+void assert_none(const struct guest *guest, const struct guestlock_key *keys, size_t count);
+void assert_all(const struct guest *guest, const struct guestlock_key *keys, size_t count, enum guestlock_mode mode);
+/* Whatever is known of the holder is that guest. */
+void assert_holder(const struct guestlock_holder *holder, const struct guest *guest);
+
+/* ---- Calls of a process that is killed ---- */
+
+#define ORDER_STOPS 4000                /* far more than a call makes */
+
+typedef enum guestlock_result ask_fn(const struct guest *guest, struct ask *ask);
+
+struct order {
+	ask_fn *call;
+	const struct guest *guest;
+	const struct guestlock_key *keys;
+	size_t count;
+	enum guestlock_mode mode;
+	unsigned flags;
+};
+
+/* Killed at that stop, of which there are two for each system call: before and after. false: it was over before. */
+bool order_killed_at(const struct order *order, unsigned stop);
+/* Killed some time within so many microseconds, or not any more. */
+void order_killed_within(const struct order *order, unsigned most_us);
+
+/* ---- Faults that cannot be had otherwise: system calls of this process that answer something else ---- */
+
+struct fault {
+	uint32_t fs_type;               /* not 0: what statfs gives */
+	int pwrite_errno;               /* not 0: pwrite fails ... */
+	int pwrite_after;               /* ... after so many that succeed */
+	int pwrite_failures;            /* ... so many times */
+	size_t pwrite_bytes;            /* ... the first time after so many bytes */
+};
+extern struct fault fault;
+
+void contract_sleep_us(unsigned us);
+
+/* ---- The tests ---- */
+
+void hold_tests(Suite *suite);
+void batch_tests(Suite *suite);
+void epoch_tests(Suite *suite);
+void handover_tests(Suite *suite);
+void life_tests(Suite *suite);
+void look_tests(Suite *suite);
+void member_tests(Suite *suite);
+void race_tests(Suite *suite);
+void kill_tests(Suite *suite);
+/* Of one backend's own files; nothing for others. */
+void fcntl_tests(Suite *suite);
+
+/* A test case with the fixture, in suite. */
+TCase *contract_case(Suite *suite, const char *name);
+
+#endif

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "contract.h"
+
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#define MAX_OVERRIDES (2 * CONTRACT_SETTINGS + 8)
+
+struct host host_a, host_b;
+
+void contract_sleep_us(unsigned us)
+{
+	struct timespec pause = {.tv_sec = us / 1000000, .tv_nsec = (long)(us % 1000000) * 1000};
+
+	nanosleep(&pause, NULL);
+}
+
+static void count_warning(void *data, enum guestlock_log_level level, const char *message)
+{
+	struct host *host = data;
+
+	ck_assert_ptr_nonnull(message);
+	ck_assert_ptr_null(strchr(message, '\n'));
+	if (level <= GUESTLOCK_LOG_WARNING) {
+		__atomic_add_fetch(&host->warnings, 1, __ATOMIC_RELAXED);
+	}
+}
+
+static char *format(const char *text, const char *a, const char *b) __attribute__((format_arg(1)));
+static char *format(const char *text, const char *a, const char *b)
+{
+	char *out;
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+	ck_assert_int_gt(asprintf(&out, text, a, b), 0);
+#pragma GCC diagnostic pop
+	return out;
+}
+
+static size_t add_overrides(char **overrides, size_t count, const char *const *options)
+{
+	size_t i;
+
+	for (i = 0; i < CONTRACT_SETTINGS && options[i]; i++) {
+		overrides[count++] = format("%s.%s", contract.name, options[i]);
+	}
+	return count;
+}
+
+static void load_settings(struct host *host, const char *const *own, const char *extra)
+{
+	const char *const extras[CONTRACT_SETTINGS] = {extra};
+	char *overrides[MAX_OVERRIDES] = {NULL};
+	char *config = format("%s/%s", contract.dir, "empty.conf");
+	struct guestlock_options options = {.size = sizeof(options), .config_file = config};
+	struct guestlock_error err = {0};
+	size_t count = 0, i;
+	int fd = open(config, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	ck_assert_int_ge(fd, 0);
+	close(fd);
+	overrides[count++] = format("guestlock.%s=%s", "backend", contract.name);
+	overrides[count++] = format("guestlock.%s=%s", "run_dir", host->run_dir);
+	overrides[count++] = format("guestlock.state_dir=%s/%s", contract.dir, "state");
+	count = add_overrides(overrides, count, contract.options);
+	count = add_overrides(overrides, count, own);
+	count = add_overrides(overrides, count, extras);
+	options.overrides = (const char *const *)overrides;
+	ck_assert_msg(gl_settings_load(&options, &host->settings, &err) == 0, "%s", err.message);
+	ck_assert_msg(gl_settings_declare(host->settings, contract.name, contract.module->options, &err) == 0,
+		      "%s", err.message);
+	for (i = 0; i < count; i++) {
+		free(overrides[i]);
+	}
+	free(config);
+}
+
+enum guestlock_result host_make(struct host *host, const char *name, const char *scheme, const char *extra,
+				struct guestlock_error *err)
+{
+	const char *const *own = strcmp(name, "host-b") == 0 ? contract.options_b : contract.options_a;
+
+	*host = (struct host){.name = strdup(name), .run_dir = format("%s/run %s", contract.dir, name)};
+	ck_assert_int_eq(gl_make_directory(host->run_dir, 0700), 0);
+	load_settings(host, own, extra);
+	host->context = (struct guestlock_backend_context){
+		.settings = host->settings,
+		.log = count_warning,
+		.log_data = host,
+		.log_level = GUESTLOCK_LOG_DEBUG,
+	};
+	host->backend = calloc(1, contract.module->instance_size);
+	ck_assert_ptr_nonnull(host->backend);
+	host->backend->module = contract.module;
+	host->backend->run_dir = host->run_dir;
+	host->backend->host = host->name;
+	host->backend->identity_scheme = scheme;
+	host->backend->context = &host->context;
+	*err = (struct guestlock_error){0};
+	enum guestlock_result result = contract.module->ops->init(host->backend, err);
+
+	if (result == GUESTLOCK_RES_GRANTED) {
+		host->life_dir = host->backend->life_dir ? strdup(host->backend->life_dir)
+							 : format("%s/%s", host->run_dir, "life");
+		host->backend->life_dir = host->life_dir;
+	}
+	return result;
+}
+
+enum guestlock_result host_join(struct host *host, struct guestlock_error *err)
+{
+	int64_t deadline_ms = guestlock_monotonic_ms() + CONTRACT_WAIT_MS;
+	struct guestlock_kept kept = {.count = 0};
+
+	for (;;) {
+		enum guestlock_result result;
+
+		*err = (struct guestlock_error){0};
+		result = contract.module->ops->join(host->backend, &kept, err);
+		ck_assert_int_eq(result == GUESTLOCK_RES_GRANTED, err->message[0] == '\0');
+		if ((result != GUESTLOCK_RES_NOT_JOINED && result != GUESTLOCK_RES_AGAIN) ||
+		    guestlock_monotonic_ms() > deadline_ms) {
+			return result;
+		}
+		contract_sleep_us(1000);
+	}
+}
+
+void host_free(struct host *host)
+{
+	contract.module->ops->finish(host->backend);
+	free(host->backend);
+	gl_settings_free(host->settings);
+	free(host->life_dir);
+	free(host->run_dir);
+	free(host->name);
+	*host = (struct host){0};
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
+static void start_host(struct host *host, const char *name)
+{
+	struct guestlock_error err;
+
+	ck_assert_msg(host_make(host, name, "auto", NULL, &err) == GUESTLOCK_RES_GRANTED, "%s", err.message);
+	ck_assert_msg(host_join(host, &err) == GUESTLOCK_RES_GRANTED, "%s", err.message);
+}
+
+void contract_setup(void)
+{
+	const char *tmp = getenv("TMPDIR");
+
+	contract.dir = format("%s/%s", tmp ? tmp : "/tmp", "guestlock-contract-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(contract.dir));
+	start_host(&host_a, "host-a");
+	start_host(&host_b, "host-b");
+}
+
+void contract_teardown(void)
+{
+	host_free(&host_a);
+	host_free(&host_b);
+	nftw(contract.dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	free(contract.dir);
+	contract.dir = NULL;
+}
+
+TCase *contract_case(Suite *suite, const char *name)
+{
+	TCase *tcase = tcase_create(name);
+
+	tcase_add_checked_fixture(tcase, contract_setup, contract_teardown);
+	suite_add_tcase(suite, tcase);
+	return tcase;
+}
+
+void keys_make(struct keys *keys, const char *group)
+{
+	size_t i;
+
+	for (i = 0; i < CONTRACT_KEYS; i++) {
+		char *identity = keys->identity[i];
+
+		snprintf(identity, sizeof(keys->identity[i]), "file:/%.40s/%zu", group, i);
+		keys->key[i] = (struct guestlock_key){.type = GUESTLOCK_DISK, .identity = identity};
+		/* Different in each run: a technology may remember. */
+		char *text = format("%s %s", identity, contract.dir);
+
+		guestlock_digest(text, strlen(text), keys->key[i].key);
+		free(text);
+	}
+}

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Asking who has what, all of a host's locks, and those that nobody explains. */
+#include "contract.h"
+
+#include <string.h>
+
+#define EXCLUSIVE GUESTLOCK_MODE_EXCLUSIVE
+#define SHARED GUESTLOCK_MODE_SHARED
+#define GRANTED GUESTLOCK_RES_GRANTED
+#define BUSY GUESTLOCK_RES_BUSY
+#define PARK GUESTLOCK_BATCH_PARK
+
+static struct keys keys;
+static struct guest one, two;
+
+static void start_two(const char *group)
+{
+	keys_make(&keys, group);
+	guest_start(&one, &host_a, "one", NULL, GUEST_PLAIN);
+	guest_start(&two, &host_b, "two", NULL, GUEST_PLAIN);
+}
+
+static void end_two(void)
+{
+	guest_kill(&one);
+	guest_kill(&two);
+}
+
+START_TEST(nobody_has_it)
+{
+	struct ask ask;
+
+	start_two("nobody");
+	ask_for(&ask, keys.key, 2, GUESTLOCK_MODE_NONE);
+	ask.flags = GUESTLOCK_BATCH_ALL_HOLDERS;
+	ck_assert_int_eq(ask_inquire(&one, &ask), GRANTED);
+	ck_assert_int_eq(ask.items[0].result, GUESTLOCK_RES_FREE);
+	ck_assert_uint_eq(ask.items[0].n_others, 0);
+	ck_assert_uint_eq(ask.items[0].n_holders, 0);
+	ck_assert_str_eq(ask.items[0].holder.uuid, "");
+	ask_free(&ask);
+	ck_assert_int_eq(ask_nobody(&host_b, &ask), GRANTED);
+	ck_assert_int_eq(ask.items[1].result, GUESTLOCK_RES_FREE);
+	ask_free(&ask);
+	end_two();
+}
+END_TEST
+
+START_TEST(one_has_it)
+{
+	enum guestlock_mode mode;
+	struct ask ask;
+
+	start_two("one");
+	ck_assert_int_eq(take(&one, keys.key, EXCLUSIVE), GRANTED);
+	ck_assert_int_eq(look(&one, keys.key, &mode), GUESTLOCK_RES_HELD);
+	ck_assert_int_eq(mode, EXCLUSIVE);
+	ask_for(&ask, keys.key, 2, GUESTLOCK_MODE_NONE);
+	ck_assert_int_eq(ask_inquire(&two, &ask), GRANTED);
+	ck_assert_int_eq(ask.items[0].result, GUESTLOCK_RES_OTHER);
+	ck_assert_int_eq(ask.items[0].held_mode, GUESTLOCK_MODE_NONE);
+	ck_assert_uint_eq(ask.items[0].n_others, 1);
+	ck_assert_str_eq(ask.items[0].holder.uuid, one.owner.uuid);
+	assert_holder(&ask.items[0].holder, &one);
+	ck_assert_int_eq(ask.items[1].result, GUESTLOCK_RES_FREE);
+	ck_assert_int_eq(ask_nobody(&host_a, &ask), GRANTED);
+	ck_assert_int_eq(ask.items[0].result, GUESTLOCK_RES_OTHER);
+	end_two();
+}
+END_TEST
+
+START_TEST(parked_is_not_held)
+{
+	struct ask ask;
+
+	start_two("parked");
+	ck_assert_int_eq(take(&one, keys.key, EXCLUSIVE), GRANTED);
+	ck_assert_int_eq(drop(&one, keys.key, PARK), GRANTED);
+	ask_for(&ask, keys.key, 1, GUESTLOCK_MODE_NONE);
+	ask.flags = GUESTLOCK_BATCH_ALL_HOLDERS;
+	ck_assert_int_eq(ask_inquire(&two, &ask), GRANTED);
+	ck_assert_int_eq(ask.items[0].result, GUESTLOCK_RES_FREE);
+	ck_assert_uint_eq(ask.items[0].n_others, 0);
+	ck_assert_uint_eq(ask.items[0].n_holders, 0);
+	ask_free(&ask);
+	ck_assert_int_eq(take(&two, keys.key, EXCLUSIVE), GRANTED);
+	end_two();
+}
+END_TEST
+
+static const struct guestlock_holder *find_holder(const struct guestlock_item *item,
+						  const struct guest *guest)
+{
+	size_t i;
+
+	for (i = 0; i < item->n_holders; i++) {
+		if (strcmp(item->holders[i].uuid, guest->owner.uuid) == 0) {
+			assert_holder(&item->holders[i], guest);
+			return &item->holders[i];
+		}
+	}
+	return NULL;
+}
+
+START_TEST(several_have_it)
+{
+	struct guest three;
+	struct ask ask;
+
+	start_two("several");
+	guest_start(&three, &host_a, "three", NULL, GUEST_PLAIN);
+	ck_assert_int_eq(take(&one, keys.key, SHARED), GRANTED);
+	ck_assert_int_eq(take(&two, keys.key, SHARED), GRANTED);
+	ck_assert_int_eq(take(&three, keys.key, SHARED), GRANTED);
+	ask_for(&ask, keys.key, 1, GUESTLOCK_MODE_NONE);
+	ask.flags = GUESTLOCK_BATCH_ALL_HOLDERS;
+	ck_assert_int_eq(ask_inquire(&one, &ask), GRANTED);
+	ck_assert_int_eq(ask.items[0].result, GUESTLOCK_RES_HELD);
+	ck_assert_int_eq(ask.items[0].held_mode, SHARED);
+	ck_assert_uint_eq(ask.items[0].n_others, 2);
+	ck_assert_uint_eq(ask.items[0].n_holders, 3);
+	ck_assert_int_eq(find_holder(&ask.items[0], &one)->mode, SHARED);
+	ck_assert_int_eq(find_holder(&ask.items[0], &two)->mode, SHARED);
+	ck_assert_int_eq(find_holder(&ask.items[0], &three)->mode, SHARED);
+	ask_free(&ask);
+	guest_kill(&three);
+	ck_assert_int_eq(ask_nobody(&host_a, &ask), GRANTED);
+	ck_assert_uint_eq(ask.items[0].n_others, 2);
+	ck_assert_ptr_null(find_holder(&ask.items[0], &three));
+	ask_free(&ask);
+	end_two();
+}
+END_TEST
+
+/* ---- enumerate ---- */
+
+#define MOST_SEEN 64
+
+struct seen {
+	struct guestlock_lock locks[MOST_SEEN];
+	char uuids[MOST_SEEN][GUESTLOCK_UUID_STRING];
+	char identities[MOST_SEEN][64];
+	size_t count, stop_at;
+};
+
+static int note(void *data, const struct guestlock_lock *lock)
+{
+	struct seen *seen = data;
+	size_t at = seen->count++;
+
+	ck_assert_uint_lt(at, MOST_SEEN);
+	seen->locks[at] = *lock;
+	ck_assert(lock->readable);
+	ck_assert_str_eq(lock->owner.manager, host_a.run_dir);
+	ck_assert_str_eq(lock->owner.host, host_a.name);
+	ck_assert(lock->key.identity[0] == '\0' || strncmp(lock->key.identity, "file:/", 6) == 0);
+	return seen->count == seen->stop_at;
+}
+
+static void enumerate(struct seen *seen, size_t stop_at)
+{
+	struct guestlock_error err = {.message = ""};
+
+	memset(seen, 0, sizeof(*seen));
+	seen->stop_at = stop_at;
+	ck_assert_msg(contract.module->ops->enumerate(host_a.backend, note, seen, &err) == GRANTED, "%s",
+		      err.message);
+	ck_assert_str_eq(err.message, "");
+}
+
+static const struct guestlock_lock *find_lock(const struct seen *seen, const struct guest *guest,
+					      const struct guestlock_key *key)
+{
+	size_t i;
+
+	for (i = 0; i < seen->count; i++) {
+		if (strcmp(seen->locks[i].key.key, key->key) == 0 &&
+		    strcmp(seen->locks[i].owner.uuid, guest->owner.uuid) == 0) {
+			ck_assert_uint_eq(seen->locks[i].owner.instance, guest->owner.instance);
+			return &seen->locks[i];
+		}
+	}
+	return NULL;
+}
+
+START_TEST(enumerate_finds_all_of_this_host)
+{
+	struct ask ask;
+	struct seen seen;
+	size_t i;
+
+	start_two("enumerate");
+	enumerate(&seen, 0);
+	ck_assert_uint_eq(seen.count, 0);
+	ask_for(&ask, keys.key, 9, EXCLUSIVE);
+	ck_assert_int_eq(ask_acquire(&one, &ask), GRANTED);
+	ck_assert_int_eq(drop(&one, &keys.key[8], PARK), GRANTED);
+	ck_assert_int_eq(drop(&one, &keys.key[7], 0), GRANTED);
+	ck_assert_int_eq(take(&two, &keys.key[9], EXCLUSIVE), GRANTED);
+	enumerate(&seen, 0);
+	for (i = 0; i < 7; i++) {
+		const struct guestlock_lock *lock = find_lock(&seen, &one, &keys.key[i]);
+
+		ck_assert_ptr_nonnull(lock);
+		ck_assert_int_eq(lock->mode, EXCLUSIVE);
+		ck_assert_int_eq(lock->life, GUESTLOCK_LIFE_ALIVE);
+	}
+	ck_assert_ptr_null(find_lock(&seen, &one, &keys.key[7]));
+	if (find_lock(&seen, &one, &keys.key[8])) {
+		ck_assert_int_eq(find_lock(&seen, &one, &keys.key[8])->mode, GUESTLOCK_MODE_NONE);
+	}
+	ck_assert_ptr_null(find_lock(&seen, &two, &keys.key[9]));
+	enumerate(&seen, 3);
+	ck_assert_uint_eq(seen.count, 3);
+	end_two();
+}
+END_TEST
+
+START_TEST(enumerate_tells_who_is_dead)
+{
+	const struct guestlock_lock *lock;
+	struct guest three;
+	struct seen seen;
+
+	start_two("enumerate-dead");
+	guest_start(&three, &host_a, "three", NULL, GUEST_PLAIN);
+	ck_assert_int_eq(take(&one, &keys.key[0], EXCLUSIVE), GRANTED);
+	ck_assert_int_eq(take(&three, &keys.key[1], EXCLUSIVE), GRANTED);
+	guest_kill(&one);
+	contract_sleep_us(CONTRACT_FREED_MS * 200);
+	enumerate(&seen, 0);
+	/* A technology that has freed it by itself need not show it any more. */
+	lock = find_lock(&seen, &one, &keys.key[0]);
+	ck_assert(!lock || lock->life == GUESTLOCK_LIFE_DEAD);
+	lock = find_lock(&seen, &three, &keys.key[1]);
+	ck_assert_ptr_nonnull(lock);
+	ck_assert_int_eq(lock->life, GUESTLOCK_LIFE_ALIVE);
+	guest_kill(&three);
+	guest_kill(&two);
+}
+END_TEST
+
+/* ---- release_orphan ---- */
+
+static enum guestlock_result release_orphan(struct host *host, const struct guestlock_key *key, bool force)
+{
+	struct guestlock_error err = {.message = ""};
+	enum guestlock_result result =
+		contract.module->ops->release_orphan(host->backend, key->key, force, &err);
+
+	ck_assert_int_eq(result == GRANTED, err.message[0] == '\0');
+	return result;
+}
+
+START_TEST(the_dead_are_released)
+{
+	struct seen seen;
+
+	start_two("orphan-dead");
+	ck_assert_int_eq(take(&one, keys.key, EXCLUSIVE), GRANTED);
+	guest_kill(&one);
+	contract_sleep_us(CONTRACT_FREED_MS * 200);
+	enumerate(&seen, 0);
+	if (seen.count > 0) {
+		ck_assert_int_eq(release_orphan(&host_a, keys.key, false), GRANTED);
+	}
+	enumerate(&seen, 0);
+	ck_assert_uint_eq(seen.count, 0);
+	ck_assert_int_ne(release_orphan(&host_a, keys.key, false), GRANTED);
+	ck_assert_int_eq(take(&two, keys.key, EXCLUSIVE), GRANTED);
+	guest_kill(&two);
+}
+END_TEST
+
+START_TEST(the_living_are_released_by_force)
+{
+	start_two("orphan-force");
+	ck_assert_int_eq(take(&one, keys.key, EXCLUSIVE), GRANTED);
+	ck_assert_int_eq(release_orphan(&host_a, keys.key, false), BUSY);
+	assert_all(&one, keys.key, 1, EXCLUSIVE);
+	ck_assert_int_eq(release_orphan(&host_a, keys.key, true), GRANTED);
+	assert_none(&one, keys.key, 1);
+	ck_assert_int_eq(take(&two, keys.key, EXCLUSIVE), GRANTED);
+	end_two();
+}
+END_TEST
+
+START_TEST(nobody_is_released)
+{
+	start_two("orphan-nobody");
+	ck_assert_int_eq(release_orphan(&host_a, &keys.key[0], true), GUESTLOCK_RES_NO_ORPHAN);
+	ck_assert_int_eq(take(&two, &keys.key[1], EXCLUSIVE), GRANTED);
+	/* Another host's lock is not ours to release. */
+	ck_assert_int_ne(release_orphan(&host_a, &keys.key[1], false), GRANTED);
+	ck_assert_int_ne(release_orphan(&host_a, &keys.key[1], true), GRANTED);
+	assert_all(&two, &keys.key[1], 1, EXCLUSIVE);
+	end_two();
+}
+END_TEST
+
+void look_tests(Suite *suite)
+{
+	TCase *tcase = contract_case(suite, "look");
+
+	tcase_add_test(tcase, nobody_has_it);
+	tcase_add_test(tcase, one_has_it);
+	tcase_add_test(tcase, parked_is_not_held);
+	tcase_add_test(tcase, enumerate_finds_all_of_this_host);
+	tcase_add_test(tcase, enumerate_tells_who_is_dead);
+	tcase_add_test(tcase, the_dead_are_released);
+	tcase_add_test(tcase, the_living_are_released_by_force);
+	tcase_add_test(tcase, nobody_is_released);
+	if (contract_can(GUESTLOCK_CAP_SHARED)) {
+		tcase_add_test(tcase, several_have_it);
+	}
+}
