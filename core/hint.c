@@ -1,19 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A hint file is
- *
- *     guestlock-hints 1 LENGTH CHECK
- *     UUID[ VALUE]
- *     ...
- *
- * LENGTH (8 digits) is that of the lines after the first, CHECK the first 8 characters of their digest; what
- * may follow is left over from longer contents and means nothing.
- *
- * It is changed under a lock of the file. What fits into one page is written over the old content: the
- * kernel does not let a signal interrupt that, so a killed process leaves the old or the new content. More
- * is written beside it and renamed; those who wait for the lock of the old file then find it unlinked.
- * Readers take no lock: CHECK tells them when they read in the midst of a change.
+ * A hint file is a checked file (checked.h) whose body has a line "UUID[ VALUE]" for each hint. It is changed
+ * under a lock of the file; when it is replaced, those who wait for the lock of the old file find it
+ * unlinked.
  */
+#include "checked.h"
 #include "error.h"
 #include "rundir.h"
 #include "text.h"
@@ -24,12 +15,7 @@
 #include <string.h>
 #include <time.h>
 
-#define MAGIC "guestlock-hints 1 "
-#define CHECK_SIZE 8
-#define HEADER_SIZE (sizeof(MAGIC) - 1 + 8 + 1 + CHECK_SIZE + 1)
-#define IN_PLACE 4096 /* bytes that are written at once or not at all */
-#define READ_TRIES 50
-#define READ_PAUSE_US 200
+#define MAGIC "guestlock-hints 1"
 
 static const char *const kind_parts[] = {
 	[GL_HINT_KEY] = "hints/key",
@@ -78,50 +64,22 @@ static bool parse_line(const char *line, size_t length, struct gl_hint *out)
 	return gl_uuid_parse(out->uuid, out->uuid);
 }
 
-static void format_header(const char *body, size_t length, char out[HEADER_SIZE + 1])
-{
-	char digest[GUESTLOCK_KEY_SIZE];
-
-	guestlock_digest(body, length, digest);
-	snprintf(out, HEADER_SIZE + 1, MAGIC "%08zu %.*s\n", length, CHECK_SIZE, digest);
-}
-
-/* The header is right when it is the one that this body would get. */
-static bool find_body(const char *data, size_t size, size_t *out_length)
-{
-	char header[HEADER_SIZE + 1], digits[9] = "";
-	uint64_t length;
-
-	if (size < HEADER_SIZE) {
-		return false;
-	}
-	memcpy(digits, data + sizeof(MAGIC) - 1, sizeof(digits) - 1);
-	if (!gl_parse_u64(digits, 10, &length) || length > size - HEADER_SIZE) {
-		return false;
-	}
-	format_header(data + HEADER_SIZE, length, header);
-	*out_length = length;
-	return memcmp(header, data, HEADER_SIZE) == 0;
-}
-
 /* Of a damaged file every line that can be read counts, left over ones too: hints are checked anyway. */
-static int parse_hints(const char *data, size_t size, struct hints *out)
+static int parse_hints(const struct gl_checked *file, struct hints *out)
 {
-	const char *line = data + HEADER_SIZE, *end, *newline;
-	size_t length = 0;
+	const char *line = file->body, *end = line + file->length, *newline;
 
 	out->count = 0;
-	out->damaged = size > 0 && !find_body(data, size, &length);
-	if (out->damaged) {
-		line = data;
-		length = size;
+	out->damaged = file->damaged;
+	if (file->damaged) {
+		line = file->data;
+		end = line + file->size;
 	}
-	out->items = calloc(length / GUESTLOCK_UUID_STRING + 2, sizeof(*out->items));
+	out->items = calloc((size_t)(end - line) / GUESTLOCK_UUID_STRING + 2, sizeof(*out->items));
 	if (!out->items) {
 		return -1;
 	}
-	for (end = line + length; line < end && (newline = memchr(line, '\n', (size_t)(end - line)));
-	     line = newline + 1) {
+	for (; line < end && (newline = memchr(line, '\n', (size_t)(end - line))); line = newline + 1) {
 		if (parse_line(line, (size_t)(newline - line), &out->items[out->count])) {
 			out->count++;
 		}
@@ -132,10 +90,7 @@ static int parse_hints(const char *data, size_t size, struct hints *out)
 static char *format_hints(const struct hints *hints, size_t *out_size)
 {
 	GL_AUTOTEXT struct gl_text text = GL_TEXT_INIT;
-	char header[HEADER_SIZE + 1] = "";
-	char *data;
 
-	gl_text_add(&text, header, HEADER_SIZE);
 	for (size_t i = 0; i < hints->count; i++) {
 		gl_text_string(&text, hints->items[i].uuid);
 		if (hints->items[i].value[0]) {
@@ -144,12 +99,7 @@ static char *format_hints(const struct hints *hints, size_t *out_size)
 		}
 		gl_text_string(&text, "\n");
 	}
-	data = gl_text_take(&text, out_size);
-	if (data) {
-		format_header(data + HEADER_SIZE, *out_size - HEADER_SIZE, header);
-		memcpy(data, header, HEADER_SIZE);
-	}
-	return data;
+	return gl_text_take(&text, out_size);
 }
 
 /* ---- Files ---- */
@@ -157,54 +107,28 @@ static char *format_hints(const struct hints *hints, size_t *out_size)
 /* The content of a locked file. 0 or -1 with errno. */
 static int load_hints(int fd, size_t size, struct hints *out)
 {
-	GL_AUTOFREE char *data = NULL;
-	size_t used = 0;
+	struct gl_checked file;
+	int result;
 
-	if (size > GL_RECORD_MAX) {
-		errno = EFBIG;
+	if (gl_checked_read(fd, size, MAGIC, &file) < 0) {
 		return -1;
 	}
-	data = malloc(size + 1);
-	if (!data) {
-		return -1;
-	}
-	while (used < size) {
-		ssize_t got = pread(fd, data + used, size - used, (off_t)used);
-
-		if (got < 0 && errno != EINTR) {
-			return -1;
-		}
-		if (got == 0) {
-			break;
-		}
-		used += got > 0 ? (size_t)got : 0;
-	}
-	return parse_hints(data, used, out);
+	result = parse_hints(&file, out);
+	gl_checked_clear(&file);
+	return result;
 }
 
 static int save_hints(const char *path, int fd, size_t old_size, const struct hints *hints)
 {
 	size_t size;
-	GL_AUTOFREE char *data = format_hints(hints, &size);
-	ssize_t written;
+	GL_AUTOFREE char *body = format_hints(hints, &size);
 
-	if (!data) {
+	if (!body) {
 		errno = ENOMEM;
 		return -1;
 	}
-	if (size > IN_PLACE) {
-		return guestlock_write_file(path, data, size, 0600);
-	}
-	written = pwrite(fd, data, size, 0);
-	if (written < 0) {
-		return -1;
-	}
-	if ((size_t)written < size) {
-		errno = ENOSPC;
-		return -1;
-	}
-	/* Only lest it be read each time: what is behind the content means nothing. */
-	return old_size > IN_PLACE ? ftruncate(fd, (off_t)size) : 0;
+	return gl_checked_fits(MAGIC, size) ? gl_checked_write(fd, &old_size, MAGIC, body, size)
+					    : gl_checked_replace(path, MAGIC, body, size);
 }
 
 /* ---- Adding ---- */
@@ -351,22 +275,23 @@ void gl_hint_remove(const struct gl_store *store, enum gl_hint_kind kind, const 
 	gl_rundir_close_locked(fd);
 }
 
-/* One look at the file. *out_hints stays without items when there is none. 0 or -1 with errno. */
+/* *out_hints stays without items when there is no file. 0 or -1 with errno. */
 static int look(const char *path, struct hints *out_hints)
 {
-	GL_AUTOFREE char *data = NULL;
-	size_t size;
+	struct gl_checked file;
+	int result;
 
-	if (guestlock_read_file(path, GL_RECORD_MAX, &data, &size) < 0) {
+	if (gl_checked_look(path, MAGIC, &file) < 0) {
 		return errno == ENOENT ? 0 : -1;
 	}
-	return parse_hints(data, size, out_hints);
+	result = parse_hints(&file, out_hints);
+	gl_checked_clear(&file);
+	return result;
 }
 
 int gl_hint_read(const struct gl_store *store, enum gl_hint_kind kind, const char *name,
 		 struct gl_hint **out_hints, size_t *out_count, struct guestlock_error *err)
 {
-	const struct timespec pause = {.tv_nsec = READ_PAUSE_US * 1000};
 	struct hints hints = {.items = NULL};
 	char path[PATH_MAX];
 	int status = gl_rundir_path(store, kind_parts[kind], name, path, err);
@@ -374,16 +299,8 @@ int gl_hint_read(const struct gl_store *store, enum gl_hint_kind kind, const cha
 	if (status) {
 		return status;
 	}
-	/* A file that stays damaged is, and what can be read of it is all there is to know. */
-	for (int tries = 0; tries < READ_TRIES && (tries == 0 || hints.damaged); tries++) {
-		if (tries > 0) {
-			nanosleep(&pause, NULL);
-		}
-		free_hints(&hints);
-		hints = (struct hints){.items = NULL};
-		if (look(path, &hints) < 0) {
-			return gl_rundir_fail(err, errno, "read", path);
-		}
+	if (look(path, &hints) < 0) {
+		return gl_rundir_fail(err, errno, "read", path);
 	}
 	if (hints.count == 0) {
 		free_hints(&hints);

@@ -54,6 +54,7 @@ struct gl_record {
 	size_t n_params;
 	struct gl_resource *resources;
 	size_t n_resources;
+	size_t stored_size;             /* not recorded: bytes of the file that it was loaded from or saved to */
 };
 
 /* An empty record of a uuid; NULL: out of memory. */
@@ -83,5 +84,8 @@ struct gl_holding *gl_resource_holding(struct gl_resource *resource, const char 
 int gl_record_serialize(const struct gl_record *record, char **out_text, size_t *out_size, struct guestlock_error *err);
 int gl_record_parse(const char *text, size_t size, const char *file, struct gl_record **out_record,
 		    struct guestlock_error *err);
+/* The same of a text that stands in its file behind that many lines. */
+int gl_record_parse_behind(unsigned lines_before, const char *text, size_t size, const char *file,
+			   struct gl_record **out_record, struct guestlock_error *err);
 
 #endif

@@ -15,8 +15,9 @@
 struct parser {
 	const char *text, *file;
 	size_t size;
-	unsigned line; /* the one that is being read */
-	int status;    /* the first error */
+	unsigned lines_before; /* in the file */
+	unsigned line;         /* the one that is being read */
+	int status;            /* the first error */
 	struct guestlock_error *err;
 	struct gl_record *record;
 	const char *section;           /* NULL before the first, */
@@ -41,7 +42,7 @@ static int damage(struct parser *parser, unsigned line, const char *format, ...)
 	va_end(args);
 	parser->status = gl_fail(parser->err, GUESTLOCK_DAMAGED, 0,
 				 "cannot trust record %s: line %u: %s; 'guestlock reap' sets it aside",
-				 parser->file, line, reason);
+				 parser->file, parser->lines_before + line, reason);
 	return parser->status;
 }
 
@@ -84,9 +85,9 @@ static int newer(struct parser *parser, uint64_t version)
 {
 	parser->status =
 		gl_fail(parser->err, GUESTLOCK_DAMAGED, 0,
-			"cannot read record %s: line 2: a newer guestlock wrote it, in version %" PRIu64
+			"cannot read record %s: line %u: a newer guestlock wrote it, in version %" PRIu64
 			" where this one knows version %zu only; use the newer one",
-			parser->file, version, gl_head.version);
+			parser->file, parser->lines_before + 2, version, gl_head.version);
 	return parser->status;
 }
 
@@ -367,7 +368,14 @@ static int compare(struct parser *parser)
 int gl_record_parse(const char *text, size_t size, const char *file, struct gl_record **out_record,
 		    struct guestlock_error *err)
 {
-	struct parser parser = {.text = text, .size = size, .file = file, .err = err};
+	return gl_record_parse_behind(0, text, size, file, out_record, err);
+}
+
+int gl_record_parse_behind(unsigned lines_before, const char *text, size_t size, const char *file,
+			   struct gl_record **out_record, struct guestlock_error *err)
+{
+	struct parser parser = {
+		.text = text, .size = size, .file = file, .err = err, .lines_before = lines_before};
 	GL_AUTOFREE char *copy = NULL;
 
 	if (check_frame(&parser)) {

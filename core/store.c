@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "store.h"
+#include "checked.h"
 #include "error.h"
 #include "rundir.h"
 #include "util.h"
@@ -15,6 +16,7 @@
 #define GUESTS "guests"
 #define LOCKS "locks"
 #define DAMAGED "damaged"
+#define MAGIC "guestlock-file 1"
 
 /* ---- The lock of a guest ---- */
 
@@ -133,46 +135,87 @@ static int check_uuid(const struct gl_record *record, const char *uuid, const ch
 		path, record->uuid);
 }
 
+/* The parser gives the better reason, unless the damage makes another valid record of it. */
+static int parse_file(const struct gl_checked *file, const char *path, struct gl_record **out_record,
+		      struct guestlock_error *err)
+{
+	unsigned lines_before = file->body > file->data;
+	int status = gl_record_parse_behind(lines_before, file->body, file->length, path, out_record, err);
+
+	if (status == GUESTLOCK_OK && file->damaged) {
+		gl_record_free(*out_record);
+		return gl_fail(
+			err, GUESTLOCK_DAMAGED, 0,
+			"cannot trust record %s: line 1: the check is not that of the content, which was "
+			"changed by something else than guestlock; 'guestlock reap' sets it aside",
+			path);
+	}
+	return status;
+}
+
 int gl_store_load(const struct gl_store *store, const char *uuid, struct gl_record **out_record,
 		  struct guestlock_error *err)
 {
 	char path[PATH_MAX];
-	GL_AUTOFREE char *text = NULL;
+	struct gl_checked file = {0};
 	struct gl_record *record = NULL;
-	size_t size;
 	int status = gl_rundir_path(store, GUESTS, uuid, path, err);
 
-	if (status == GUESTLOCK_OK && guestlock_read_file(path, GL_RECORD_MAX, &text, &size) < 0) {
+	if (status == GUESTLOCK_OK && gl_checked_look(path, MAGIC, &file) < 0) {
 		status = fail_load(uuid, path, errno, err);
 	}
 	if (status == GUESTLOCK_OK) {
-		status = gl_record_parse(text, size, path, &record, err);
+		status = parse_file(&file, path, &record, err);
 	}
 	if (status == GUESTLOCK_OK) {
+		record->stored_size = file.size;
 		status = check_uuid(record, uuid, path, err);
+		if (status) {
+			gl_record_free(record);
+		}
 	}
+	gl_checked_clear(&file);
 	if (status) {
 		gl_error_about(err, uuid, NULL);
-		gl_record_free(record);
 		return status;
 	}
 	*out_record = record;
 	return GUESTLOCK_OK;
 }
 
-/* Once more if somebody has removed the directory. */
-static int write_record(const struct gl_store *store, const char *path, const char *text, size_t size)
+/* Over the old content. 1: done, 0: there is none, or the new one does not fit; -1 with errno. */
+static int write_in_place(const char *path, struct gl_record *record, const char *text, size_t size)
 {
-	if (guestlock_write_file(path, text, size, 0600) == 0) {
+	int result, saved_errno, fd;
+
+	if (record->stored_size == 0 || !gl_checked_fits(MAGIC, size)) {
 		return 0;
 	}
-	if (errno != ENOENT || gl_rundir_make(store, NULL)) {
-		return -1;
+	fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
+	if (fd < 0) {
+		return errno == ENOENT ? 0 : -1;
 	}
-	return guestlock_write_file(path, text, size, 0600);
+	result = gl_checked_write(fd, &record->stored_size, MAGIC, text, size);
+	saved_errno = errno;
+	close(fd);
+	errno = saved_errno;
+	return result < 0 ? -1 : 1;
 }
 
-int gl_store_save(const struct gl_store *store, const struct gl_record *record, struct guestlock_error *err)
+/* As a whole; once more if somebody has removed the directory. */
+static int write_anew(const struct gl_store *store, const char *path, struct gl_record *record,
+		      const char *text, size_t size)
+{
+	if (gl_checked_replace(path, MAGIC, text, size) < 0 &&
+	    (errno != ENOENT || gl_rundir_make(store, NULL) ||
+	     gl_checked_replace(path, MAGIC, text, size) < 0)) {
+		return -1;
+	}
+	record->stored_size = size;
+	return 0;
+}
+
+int gl_store_save(const struct gl_store *store, struct gl_record *record, struct guestlock_error *err)
 {
 	char path[PATH_MAX];
 	GL_AUTOFREE char *text = NULL;
@@ -182,8 +225,12 @@ int gl_store_save(const struct gl_store *store, const struct gl_record *record, 
 	if (status == GUESTLOCK_OK) {
 		status = gl_record_serialize(record, &text, &size, err);
 	}
-	if (status == GUESTLOCK_OK && write_record(store, path, text, size) < 0) {
-		status = gl_rundir_fail(err, errno, "write the record", path);
+	if (status == GUESTLOCK_OK) {
+		int written = write_in_place(path, record, text, size);
+
+		if (written < 0 || (written == 0 && write_anew(store, path, record, text, size) < 0)) {
+			status = gl_rundir_fail(err, errno, "write the record", path);
+		}
 	}
 	if (status) {
 		gl_error_about(err, record->uuid, NULL);

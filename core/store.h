@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The run directory: one record per guest (guests/UUID), its lock file (locks/UUID), hints (hints/KIND/NAME)
- * and records that were set aside (damaged/UUID.TIME). Records are replaced by rename and can be read
- * without a lock; whoever changes a guest holds its lock, from before the intent until after the outcome,
+ * and records that were set aside (damaged/UUID.TIME). Records can be read without a lock; whoever changes a guest holds its lock, from before the intent until after the outcome,
  * so that a pending operation found under the lock is one whose process was killed.
  */
 #ifndef GL_STORE_H
@@ -33,8 +32,11 @@ void gl_store_unlock(const struct gl_store *store, struct gl_guest_lock *lock, b
 /* NOT_FOUND, DAMAGED, DENIED, IO. */
 int gl_store_load(const struct gl_store *store, const char *uuid, struct gl_record **out_record,
 		  struct guestlock_error *err);
-/* Needs the lock. CANNOT_CREATE (full, read-only), DENIED, IO: then the old record still stands. */
-int gl_store_save(const struct gl_store *store, const struct gl_record *record, struct guestlock_error *err);
+/*
+ * Needs the lock. CANNOT_CREATE (full, read-only), DENIED, IO: then the old record still stands. A record that
+ * was loaded or saved before is written in place if it is short enough (see checked.h), else as a new file.
+ */
+int gl_store_save(const struct gl_store *store, struct gl_record *record, struct guestlock_error *err);
 /* Needs the lock. A missing record is fine. */
 int gl_store_remove(const struct gl_store *store, const char *uuid, struct guestlock_error *err);
 /* Needs the lock. Moves a damaged record out of the way; *out_path (free()) is where it went. */

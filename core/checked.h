@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Small files that are changed in place and read without a lock:
+ *
+ *     MAGIC LENGTH CHECK
+ *     body
+ *
+ * LENGTH (8 digits) is that of the body, CHECK the first 8 characters of its digest; what may follow is left
+ * over from longer contents and means nothing. What fits into one page is written over the old content: the
+ * kernel does not let a signal interrupt that, so that a killed process leaves the old or the new content.
+ * More is written beside it and renamed. CHECK tells a reader that it read in the midst of a change.
+ */
+#ifndef GL_CHECKED_H
+#define GL_CHECKED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct gl_checked {
+	char *data;                     /* the whole file as read, NUL-terminated; malloc'd */
+	size_t size;
+	char *body;                     /* within data; of a damaged file: all that is behind the first line */
+	size_t length;
+	bool damaged;
+};
+
+/* Reads a file of about size bytes from its beginning. An empty one is not damaged. 0 or -1 with errno. */
+int gl_checked_read(int fd, size_t size, const char *magic, struct gl_checked *out);
+
+/* Opens and reads without a lock; what seems damaged is read again for some milliseconds. 0 or -1 with errno. */
+int gl_checked_look(const char *path, const char *magic, struct gl_checked *out);
+
+void gl_checked_clear(struct gl_checked *checked);
+
+/* Does the content fit in place? Else it has to be written with gl_checked_replace(). */
+bool gl_checked_fits(const char *magic, size_t length);
+
+/*
+ * Writes over the content of a file that only the caller may change; *size is what it has, and what it has
+ * then. 0 or -1 with errno: then the old content stands.
+ */
+int gl_checked_write(int fd, size_t *size, const char *magic, const char *body, size_t length);
+
+/* Makes or replaces path as a whole. 0 or -1 with errno. */
+int gl_checked_replace(const char *path, const char *magic, const char *body, size_t length);
+
+#endif
