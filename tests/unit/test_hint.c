@@ -345,6 +345,58 @@ START_TEST(test_garbage)
 }
 END_TEST
 
+/* A reader in the midst of a change sees whole lines of both contents: only the check tells. */
+START_TEST(test_check)
+{
+	size_t size, again_size;
+	char *text, *again;
+
+	check_add(KEY, UUID_A, "1");
+	check_add(KEY, UUID_B, "2");
+	text = read_text(KEY, &size);
+	text[size - 2] = '3';
+	write_text(KEY, text, size);
+	check_hints(KEY, UUID_A " 1," UUID_B " 3,");
+	/* It is there already: only the damage makes this a change. */
+	check_add(KEY, UUID_A, "1");
+	again = read_text(KEY, &again_size);
+	ck_assert_uint_eq(again_size, size);
+	ck_assert_str_eq(strchr(again, '\n'), strchr(text, '\n'));
+	ck_assert_str_ne(again, text);
+	free(again);
+	free(text);
+}
+END_TEST
+
+static ino_t inode_of(const char *name)
+{
+	struct stat st;
+
+	ck_assert_int_eq(stat(path_of(name), &st), 0);
+	return st.st_ino;
+}
+
+/* In place as long as one write does it all; more must not be seen half written, so the file is another one.
+ */
+START_TEST(test_replaced_when_large)
+{
+	ino_t inode = 0;
+
+	for (unsigned i = 0; i < 60; i++) {
+		char uuid[64];
+		struct stat st;
+
+		snprintf(uuid, sizeof(uuid), "%08x-edaf-9455-926a-d65c16db1809", i);
+		check_add(KEY, uuid, KEY);
+		ck_assert_int_eq(stat(path_of(KEY), &st), 0);
+		if (i > 0) {
+			ck_assert_int_eq(st.st_ino != inode, st.st_size > 4096);
+		}
+		inode = inode_of(KEY);
+	}
+}
+END_TEST
+
 /* What is left of a longer content behind a shorter one means nothing. */
 START_TEST(test_rest_of_longer_content)
 {
@@ -674,6 +726,8 @@ Suite *hint_suite(void)
 	tcase_add_test(damage, test_empty_file);
 	tcase_add_test(damage, test_torn);
 	tcase_add_test(damage, test_garbage);
+	tcase_add_test(damage, test_check);
+	tcase_add_test(damage, test_replaced_when_large);
 	tcase_add_test(damage, test_rest_of_longer_content);
 	suite_add_tcase(suite, damage);
 
