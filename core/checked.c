@@ -80,7 +80,9 @@ static void find_body(struct gl_checked *checked, const char *magic)
 	}
 	checked->damaged = true;
 	newline = memchr(checked->data, '\n', checked->size);
-	checked->body = newline ? newline + 1 : checked->data + checked->size;
+	if (newline && strncmp(checked->data, magic, strlen(magic)) == 0) {
+		checked->body = newline + 1;
+	}
 	checked->length = checked->size - (size_t)(checked->body - checked->data);
 }
 
@@ -114,9 +116,9 @@ int gl_checked_read(int fd, size_t size, const char *magic, struct gl_checked *o
 	return 0;
 }
 
-static int look_once(const char *path, const char *magic, struct gl_checked *out)
+static int open_and_read(const char *path, int flags, const char *magic, int *out_fd, struct gl_checked *out)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
+	int fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
 	struct stat st;
 	int result = -1, saved_errno;
 
@@ -130,10 +132,30 @@ static int look_once(const char *path, const char *magic, struct gl_checked *out
 			errno = EINVAL;
 		}
 	}
+	if (result == 0) {
+		*out_fd = fd;
+		return 0;
+	}
 	saved_errno = errno;
 	close(fd);
 	errno = saved_errno;
-	return result;
+	return -1;
+}
+
+int gl_checked_open(const char *path, const char *magic, int *out_fd, struct gl_checked *out)
+{
+	return open_and_read(path, O_RDWR, magic, out_fd, out);
+}
+
+static int look_once(const char *path, const char *magic, struct gl_checked *out)
+{
+	int fd;
+
+	if (open_and_read(path, O_RDONLY, magic, &fd, out) < 0) {
+		return -1;
+	}
+	close(fd);
+	return 0;
 }
 
 int gl_checked_look(const char *path, const char *magic, struct gl_checked *out)

@@ -30,6 +30,9 @@ int gl_checked_read(int fd, size_t size, const char *magic, struct gl_checked *o
 /* Opens and reads without a lock; what seems damaged is read again for some milliseconds. 0 or -1 with errno. */
 int gl_checked_look(const char *path, const char *magic, struct gl_checked *out);
 
+/* Opens for reading and writing, and reads, what nobody else may change now. 0 or -1 with errno. */
+int gl_checked_open(const char *path, const char *magic, int *out_fd, struct gl_checked *out);
+
 void gl_checked_clear(struct gl_checked *checked);
 
 /* Does the content fit in place? Else it has to be written with gl_checked_replace(). */

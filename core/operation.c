@@ -53,7 +53,7 @@ static int check_technology(struct gl_operation_run *run, struct guestlock_error
 static int load(struct gl_operation_run *run, const char *uuid, struct guestlock_error *err)
 {
 	struct guestlock_error cause = {0};
-	int status = gl_store_load(&run->gl->store, uuid, &run->record, &cause);
+	int status = gl_store_open(&run->gl->store, uuid, &run->record, &cause);
 
 	if (status == GUESTLOCK_NOT_FOUND) {
 		run->record = NULL;
@@ -135,6 +135,8 @@ int gl_run_begin(struct gl_operation_run *run, struct guestlock *gl, const char 
 			       gl_operation_name(run->record->op), uuid, cause.message);
 		}
 	}
+	/* A pause killed before it released anything, or a resume before it continued the guest. */
+	gl_run_continue(run);
 	return GUESTLOCK_OK;
 }
 

@@ -22,6 +22,7 @@ struct gl_record *gl_record_new(const char *uuid)
 	if (!record) {
 		return NULL;
 	}
+	record->stored_fd = -1;
 	snprintf(record->uuid, sizeof(record->uuid), "%s", uuid);
 	if (gl_set_string(&record->name, "") || gl_set_string(&record->id, "")) {
 		gl_record_free(record);
@@ -30,11 +31,20 @@ struct gl_record *gl_record_new(const char *uuid)
 	return record;
 }
 
+void gl_record_close(struct gl_record *record)
+{
+	if (record->stored_fd >= 0) {
+		close(record->stored_fd);
+	}
+	record->stored_fd = -1;
+}
+
 void gl_record_free(struct gl_record *record)
 {
 	if (!record) {
 		return;
 	}
+	gl_record_close(record);
 	for (size_t i = 0; i < record->n_params; i++) {
 		free(record->params[i].key);
 		free(record->params[i].value);

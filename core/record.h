@@ -54,12 +54,16 @@ struct gl_record {
 	size_t n_params;
 	struct gl_resource *resources;
 	size_t n_resources;
-	size_t stored_size;             /* not recorded: bytes of the file that it was loaded from or saved to */
+	/* Not recorded: the file it was loaded from or saved to, its bytes, and its descriptor (-1: not kept open). */
+	size_t stored_size;
+	int stored_fd;
 };
 
 /* An empty record of a uuid; NULL: out of memory. */
 struct gl_record *gl_record_new(const char *uuid);
 void gl_record_free(struct gl_record *record);
+/* Closes stored_fd: the record is written by name from now on. */
+void gl_record_close(struct gl_record *record);
 
 int gl_record_set_param(struct gl_record *record, const char *key, const char *value);      /* 0, or -1: memory */
 
@@ -84,8 +88,8 @@ struct gl_holding *gl_resource_holding(struct gl_resource *resource, const char 
 int gl_record_serialize(const struct gl_record *record, char **out_text, size_t *out_size, struct guestlock_error *err);
 int gl_record_parse(const char *text, size_t size, const char *file, struct gl_record **out_record,
 		    struct guestlock_error *err);
-/* The same of a text that stands in its file behind that many lines. */
-int gl_record_parse_behind(unsigned lines_before, const char *text, size_t size, const char *file,
+/* The same of a text that stands in its file behind that many lines, and is known (trusted) to be as written. */
+int gl_record_parse_behind(unsigned lines_before, bool trusted, const char *text, size_t size, const char *file,
 			   struct gl_record **out_record, struct guestlock_error *err);
 
 #endif

@@ -368,11 +368,11 @@ static int compare(struct parser *parser)
 int gl_record_parse(const char *text, size_t size, const char *file, struct gl_record **out_record,
 		    struct guestlock_error *err)
 {
-	return gl_record_parse_behind(0, text, size, file, out_record, err);
+	return gl_record_parse_behind(0, false, text, size, file, out_record, err);
 }
 
-int gl_record_parse_behind(unsigned lines_before, const char *text, size_t size, const char *file,
-			   struct gl_record **out_record, struct guestlock_error *err)
+int gl_record_parse_behind(unsigned lines_before, bool trusted, const char *text, size_t size,
+			   const char *file, struct gl_record **out_record, struct guestlock_error *err)
 {
 	struct parser parser = {
 		.text = text, .size = size, .file = file, .err = err, .lines_before = lines_before};
@@ -388,7 +388,8 @@ int gl_record_parse_behind(unsigned lines_before, const char *text, size_t size,
 		return no_memory(&parser);
 	}
 	memcpy(copy, text, size);
-	if (take_lines(&parser, copy) || compare(&parser)) {
+	parser.record->stored_fd = -1;
+	if (take_lines(&parser, copy) || (!trusted && compare(&parser))) {
 		gl_record_free(parser.record);
 		return parser.status;
 	}

@@ -140,7 +140,8 @@ static int parse_file(const struct gl_checked *file, const char *path, struct gl
 		      struct guestlock_error *err)
 {
 	unsigned lines_before = file->body > file->data;
-	int status = gl_record_parse_behind(lines_before, file->body, file->length, path, out_record, err);
+	int status = gl_record_parse_behind(lines_before, !file->damaged, file->body, file->length, path,
+					    out_record, err);
 
 	if (status == GUESTLOCK_OK && file->damaged) {
 		gl_record_free(*out_record);
@@ -153,51 +154,90 @@ static int parse_file(const struct gl_checked *file, const char *path, struct gl
 	return status;
 }
 
-int gl_store_load(const struct gl_store *store, const char *uuid, struct gl_record **out_record,
-		  struct guestlock_error *err)
+static int take_file(const struct gl_checked *file, const char *uuid, const char *path,
+		     struct gl_record **out_record, struct guestlock_error *err)
 {
-	char path[PATH_MAX];
-	struct gl_checked file = {0};
-	struct gl_record *record = NULL;
-	int status = gl_rundir_path(store, GUESTS, uuid, path, err);
+	struct gl_record *record;
+	int status = parse_file(file, path, &record, err);
 
-	if (status == GUESTLOCK_OK && gl_checked_look(path, MAGIC, &file) < 0) {
-		status = fail_load(uuid, path, errno, err);
-	}
-	if (status == GUESTLOCK_OK) {
-		status = parse_file(&file, path, &record, err);
-	}
-	if (status == GUESTLOCK_OK) {
-		record->stored_size = file.size;
-		status = check_uuid(record, uuid, path, err);
-		if (status) {
-			gl_record_free(record);
-		}
-	}
-	gl_checked_clear(&file);
 	if (status) {
-		gl_error_about(err, uuid, NULL);
+		return status;
+	}
+	record->stored_size = file->size;
+	status = check_uuid(record, uuid, path, err);
+	if (status) {
+		gl_record_free(record);
 		return status;
 	}
 	*out_record = record;
 	return GUESTLOCK_OK;
 }
 
+int gl_store_load(const struct gl_store *store, const char *uuid, struct gl_record **out_record,
+		  struct guestlock_error *err)
+{
+	char path[PATH_MAX];
+	struct gl_checked file = {0};
+	int status = gl_rundir_path(store, GUESTS, uuid, path, err);
+
+	if (status == GUESTLOCK_OK && gl_checked_look(path, MAGIC, &file) < 0) {
+		status = fail_load(uuid, path, errno, err);
+	}
+	if (status == GUESTLOCK_OK) {
+		status = take_file(&file, uuid, path, out_record, err);
+	}
+	gl_checked_clear(&file);
+	if (status) {
+		gl_error_about(err, uuid, NULL);
+	}
+	return status;
+}
+
+int gl_store_open(const struct gl_store *store, const char *uuid, struct gl_record **out_record,
+		  struct guestlock_error *err)
+{
+	char path[PATH_MAX];
+	struct gl_checked file = {0};
+	int fd = -1, status = gl_rundir_path(store, GUESTS, uuid, path, err);
+
+	if (status == GUESTLOCK_OK && gl_checked_open(path, MAGIC, &fd, &file) < 0) {
+		status = fail_load(uuid, path, errno, err);
+	}
+	if (status == GUESTLOCK_OK) {
+		status = take_file(&file, uuid, path, out_record, err);
+	}
+	gl_checked_clear(&file);
+	if (status == GUESTLOCK_OK) {
+		(*out_record)->stored_fd = fd;
+		return status;
+	}
+	if (fd >= 0) {
+		close(fd);
+	}
+	gl_error_about(err, uuid, NULL);
+	return status;
+}
+
 /* Over the old content. 1: done, 0: there is none, or the new one does not fit; -1 with errno. */
 static int write_in_place(const char *path, struct gl_record *record, const char *text, size_t size)
 {
-	int result, saved_errno, fd;
+	int fd = record->stored_fd;
+	int result, saved_errno;
 
 	if (record->stored_size == 0 || !gl_checked_fits(MAGIC, size)) {
 		return 0;
 	}
-	fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
+	if (fd < 0) {
+		fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
+	}
 	if (fd < 0) {
 		return errno == ENOENT ? 0 : -1;
 	}
 	result = gl_checked_write(fd, &record->stored_size, MAGIC, text, size);
 	saved_errno = errno;
-	close(fd);
+	if (fd != record->stored_fd) {
+		close(fd);
+	}
 	errno = saved_errno;
 	return result < 0 ? -1 : 1;
 }
@@ -212,6 +252,7 @@ static int write_anew(const struct gl_store *store, const char *path, struct gl_
 		return -1;
 	}
 	record->stored_size = size;
+	gl_record_close(record);
 	return 0;
 }
 

@@ -32,6 +32,9 @@ void gl_store_unlock(const struct gl_store *store, struct gl_guest_lock *lock, b
 /* NOT_FOUND, DAMAGED, DENIED, IO. */
 int gl_store_load(const struct gl_store *store, const char *uuid, struct gl_record **out_record,
 		  struct guestlock_error *err);
+/* The same, for one that is going to be saved: needs the lock, and keeps the file open with the record. */
+int gl_store_open(const struct gl_store *store, const char *uuid, struct gl_record **out_record,
+		  struct guestlock_error *err);
 /*
  * Needs the lock. CANNOT_CREATE (full, read-only), DENIED, IO: then the old record still stands. A record that
  * was loaded or saved before is written in place if it is short enough (see checked.h), else as a new file.
