@@ -15,7 +15,8 @@ struct gl_identity {
 	                                   "-partN" for partitions; "lease:LOCKSPACE:PATH:OFFSET:KEY"; "guest:UUID" */
 	char key[GUESTLOCK_KEY_SIZE];   /* digest of "disk", "lease" or "guest", NUL, and what follows the type */
 	bool has_file;                  /* a regular file of this host, known by device and inode */
-	uint64_t device, inode;         /* (block devices: has_file is set too, device is the rdev, inode 0) */
+	uint64_t device, inode;         /* (block devices: has_file is set too, device is the rdev, inode 0; but a
+	                                   loop device has those of its backing file) */
 };
 
 /*
