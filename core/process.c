@@ -41,7 +41,9 @@ int gl_process_look(pid_t pid, struct gl_process *out_process)
 		errno = EINVAL;
 		return -1;
 	}
-	if (!gl_proc_is_ours() || gl_stat_read(pid, 0, &stat) < 0) {
+	/* Of the caller itself /proc tells also where the pids it shows are those of another namespace. */
+	if (pid == getpid() ? gl_stat_read(0, 0, &stat) < 0
+			    : !gl_proc_is_ours() || gl_stat_read(pid, 0, &stat) < 0) {
 		errno = gl_pid_exists(pid) ? EACCES : ESRCH;
 		return -1;
 	}

@@ -83,7 +83,9 @@ int gl_stat_read(pid_t pid, pid_t tid, struct gl_stat *out_stat)
 	char path[64];
 	char text[GL_STAT_SIZE];
 
-	if (tid) {
+	if (pid == 0) {
+		snprintf(path, sizeof(path), "/proc/self/stat");
+	} else if (tid) {
 		snprintf(path, sizeof(path), "/proc/%d/task/%d/stat", (int)pid, (int)tid);
 	} else {
 		snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);

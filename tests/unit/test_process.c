@@ -268,12 +268,22 @@ static bool unshare_pids(void)
 static void look_from_within(const struct gl_process *outside)
 {
 	struct gl_process process = *outside;
+	pid_t other;
 
 	CHILD_ASSERT(getpid() == 1);
 	CHILD_ASSERT(!gl_proc_is_ours());
 	CHILD_ASSERT(gl_pid_namespace() != outside->ns);
 	CHILD_ASSERT(gl_process_presence(outside) == GL_PRESENCE_FOREIGN);
-	CHILD_ASSERT(gl_process_look(1, &process) == -1 && errno == EACCES);
+	CHILD_ASSERT(gl_process_look(1, &process) == 0);
+	CHILD_ASSERT(process.pid == 1 && process.ns == gl_pid_namespace());
+	CHILD_ASSERT(process.start >= outside->start);
+	CHILD_ASSERT(gl_process_presence(&process) == GL_PRESENCE_HERE);
+	other = fork();
+	if (other == 0) {
+		wait_for_ever(NULL);
+	}
+	CHILD_ASSERT(other == 2 && gl_process_look(2, &process) == -1 && errno == EACCES);
+	CHILD_ASSERT(kill(other, SIGKILL) == 0 && waitpid(other, NULL, 0) == other);
 	process.pid = 1;
 	process.start = outside->start + 1;
 	process.ns = gl_pid_namespace();
