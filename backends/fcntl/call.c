@@ -7,6 +7,7 @@
 #include "fcntl_priv.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -94,12 +95,18 @@ enum guestlock_result gl_fcntl_call_end(struct gl_fcntl_call *call)
 
 /* ---- Failures ---- */
 
+/* Nothing is worse than not to know what one has done. */
+static int badness(enum guestlock_result result)
+{
+	return result == GUESTLOCK_RES_INFLIGHT ? INT_MAX : (int)result;
+}
+
 static bool is_worse(struct gl_fcntl_call *call, struct gl_fcntl_slot *slot, enum guestlock_result result)
 {
-	if (result > slot->item->result) {
+	if (badness(result) > badness(slot->item->result)) {
 		slot->item->result = result;
 	}
-	if (result <= call->result) {
+	if (badness(result) <= badness(call->result)) {
 		return false;
 	}
 	call->result = result;
@@ -233,15 +240,13 @@ struct gl_fcntl_line *gl_fcntl_slot_own(struct gl_fcntl_call *call, struct gl_fc
 	return line;
 }
 
-/* What cannot be put back is not known any more. */
 static void put_back(struct gl_fcntl_call *call, struct gl_fcntl_slot *slot)
 {
 	if (slot->written && gl_fcntl_entry_restore(call->fc, slot->item->key->key, &slot->entry) < 0) {
-		gl_fcntl_slot_fail(
-			call, slot, GUESTLOCK_RES_UNKNOWN,
-			"writing %s/%s failed, and what was there before could not be put back (%m); mend "
-			"the file system, then ask again",
-			call->fc->keys_dir, slot->item->key->key);
+		gl_fcntl_slot_fail(call, slot, GUESTLOCK_RES_INFLIGHT,
+				   "writing %s/%s failed, and what was there before could not be put back "
+				   "(%m); mend the file system, then ask again",
+				   call->fc->keys_dir, slot->item->key->key);
 	}
 }
 

@@ -222,7 +222,7 @@ void gl_fcntl_slot_fail(struct gl_fcntl_call *call, struct gl_fcntl_slot *slot,
 struct gl_fcntl_line *gl_fcntl_slot_own(struct gl_fcntl_call *call, struct gl_fcntl_slot *slot,
 							bool add);
 
-/* Writes one slot, or every slot that is to be changed. false: it failed, and all are as they were (or UNKNOWN). */
+/* Writes one slot, or every slot that is to be changed. false: it failed, and all are as they were (or INFLIGHT). */
 bool gl_fcntl_slot_write(struct gl_fcntl_call *call, struct gl_fcntl_slot *slot);
 bool gl_fcntl_call_write(struct gl_fcntl_call *call);
 

@@ -68,7 +68,7 @@ static enum guestlock_result release_lines(const struct gl_fcntl *fc, const char
 	}
 	if (gl_fcntl_entry_write(fc, key, entry) < 0) {
 		result = gl_fcntl_fail(err, errno, "release", key);
-		return gl_fcntl_entry_restore(fc, key, entry) < 0 ? GUESTLOCK_RES_UNKNOWN : result;
+		return gl_fcntl_entry_restore(fc, key, entry) < 0 ? GUESTLOCK_RES_INFLIGHT : result;
 	}
 	return GUESTLOCK_RES_GRANTED;
 }

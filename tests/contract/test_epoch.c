@@ -352,6 +352,7 @@ START_TEST(undo_after_the_grant_was_seen)
 	start_two("undo-seen");
 	epoch = take_epoch(&one, keys.key);
 	ck_assert_int_eq(change(&one, keys.key, HANDOVER), GRANTED);
+	ck_assert_int_eq(change(&one, keys.key, EXCLUSIVE), GRANTED);
 	ck_assert_int_eq(drop(&one, keys.key, UNDO), GRANTED);
 	ck_assert_uint_eq(epoch_of(&one, keys.key), epoch);
 	end_two();
