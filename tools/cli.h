@@ -220,6 +220,9 @@ void cli_json_print(struct json_object *object);
 /* Prints the one that --json asks for, and frees both. */
 void cli_print_either(const struct cli *cli, struct libscols_table *table, struct json_object *object);
 
+/* "disk", "lease", or "guest" for the lock of the guest itself. */
+const char *cli_resource_type(const struct guestlock_resource_info *resource);
+
 /* A guest, a holder as JSON. */
 struct json_object *cli_json_guest(const struct guestlock_info *info);
 struct json_object *cli_json_holders(const struct guestlock_holder *holders, size_t count);

@@ -155,14 +155,19 @@ static void draw_guest(const struct guestlock_info *info)
 	printf("%s];\n", info->life == GUESTLOCK_LIFE_DEAD ? ", style=dashed" : "");
 }
 
+/* The lock of the guest itself would only repeat the guest. */
 static void draw_resource(const struct guestlock_info *info, const struct guestlock_resource_info *resource)
 {
+	const char *type = cli_resource_type(resource);
 	CLI_AUTOFREE char *label = cli_format("%s, %s", guestlock_mode_name(resource->mode),
 					      guestlock_resource_state_name(resource->state));
 
+	if (strcmp(type, "guest") == 0) {
+		return;
+	}
 	printf("\t");
 	print_quoted(resource->key);
-	printf(" [shape=%s, label=", resource->type == GUESTLOCK_DISK ? "cylinder" : "ellipse");
+	printf(" [shape=%s, label=", strcmp(type, "disk") == 0 ? "cylinder" : "ellipse");
 	print_quoted(resource->name);
 	printf("];\n\t");
 	print_quoted(info->uuid);

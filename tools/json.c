@@ -2,6 +2,8 @@
 /* JSON output. Numbers that may exceed 2^53 are written as strings. */
 #include "cli.h"
 
+#include <string.h>
+
 struct json_object *cli_json_object(void)
 {
 	return cli_need(json_object_new_object());
@@ -73,13 +75,25 @@ void cli_print_either(const struct cli *cli, struct libscols_table *table, struc
 	}
 }
 
+const char *cli_resource_type(const struct guestlock_resource_info *resource)
+{
+	static const char guest[] = "guest:";
+
+	if (resource->type == GUESTLOCK_DISK) {
+		return "disk";
+	}
+	return strncmp(resource->identity, guest, sizeof(guest) - 1) == 0 ? "guest" : "lease";
+}
+
 static struct json_object *json_resource(const struct guestlock_resource_info *resource)
 {
 	struct json_object *object = cli_json_object();
 
-	cli_json_text(object, "type", resource->type == GUESTLOCK_DISK ? "disk" : "lease");
+	const char *type = cli_resource_type(resource);
+
+	cli_json_text(object, "type", type);
 	cli_json_text(object, "name", resource->name);
-	if (resource->type == GUESTLOCK_LEASE) {
+	if (strcmp(type, "lease") == 0) {
 		cli_json_text(object, "lockspace", resource->lockspace);
 		cli_json_text(object, "path", resource->path);
 		cli_json_add(object, "offset", cli_need(json_object_new_uint64(resource->offset)));

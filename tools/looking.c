@@ -117,7 +117,7 @@ static void resource_row(struct libscols_table *table, const struct guestlock_re
 			    : resource->flags & GUESTLOCK_SHARED ? "shared"
 								 : NULL;
 	const char *cells[] = {
-		resource->type == GUESTLOCK_DISK ? "disk" : "lease",
+		cli_resource_type(resource),
 		resource->name,
 		guestlock_mode_name(resource->mode),
 		guestlock_resource_state_name(resource->state),

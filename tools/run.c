@@ -205,10 +205,10 @@ static int start(struct cli *cli, struct run *run, struct guestlock_guest **out_
 
 /*
  * The program was there when it was looked for, but the kernel would not execute it (another machine's, a
- * missing interpreter): then the error is about the program, and the exit status is a shell's.
+ * missing interpreter): the exit status is a shell's. What else may be missing or denied is a resource,
+ * which the error names, or a matter of rights.
  */
-static int start_failure(const struct cli *cli, const struct run *run, int status,
-			 const struct guestlock_error *err)
+static int start_failure(const struct cli *cli, int status, const struct guestlock_error *err)
 {
 	int result;
 
@@ -216,13 +216,15 @@ static int start_failure(const struct cli *cli, const struct run *run, int statu
 		return status;
 	}
 	result = cli_fail(cli, status, err);
-	if (err->resource[0] == '\0' ||
-	    strncmp(err->resource, run->argv[0], sizeof(err->resource) - 1) != 0) {
+	if (err->resource[0] != '\0' || err->sys_errno == 0) {
 		return result;
 	}
-	return status == GUESTLOCK_NOT_FOUND ? CLI_NO_COMMAND
-	       : status == GUESTLOCK_DENIED  ? CLI_CANNOT_EXECUTE
-					     : result;
+	if (status == GUESTLOCK_NOT_FOUND) {
+		return CLI_NO_COMMAND;
+	}
+	return status == GUESTLOCK_DENIED && err->sys_errno != EACCES && err->sys_errno != EPERM
+		       ? CLI_CANNOT_EXECUTE
+		       : result;
 }
 
 /* ---- Beside the guest ---- */
@@ -330,7 +332,7 @@ static int start_and_stay(struct cli *cli, struct run *run)
 	status = start(cli, run, &guest, &pid, &err);
 	if (status != GUESTLOCK_OK) {
 		cli_die_of_early_signal();
-		return start_failure(cli, run, status, &err);
+		return start_failure(cli, status, &err);
 	}
 	guestlock_guest_detach(guest);
 

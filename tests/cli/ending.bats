@@ -1,0 +1,236 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# release, adopt, reap and reap --follow.
+load helpers
+
+orphan()
+{
+	begin "$@"
+	pid=$(pid_of "$1")
+	kill -KILL "$supervisor"
+	wait "$supervisor" || :
+}
+
+@test "release of a living guest is refused: 77; with --force it is done" {
+	begin web --disk "$disk"
+	run -77 --separate-stderr gl release web
+	is_message "$stderr"
+	contains "$stderr" force
+	test "$(holder "$disk")" = web
+	run -0 gl release web --force
+	nothing_taken
+	kill -0 "$supervisor"
+}
+
+@test "release of a dead guest" {
+	orphan web --disk "$disk"
+	kill -KILL "$pid"
+	eventually has web life dead
+	run -0 gl release web
+	nothing_taken
+	run -66 gl release web
+}
+
+@test "release of a damaged record's guest, by uuid, with force" {
+	orphan web --disk "$disk"
+	uuid=$(property web uuid)
+	echo damage >"$dir/run/guests/$uuid"
+	run -65 --separate-stderr gl release "$uuid"
+	is_message "$stderr"
+	kill -KILL "$pid"
+}
+
+@test "release --orphan: a lock whose record is gone" {
+	orphan web --disk "$disk"
+	rm "$dir/run/guests/$(property web uuid)"
+	run -1 gl run --disk "$disk" -- true
+	run -0 --separate-stderr gl reap --json
+	test "$(jq '.orphans > 0' <<<"$output")" = true
+	is_message "$stderr"
+	key=$(gl check "$disk" --json | jq -r '.resources[0].key')
+	contains "$stderr" "$key"
+	run -77 --separate-stderr gl release --orphan "$key"
+	is_message "$stderr"
+	run -77 gl release --orphan "$disk"
+	run -0 gl release --orphan "$key" --force
+	run -0 gl run --disk "$disk" -- true
+	run -66 gl release --orphan "$key"
+	run -66 gl release --orphan "$disk"
+	run -66 gl release --orphan "$dir/missing"
+	kill -KILL "$pid"
+}
+
+@test "release --orphan with a key that is none" {
+	for key in x "" "../../etc/passwd" "$(printf 'a%.0s' {1..43})"; do
+		run ! gl release --orphan "$key"
+		[[ $status == 64 || $status == 66 ]]
+	done
+}
+
+@test "adopt: a process that runs already" {
+	sleep 300 3>&- &
+	pid=$!
+	run -0 --separate-stderr gl adopt "$pid" --name old --disk "$disk"
+	[[ "$output" =~ ^[0-9a-f-]{36}$ ]]
+	test "$(property old uuid)" = "$output"
+	has old life adopted
+	test "$(pid_of old)" = "$pid"
+	run -1 --separate-stderr gl run --disk "$disk" -- true
+	contains "$stderr" old
+	kill -KILL "$pid"
+	wait "$pid" || :
+	run -0 gl run --disk "$disk" -- true
+}
+
+@test "adopt: a given uuid, JSON, a busy disk, no such process" {
+	sleep 300 3>&- &
+	pid=$!
+	run -0 gl adopt "$pid" --uuid 6e6f6e65-0000-4000-8000-00000000000e --disk "$disk"
+	test -z "$output"
+	sleep 300 3>&- &
+	other=$!
+	run -1 gl adopt "$other" --name other --disk "$disk"
+	gone other
+	run -0 gl adopt "$other" --name other --disk "$dir/second.img" --json
+	test "$(jq -r .guest <<<"$output")" = "$(property other uuid)"
+	kill -KILL "$pid" "$other"
+	wait "$pid" "$other" || :
+	run -66 --separate-stderr gl adopt "$pid" --disk "$dir/third.img"
+	is_message "$stderr"
+	run -66 gl adopt 4194300 --disk "$dir/third.img"
+	test -z "$(holder "$dir/third.img")"
+}
+
+@test "reap: the dead are released, the living are counted" {
+	orphan dead --disk "$disk"
+	kill -KILL "$pid"
+	begin alive --disk "$dir/second.img"
+	eventually has dead life dead
+	run -0 --separate-stderr gl reap
+	test "$(awk 'NF { print $1 }' <<<"$output" | tr '\n' ' ')" = "1 0 1 0 0 0 "
+	gone dead
+	has alive state running
+	run -0 gl reap --json
+	test "$(jq -c . <<<"$output")" = '{"released":0,"settled":0,"alive":1,"damaged":0,"orphans":0,"failed":0}'
+}
+
+@test "reap: a damaged record is set aside, the others are done" {
+	orphan bad --disk "$disk"
+	kill -KILL "$pid"
+	bad=$(property bad uuid)
+	orphan dead --disk "$dir/second.img"
+	kill -KILL "$pid"
+	eventually has dead life dead
+	truncate -s 30 "$dir/run/guests/$bad"
+	run -0 --separate-stderr gl reap --json
+	test "$(jq -c '[.released, .damaged]' <<<"$output")" = "[1,1]"
+	contains "$stderr" "$bad"
+	gone dead
+	gone "$bad"
+	test "$(find "$dir/run/damaged" -type f | wc -l)" = 1
+}
+
+@test "reap: without a run directory there is nothing to do" {
+	run -0 gl reap --json
+	test "$(jq -c 'add' <<<"$output")" = 0
+}
+
+# ---- --follow ----
+
+follow()
+{
+	"$GUESTLOCK" reap --follow >"$dir/follow.out" 2>"$dir/follow.err" 3>&- &
+	follower=$!
+}
+
+# within_a_second COMMAND...
+within_a_second()
+{
+	local end=$(($(date +%s%N) + 1000000000))
+
+	until "$@"; do
+		(($(date +%s%N) < end)) || return 1
+	done
+}
+
+record_gone()
+{
+	test ! -e "$dir/run/guests/$1"
+}
+
+@test "reap --follow: a death is settled within a second" {
+	follow
+	orphan web --disk "$disk"
+	uuid=$(property web uuid)
+	sleep 0.3
+	kill -KILL "$pid"
+	within_a_second record_gone "$uuid"
+	test -z "$(holder "$disk")"
+	eventually grep -q web "$dir/follow.err"
+	kill -TERM "$follower"
+	ended "$follower" 0
+}
+
+@test "reap --follow: guests that were there before, and those that died before" {
+	orphan dead --disk "$disk"
+	kill -KILL "$pid"
+	orphan alive --disk "$dir/second.img"
+	uuid=$(property alive uuid)
+	follow
+	eventually gone dead
+	has alive state running
+	kill -KILL "$pid"
+	within_a_second record_gone "$uuid"
+}
+
+@test "reap --follow: the last process counts, not the first" {
+	follow
+	gl -q run --name daemon --disk "$disk" -- sh -c 'setsid sh -c "echo \$\$ >'"$dir/pid"'; exec sleep 300" & exit 0'
+	eventually test -s "$dir/pid"
+	uuid=$(property daemon uuid)
+	sleep 1
+	test "$(holder "$disk")" = daemon
+	kill -KILL "$(cat "$dir/pid")"
+	within_a_second record_gone "$uuid"
+	test -z "$(holder "$disk")"
+}
+
+@test "reap --follow: a lost tether is said" {
+	follow
+	begin closer --disk "$disk" -- bash -c 'for fd in /proc/self/fd/*; do fd=${fd##*/}; ((fd > 2)) && eval "exec $fd>&-"; done; sleep 300'
+	eventually grep -q tether "$dir/follow.err"
+	contains "$(grep tether "$dir/follow.err")" closer
+}
+
+@test "reap --follow: twenty deaths at once, and SIGINT ends it" {
+	follow
+	for i in {1..20}; do
+		touch "$dir/disk$i"
+		"$GUESTLOCK" -q run --name "guest$i" --disk "$dir/disk$i" -- sleep 300 >/dev/null 2>&1 3>&- &
+		supervisors+=($!)
+	done
+	twenty()
+	{
+		test "$(gl list --json | jq '[.guests[] | select(.state == "running")] | length')" = 20
+	}
+	eventually twenty
+	kill -KILL "${supervisors[@]}"
+	kill -KILL $(gl list --json | jq '.guests[].pid')
+	none()
+	{
+		test -z "$(ls "$dir/run/guests")"
+	}
+	eventually none
+	kill -INT "$follower"
+	ended "$follower" 0
+}
+
+@test "reap --follow: starts without a run directory, and notices it" {
+	follow
+	sleep 0.3
+	orphan web --disk "$disk"
+	uuid=$(property web uuid)
+	sleep 0.4
+	kill -KILL "$pid"
+	within_a_second record_gone "$uuid"
+}

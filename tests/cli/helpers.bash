@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# For the tests of the command as users type it. GUESTLOCK is the command, GUESTLOCK_BACKEND_PATH has the backends.
+# Each test has its own directory ($dir) and its own configuration. Everything it starts carries a mark in its
+# environment, by which it is ended whatever became of it.
+bats_require_minimum_version 1.5.0
+
+setup()
+{
+	: "${GUESTLOCK:?is the command to test}"
+	test -x "$GUESTLOCK" || return 1
+	dir=$(mktemp -d "${TMPDIR:-/tmp}/guestlock-cli.XXXXXX")
+	dir=$(realpath "$dir")
+	export GUESTLOCK_TEST_MARK=$dir
+	export GUESTLOCK_CONFIG=$dir/guestlock.conf
+	export LC_ALL=C.UTF-8
+	unset NO_COLOR JOURNAL_STREAM
+	write_config "$GUESTLOCK_CONFIG" "$dir/run" "$dir/state"
+	disk=$dir/disk.img
+	truncate -s 64K "$disk" "$dir/second.img" "$dir/third.img"
+	cd "$dir" || return 1
+}
+
+teardown()
+{
+	local file pid
+
+	cd / || return 1
+	for file in /proc/[0-9]*/environ; do
+		if grep -qsF "GUESTLOCK_TEST_MARK=$dir" "$file"; then
+			pid=${file#/proc/}
+			kill -KILL "${pid%/environ}" 2>/dev/null || :
+		fi
+	done
+	if mountpoint -q "$dir/small"; then
+		umount "$dir/small"
+	fi
+	chmod -R u+rwx "$dir" 2>/dev/null || :
+	rm -rf "$dir"
+}
+
+# write_config FILE RUN_DIR STATE_DIR [LINE...]
+write_config()
+{
+	local file=$1 run_dir=$2 state_dir=$3
+
+	shift 3
+	printf '%s\n' "[guestlock]" "run_dir = $run_dir" "state_dir = $state_dir" "$@" >"$file"
+}
+
+gl()
+{
+	"$GUESTLOCK" "$@"
+}
+
+# Another host: its own records, the same locks.
+other_host()
+{
+	test -e "$dir/other.conf" || write_config "$dir/other.conf" "$dir/other-run" "$dir/state"
+	"$GUESTLOCK" --config "$dir/other.conf" "$@"
+}
+
+# eventually COMMAND...: it succeeds within 10 seconds.
+eventually()
+{
+	local end=$((SECONDS + 10))
+
+	until "$@"; do
+		if ((SECONDS >= end)); then
+			echo "not within 10 s: $*" >&2
+			return 1
+		fi
+		sleep 0.02
+	done
+}
+
+# property GUEST NAME: of the guest as list shows it, "gone" when it is not there.
+property()
+{
+	gl --quiet list --json |
+		jq -r --arg name "$1" --arg key "$2" \
+			'[.guests[] | select(.name == $name or .uuid == $name)] | if . == [] then "gone" else .[0][$key] end'
+}
+
+has()
+{
+	test "$(property "$1" "$2")" = "$3"
+}
+
+gone()
+{
+	has "$1" uuid gone
+}
+
+# begin NAME [OPTION]... [-- COMMAND...]: a guest in the background, running; its supervisor's pid is in $supervisor.
+begin()
+{
+	local name=$1
+
+	shift
+	[[ " $* " == *" -- "* ]] || set -- "$@" -- sleep 300
+	# What bash starts in the background ignores SIGINT and SIGQUIT.
+	env --default-signal=INT,QUIT "$GUESTLOCK" run --name "$name" "$@" >"$dir/$name.out" 2>"$dir/$name.err" 3>&- &
+	supervisor=$!
+	if ! eventually has "$name" state running; then
+		cat "$dir/$name.err" >&2
+		return 1
+	fi
+}
+
+# background COMMAND...: its pid is in $supervisor, what it prints in $dir/background.
+background()
+{
+	"$@" >"$dir/background" 2>&1 3>&- &
+	supervisor=$!
+}
+
+# ended PID STATUS: a background command ends, with that status.
+ended()
+{
+	local got=0
+
+	wait "$1" || got=$?
+	if ((got != $2)); then
+		echo "process $1 ended with $got, not $2" >&2
+		return 1
+	fi
+}
+
+pid_of()
+{
+	property "$1" pid
+}
+
+# Who holds a disk, as names.
+holder()
+{
+	gl holders "$1" --json | jq -r '[.resources[].holders[].name] | join(",")'
+}
+
+contains()
+{
+	if [[ "$1" != *"$2"* ]]; then
+		printf '"%s" is not in:\n%s\n' "$2" "$1" >&2
+		return 1
+	fi
+}
+
+# Every message says something, on one line each, and begins with the program's name.
+is_message()
+{
+	local line
+
+	test -n "$1" || return 1
+	while IFS= read -r line; do
+		[[ "$line" == "guestlock: "?* ]] || {
+			echo "not a message: $line" >&2
+			return 1
+		}
+	done <<<"$1"
+}
+
+nothing_taken()
+{
+	test "$(gl --quiet list --json | jq '.guests | length')" = 0 &&
+		test -z "$(holder "$disk")"
+}
+
+need_root()
+{
+	test "$(id -u)" = 0 || skip "needs root"
+}
+
+# A file system of SIZE at $dir/small.
+small_filesystem()
+{
+	need_root
+	mkdir -p "$dir/small"
+	mount -t tmpfs -o "size=$1,mode=0755" none "$dir/small" 2>/dev/null || skip "cannot mount here"
+}

@@ -1,0 +1,174 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# list, show, holders: what there is, as tables and as JSON.
+load helpers
+
+@test "no guests: no lines, an empty array" {
+	run -0 --separate-stderr gl list
+	test -z "$output"
+	test -z "$stderr"
+	run -0 gl list --json
+	test "$(jq -c . <<<"$output")" = '{"guests":[]}'
+}
+
+@test "list: columns, sorted by name" {
+	begin zebra --disk "$disk"
+	begin ant --disk "$dir/second.img" --disk "$dir/third.img"
+	run -0 gl list
+	test "$(head -n 1 <<<"$output" | tr -s ' ')" = "NAME UUID PID STATE LIFE DISKS SINCE"
+	read -r name uuid pid state life disks since rest <<<"$(sed -n 2p <<<"$output")"
+	test "$name $state $life $disks$rest" = "ant running alive 2"
+	test "$uuid" = "$(property ant uuid)"
+	test "$pid" = "$(pid_of ant)"
+	[[ "$since" =~ ^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}[+-][0-9]{4}$ ]]
+	age=$(($(date +%s) - $(date -d "$since" +%s)))
+	((age >= 0 && age < 60))
+	contains "$(sed -n 3p <<<"$output")" zebra
+	run -0 gl list --no-headings
+	test "$(wc -l <<<"$output")" = 2
+	[[ "$output" == ant* ]]
+}
+
+@test "list: a guest without a name has a dash" {
+	"$GUESTLOCK" run --uuid 6e6f6e65-0000-4000-8000-00000000000c -- sleep 300 >/dev/null 2>&1 3>&- &
+	eventually has 6e6f6e65-0000-4000-8000-00000000000c state running
+	test "$(gl list --no-headings | awk '{ print $1, NF }')" = "- 7"
+}
+
+@test "list: a damaged record is shown, and the others with it" {
+	begin good --disk "$disk"
+	begin bad --disk "$dir/second.img"
+	uuid=$(property bad uuid)
+	head -c 40 "$dir/run/guests/$uuid" >"$dir/half"
+	cat "$dir/half" >"$dir/run/guests/$uuid"
+	run -0 --separate-stderr gl list
+	contains "$output" "good"
+	test "$(grep "$uuid" <<<"$output" | awk '{ print $4 }')" = damaged
+	contains "$stderr" "$uuid"
+	run -0 --separate-stderr gl list --json
+	test "$(jq --arg uuid "$uuid" '[.guests[] | select(.uuid == $uuid)][0].damage | length > 0' <<<"$output")" = true
+	test "$(jq '[.guests[] | select(.name == "good")][0].damage' <<<"$output")" = null
+	run -65 --separate-stderr gl show "$uuid"
+	is_message "$stderr"
+	run -0 gl graph
+	contains "$output" damaged
+}
+
+@test "show: everything about a guest" {
+	begin web --id 12 --param os=linux --disk "$disk" --disk "$dir/second.img,shared" --lease k,lockspace=l
+	run -0 gl show web
+	for line in "name:        web" "id:          12" "state:       running" "life:        alive" \
+		"param:       os=linux" "pid:         $(pid_of web)" "technology:"; do
+		contains "$output" "$line"
+	done
+	contains "$output" "$(property web uuid)"
+	test "$(awk -v disk="$disk" '$2 == disk { print $1, $3, $4 }' <<<"$output")" = "disk exclusive held"
+	test "$(awk '$2 ~ /second/ { print $1, $3, $4, $5 }' <<<"$output")" = "disk shared held shared"
+	test "$(awk '$2 == "k" { print $1, $3, $4 }' <<<"$output")" = "lease exclusive held"
+	by_uuid=$(gl show "$(property web uuid)")
+	test "$by_uuid" = "$output"
+}
+
+@test "show --json: types and values" {
+	begin web --disk "$disk"
+	run -0 gl show web --json
+	test "$(jq -c '.guests | length' <<<"$output")" = 1
+	test "$(jq -c '.guests[0] | [.damage, .name, .state, .pending, .life, (.pid | type), (.since | type)]' <<<"$output")" = \
+		'[null,"web","running","","alive","number","number"]'
+	test "$(jq -c '.guests[0].instance | test("^[0-9a-f]{16}$")' <<<"$output")" = true
+	test "$(jq -c --arg disk "$disk" '[.guests[0].resources[] | select(.name == $disk)][0] |
+		[.type, .readonly, .shared, .mode, .state, (.epoch | test("^[0-9a-f]{16}$")), .identity, (.key | length)]' \
+		<<<"$output")" = '["disk",false,false,"exclusive","held",true,"file:'"$disk"'",43]'
+}
+
+@test "no such guest: 66; a name of two guests: 64" {
+	for command in show pause resume inquire release "migrate prepare" "attach --disk $disk" "detach --disk $disk"; do
+		run -66 --separate-stderr gl $command nobody
+		is_message "$stderr"
+		contains "$stderr" nobody
+		run -66 gl $command 6e6f6e65-0000-4000-8000-0000000000ff
+	done
+	begin twin --disk "$disk"
+	begin twin --disk "$dir/second.img"
+	run -64 --separate-stderr gl show twin
+	contains "$stderr" uuid
+}
+
+@test "holders: who, where, since when; nobody is no line" {
+	run -0 gl holders "$disk"
+	test -z "$output"
+	begin web --disk "$disk"
+	run -0 gl holders "$disk" "$dir/second.img"
+	test "$(wc -l <<<"$output")" = 2
+	test "$(head -n 1 <<<"$output" | tr -s ' ')" = "RESOURCE MODE NAME UUID HOST PID SINCE"
+	read -r resource mode name uuid host pid since <<<"$(sed -n 2p <<<"$output")"
+	test "$resource $mode $name $uuid $host $pid" = \
+		"$disk exclusive web $(property web uuid) $(uname -n) $(pid_of web)"
+	date -d "$since" >/dev/null
+	run -0 gl holders --disk "$disk" --no-headings
+	test "$(wc -l <<<"$output")" = 1
+	run -0 other_host holders "$disk" --json
+	test "$(jq -c '[.resources[0].resource, .resources[0].holders[0].name]' <<<"$output")" = "[\"$disk\",\"web\"]"
+}
+
+@test "holders: all of those who share, of a lease, too" {
+	begin a --disk "$disk,shared" --lease k,lockspace=l
+	other_host run --name b --disk "$disk,shared" -- sleep 300 >/dev/null 2>&1 3>&- &
+	both()
+	{
+		test "$(gl holders "$disk" --no-headings | awk '{ print $2, $3 }' | sort | tr '\n' ' ')" = "shared a shared b "
+	}
+	eventually both
+	run -0 gl holders --lease k,lockspace=l --no-headings
+	test "$(awk '{ print $1, $2, $3 }' <<<"$output")" = "k exclusive a"
+	run -0 gl holders --lease k,lockspace=other --no-headings
+	test -z "$output"
+}
+
+@test "holders of what is no disk: the fitting status" {
+	run -66 --separate-stderr gl holders "$dir/missing"
+	is_message "$stderr"
+	run -64 gl holders "$dir"
+	run -66 gl holders "$dir/missing" "$disk"
+}
+
+@test "graph: guests, disks and modes, readable for dot" {
+	printf -v odd 'a"b\\c<d>\n'
+	begin "$odd" --disk "$disk"
+	begin other --disk "$dir/second.img,shared"
+	run -0 --separate-stderr gl graph
+	[[ "$output" == "digraph guests {"* ]]
+	contains "$output" "exclusive, held"
+	contains "$output" "shared, held"
+	contains "$output" 'a\"b\\c<d>\\x0a'
+	if command -v dot >/dev/null; then
+		dot -Tsvg <<<"$output" >/dev/null
+	fi
+	run -64 gl graph --json
+}
+
+@test "graph --lifecycle: the table as a picture" {
+	run -0 --separate-stderr gl graph --lifecycle
+	contains "$output" '"running" -> "paused"'
+	contains "$output" '"paused" -> "running"'
+	contains "$output" '"none" -> "bound"'
+	if command -v dot >/dev/null; then
+		dot -Tsvg <<<"$output" >/dev/null
+	fi
+}
+
+@test "explain: every state, one state, none that there is not" {
+	run -0 gl explain
+	for state in none bound running paused migrating-out migrating-in lost dead; do
+		contains "$output" "$state: "
+		run -0 gl explain "$state" --json
+		test "$(jq --arg s "$state" '[.transitions[] | select(.state != $s and .state != "*")] | length' <<<"$output")" = 0
+		test "$(jq '.transitions | length > 5' <<<"$output")" = true
+		run -0 gl explain
+	done
+	run -64 gl explain asleep
+	contains "$output" migrating-out
+	run -0 gl explain --json
+	test "$(jq -r '[.transitions[] | select(.state == "running" and .event == "pause" and .verdict == "go")][0].next_pending' \
+		<<<"$output")" = pause
+}

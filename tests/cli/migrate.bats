@@ -1,0 +1,143 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# migrate: two run directories over one lock directory play two hosts.
+load helpers
+
+uuid=6e6f6e65-0000-4000-8000-00000000000d
+
+source_and_target()
+{
+	begin vm --uuid "$uuid" --disk "$disk"
+	source=$supervisor
+	run -0 gl migrate prepare vm --to qemu+ssh://other/system
+	has vm state migrating-out
+	other_host run --incoming --uuid "$uuid" --name vm --disk "$disk" -- sleep 300 >"$dir/target" 2>&1 3>&- &
+	target=$!
+	eventually target_has state migrating-in
+}
+
+target_has()
+{
+	test "$(other_host list --json | jq -r --arg key "$1" '.guests[0][$key]')" = "$2"
+}
+
+nobody_else()
+{
+	write_config "$dir/third.conf" "$dir/third-run" "$dir/state"
+	run -1 gl -c "$dir/third.conf" run --disk "$disk" -- true
+}
+
+@test "the target completes first, then the source: as documented" {
+	source_and_target
+	nobody_else
+	run -0 other_host migrate complete vm
+	target_has state running
+	nobody_else
+	run -0 gl migrate complete vm
+	nobody_else
+	kill -KILL "$(pid_of vm)"
+	ended "$source" 137
+	gone vm
+	run -0 other_host migrate complete vm --in
+	test "$(holder "$disk")" = vm
+	test "$(gl holders "$disk" --json | jq -r '.resources[0].holders[0].mode')" = exclusive
+	nobody_else
+}
+
+@test "the source completes first, then the target" {
+	source_and_target
+	run -0 gl migrate complete vm
+	nobody_else
+	kill -KILL "$(pid_of vm)"
+	wait "$source" || :
+	run -0 other_host migrate complete vm
+	target_has state running
+	test "$(gl holders "$disk" --json | jq -r '.resources[0].holders | map(.mode) | join(",")')" = exclusive
+	nobody_else
+}
+
+@test "cancelled: the target gives back, the source has everything again" {
+	source_and_target
+	run -1 gl migrate cancel vm
+	run -0 other_host migrate cancel vm
+	nobody_else
+	run -0 gl migrate cancel vm
+	has vm state running
+	test "$(gl holders "$disk" --json | jq -r '.resources[0].holders | map(.mode) | join(",")')" = exclusive
+	other_kill
+	ended "$target" 137
+	run -0 other_host list
+	test -z "$output"
+	nobody_else
+}
+
+other_kill()
+{
+	kill -KILL "$(other_host list --json | jq -r '.guests[0].pid')"
+}
+
+@test "the target dies before it completes: the source cancels and goes on" {
+	source_and_target
+	other_kill
+	wait "$target" || :
+	run -0 gl migrate cancel vm
+	has vm state running
+	nobody_else
+}
+
+@test "the source dies after prepare: the target completes" {
+	source_and_target
+	kill -KILL "$(pid_of vm)"
+	wait "$source" || :
+	gone vm
+	run -0 other_host migrate complete vm
+	target_has state running
+	nobody_else
+}
+
+@test "without prepare the target is refused" {
+	begin vm --uuid "$uuid" --disk "$disk"
+	run -1 other_host run --incoming --uuid "$uuid" --name vm --disk "$disk" -- touch "$dir/ran"
+	test ! -e "$dir/ran"
+}
+
+@test "another guest is no target" {
+	begin vm --uuid "$uuid" --disk "$disk"
+	gl migrate prepare vm
+	run -1 other_host run --incoming --name vm --disk "$disk" -- touch "$dir/ran"
+	run -1 other_host run --name vm --disk "$disk" -- touch "$dir/ran"
+	test ! -e "$dir/ran"
+	run -0 gl migrate cancel vm
+}
+
+@test "complete and cancel without a migration: 65, with what to do" {
+	begin vm --disk "$disk"
+	run -65 --separate-stderr gl migrate complete vm
+	is_message "$stderr"
+	contains "$stderr" "--in"
+	run -65 gl migrate cancel vm
+	run -65 gl migrate complete --in vm
+	run -65 gl migrate complete --out vm
+	run -0 gl migrate cancel --out vm
+	has vm state running
+}
+
+@test "what a migration forbids: 65" {
+	begin vm --uuid "$uuid" --disk "$disk"
+	gl migrate prepare vm
+	run -0 gl migrate prepare vm
+	run -65 --separate-stderr gl attach vm --disk "$dir/second.img"
+	is_message "$stderr"
+	run -65 gl pause vm
+	run -65 gl resume vm
+	test "$(holder "$disk")" = vm
+}
+
+@test "a paused guest is paused again after a cancelled migration" {
+	begin vm --uuid "$uuid" --disk "$disk"
+	state=$(gl pause vm)
+	run -0 gl migrate prepare vm
+	run -0 gl migrate cancel vm
+	has vm state paused
+	run -0 gl resume vm --state "$state"
+}

@@ -1,0 +1,68 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# --wait: so long and no longer, and it is said for whom.
+load helpers
+
+elapsed_ms()
+{
+	local begin end
+
+	begin=$(date +%s%N)
+	"$@"
+	end=$(date +%s%N)
+	elapsed=$(((end - begin) / 1000000))
+}
+
+@test "without --wait a refusal comes at once" {
+	begin first --disk "$disk"
+	elapsed_ms run -1 gl run --disk "$disk" -- true
+	((elapsed < 2000))
+}
+
+@test "--wait gives up in time, with the refusal" {
+	begin first --disk "$disk"
+	elapsed_ms run -1 --separate-stderr gl run --wait 0.7 --disk "$disk" -- true
+	((elapsed >= 700 && elapsed < 3000))
+	contains "$stderr" "waiting up to 0.7 s"
+	test "$(grep -c "waiting up to" <<<"$stderr")" = 1
+	contains "$(tail -n 1 <<<"$stderr")" first
+	gone waiting
+}
+
+@test "--wait gets the lock when the holder ends" {
+	begin first --disk "$disk" -- sleep 1
+	elapsed_ms run -0 --separate-stderr gl run --name second --wait 30 --disk "$disk" -- echo got it
+	test "$output" = "got it"
+	contains "$stderr" first
+	((elapsed < 5000))
+}
+
+@test "--wait gets the lock when the holder is killed" {
+	begin first --disk "$disk"
+	pid=$(pid_of first)
+	background "$GUESTLOCK" -q run --wait 30 --disk "$disk" -- echo got it
+	sleep 0.3
+	kill -KILL "$pid"
+	ended "$supervisor" 0
+	contains "$(cat "$dir/background")" "got it"
+}
+
+@test "--wait 0 does not wait; so does a fraction below a millisecond" {
+	begin first --disk "$disk"
+	run -1 --separate-stderr gl run --wait 0 --disk "$disk" -- true
+	[[ "$stderr" != *"waiting"* ]]
+	run -1 gl run --wait .0001 --disk "$disk" -- true
+}
+
+@test "a huge --wait is possible" {
+	run -0 gl run --wait 99999999999999 --disk "$disk" -- true
+}
+
+@test "attach and resume wait, too" {
+	begin first --disk "$disk" -- sleep 1.5
+	begin second --disk "$dir/second.img"
+	run -1 gl attach second --disk "$disk"
+	run -0 --separate-stderr gl attach second --wait 20 --disk "$disk"
+	contains "$stderr" first
+	test "$(holder "$disk")" = second
+}
