@@ -205,6 +205,14 @@ int gl_checked_write(int fd, size_t *size, const char *magic, const char *body, 
 	if (!text) {
 		return -1;
 	}
+	/* A write that grows the file could end half way: room for all of it comes first, or nothing changes. */
+	if (*size > 0 && whole > *size) {
+		errno = posix_fallocate(fd, 0, (off_t)whole);
+		if (errno) {
+			return -1;
+		}
+		*size = whole;
+	}
 	written = pwrite(fd, text, whole, 0);
 	if (written < 0) {
 		return -1;
@@ -214,9 +222,7 @@ int gl_checked_write(int fd, size_t *size, const char *magic, const char *body, 
 		return -1;
 	}
 	/* Only lest it be read each time, and for people: what is behind the content means nothing. */
-	if (*size > whole && ftruncate(fd, (off_t)whole) == 0) {
-		*size = whole;
-	} else if (*size < whole) {
+	if (*size == 0 || (*size > whole && ftruncate(fd, (off_t)whole) == 0)) {
 		*size = whole;
 	}
 	return 0;

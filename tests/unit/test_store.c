@@ -479,10 +479,12 @@ START_TEST(test_load_damaged)
 
 	write_file(path, "");
 	check_load_fails(GUESTLOCK_DAMAGED, path, "line 1: the file is empty");
-	write_file(path, "[guestlock-record]\nversion=1\n[guest]\nx\n[end]\n");
-	check_load_fails(GUESTLOCK_DAMAGED, path, "line 4: ");
-	write_file(path, "[guestlock-record]\nversion=7\n");
+	write_file(path, "guestlock-file 1 x\n[guestlock-record]\nversion=1\n[guest]\nx\n[end]\n");
+	check_load_fails(GUESTLOCK_DAMAGED, path, "line 5: ");
+	write_file(path, "guestlock-file 1 x\n[guestlock-record]\nversion=7\n");
 	check_load_fails(GUESTLOCK_DAMAGED, path, "newer");
+	write_file(path, "x");
+	check_load_fails(GUESTLOCK_DAMAGED, path, "line 1: ");
 	save(OTHER, "other");
 	ck_assert_int_eq(rename(in_run("guests/" OTHER), path), 0);
 	check_load_fails(GUESTLOCK_DAMAGED, path, "another guest, " OTHER);
@@ -580,6 +582,26 @@ START_TEST(test_save_read_only)
 }
 END_TEST
 
+/* The content is as good as any, but it is not what the check says. */
+START_TEST(test_load_changed)
+{
+	const char *path = in_run("guests/" UUID);
+	char *text = NULL;
+	size_t size;
+
+	save(UUID, "name");
+	ck_assert_int_eq(guestlock_read_file(path, 4096, &text, &size), 0);
+	*strstr(text, "name=name") = 'N';
+	write_file(path, text);
+	check_load_fails(GUESTLOCK_DAMAGED, path, "there is no key Name");
+	*strstr(text, "Name=name") = 'n';
+	strstr(text, "name=name")[8] = 'a';
+	write_file(path, text);
+	check_load_fails(GUESTLOCK_DAMAGED, path, "changed by something else than guestlock");
+	free(text);
+}
+END_TEST
+
 static int save_limited(void *data)
 {
 	return scratch_limit_files(1000) || gl_store_save(&store, data, NULL) != GUESTLOCK_IO;
@@ -599,6 +621,60 @@ START_TEST(test_save_stopped_in_the_midst)
 	scratch_wait(scratch_spawn(save_limited, record));
 	gl_record_free(record);
 	check_loads(UUID, "old");
+	ck_assert_uint_eq(count_files(in_run("guests")), 1);
+}
+END_TEST
+
+struct growth {
+	struct gl_record *record;
+	rlim_t limit;
+};
+
+static int save_grown(void *data)
+{
+	struct growth *growth = data;
+
+	return scratch_limit_files(growth->limit) ||
+	       gl_store_save(&store, growth->record, NULL) == GUESTLOCK_OK;
+}
+
+/* A record that was saved before and has grown since. */
+START_TEST(test_save_grown_stopped_in_the_midst)
+{
+	for (rlim_t limit = 400; limit < 1200; limit += 100) {
+		struct growth growth = {.record = new_record(UUID, "old"), .limit = limit};
+
+		check_ok(gl_store_save(&store, growth.record, &err));
+		for (unsigned i = 0; i < 40; i++) {
+			char key[16];
+
+			snprintf(key, sizeof(key), "key%u", i);
+			ck_assert_int_eq(gl_record_set_param(growth.record, key, "value"), 0);
+		}
+		scratch_wait(scratch_spawn(save_grown, &growth));
+		check_loads(UUID, "old");
+		ck_assert_uint_eq(count_files(in_run("guests")), 1);
+		gl_record_free(growth.record);
+		check_ok(gl_store_remove(&store, UUID, &err));
+	}
+}
+END_TEST
+
+/* Longer and shorter, below and above a page: what was saved last is what is loaded. */
+START_TEST(test_save_again)
+{
+	static const unsigned lengths[] = {10, 100, 3000, 20, 3900, 4096, 10000, 3000, 10, 9000, 10};
+	struct gl_record *record = new_record(UUID, "");
+	char name[10001];
+
+	for (size_t i = 0; i < GL_COUNT(lengths); i++) {
+		memset(name, 'a' + (int)i, lengths[i]);
+		name[lengths[i]] = '\0';
+		ck_assert_int_eq(gl_set_string(&record->name, name), 0);
+		check_ok(gl_store_save(&store, record, &err));
+		check_loads(UUID, name);
+	}
+	gl_record_free(record);
 	ck_assert_uint_eq(count_files(in_run("guests")), 1);
 }
 END_TEST
@@ -624,9 +700,9 @@ static int rewrite(void *data)
 	char name[6000];
 	(void)data;
 
-	for (int i = 0; i < 400; i++) {
+	for (int i = 0; i < 1000; i++) {
 		memset(name, 'x', sizeof(name));
-		name[i % 2 ? 5 : 5000] = '\0';
+		name[i % 10 == 0 ? 5000 : i % 2 ? 5 : 2500] = '\0';
 		if (!record || gl_set_string(&record->name, name) || gl_store_save(&store, record, NULL)) {
 			return 1;
 		}
@@ -647,7 +723,8 @@ START_TEST(test_load_while_saved)
 		struct gl_record *record = NULL;
 
 		check_ok(gl_store_load(&store, UUID, &record, &err));
-		ck_assert(strlen(record->name) == 5 || strlen(record->name) == 5000);
+		ck_assert(strlen(record->name) == 5 || strlen(record->name) == 2500 ||
+			  strlen(record->name) == 5000);
 		gl_record_free(record);
 	} while (waitpid(pid, &status, WNOHANG) == 0);
 	ck_assert_int_eq(status, 0);
@@ -808,6 +885,9 @@ Suite *store_suite(void)
 	tcase_add_test(record, test_save_full);
 	tcase_add_test(record, test_save_read_only);
 	tcase_add_test(record, test_save_stopped_in_the_midst);
+	tcase_add_test(record, test_load_changed);
+	tcase_add_test(record, test_save_grown_stopped_in_the_midst);
+	tcase_add_test(record, test_save_again);
 	tcase_add_test(record, test_save_unwritable);
 	tcase_add_test(record, test_load_while_saved);
 	tcase_add_test(record, test_remove);
