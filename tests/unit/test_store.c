@@ -700,7 +700,7 @@ static int rewrite(void *data)
 	char name[6000];
 	(void)data;
 
-	for (int i = 0; i < 1000; i++) {
+	for (int i = 0; i < 500; i++) {
 		memset(name, 'x', sizeof(name));
 		name[i % 10 == 0 ? 5000 : i % 2 ? 5 : 2500] = '\0';
 		if (!record || gl_set_string(&record->name, name) || gl_store_save(&store, record, NULL)) {
