@@ -174,63 +174,51 @@ int gl_checked_look(const char *path, const char *magic, struct gl_checked *out)
 	}
 }
 
-bool gl_checked_fits(const char *magic, size_t length)
+bool gl_checked_in_place(size_t size, const char *magic, size_t length)
 {
-	return header_size(magic) + length <= IN_PLACE;
+	return size <= IN_PLACE && header_size(magic) + length <= IN_PLACE;
 }
 
-static char *assemble(const char *magic, const char *body, size_t length)
+/* Padded to a page with empty lines: no change of the content grows or shrinks the file. */
+static char *assemble(const char *magic, const char *body, size_t length, size_t *out_size)
 {
-	size_t header = header_size(magic);
+	size_t header = header_size(magic), used = header + length;
 	char *text;
 
 	if (length > GL_RECORD_MAX) {
 		errno = EFBIG;
 		return NULL;
 	}
-	text = malloc(header + length);
+	*out_size = used < IN_PLACE ? IN_PLACE : used;
+	text = malloc(*out_size);
 	if (text) {
 		put_header(text, magic, body, length);
 		memcpy(text + header, body, length);
+		memset(text + used, '\n', *out_size - used);
 	}
 	return text;
 }
 
-int gl_checked_write(int fd, size_t *size, const char *magic, const char *body, size_t length)
+int gl_checked_write(int fd, const char *magic, const char *body, size_t length)
 {
-	GL_AUTOFREE char *text = assemble(magic, body, length);
-	size_t whole = header_size(magic) + length;
+	size_t size;
+	GL_AUTOFREE char *text = assemble(magic, body, length, &size);
 	ssize_t written;
 
 	if (!text) {
 		return -1;
 	}
-	/* A write that grows the file could end half way: room for all of it comes first, or nothing changes. */
-	if (*size > 0 && whole > *size) {
-		errno = posix_fallocate(fd, 0, (off_t)whole);
-		if (errno) {
-			return -1;
-		}
-		*size = whole;
-	}
-	written = pwrite(fd, text, whole, 0);
-	if (written < 0) {
-		return -1;
-	}
-	if ((size_t)written < whole) {
+	written = pwrite(fd, text, size, 0);
+	if (written >= 0 && (size_t)written < size) {
 		errno = ENOSPC;
-		return -1;
 	}
-	/* Only lest it be read each time, and for people: what is behind the content means nothing. */
-	if (*size == 0 || (*size > whole && ftruncate(fd, (off_t)whole) == 0)) {
-		*size = whole;
-	}
-	return 0;
+	return written == (ssize_t)size ? 0 : -1;
 }
 
 int gl_checked_replace(const char *path, const char *magic, const char *body, size_t length)
 {
-	GL_AUTOFREE char *text = assemble(magic, body, length);
+	size_t size;
+	GL_AUTOFREE char *text = assemble(magic, body, length, &size);
 
-	return text ? guestlock_write_file(path, text, header_size(magic) + length, 0600) : -1;
+	return text ? guestlock_write_file(path, text, size, 0600) : -1;
 }

@@ -5,10 +5,10 @@
  *     MAGIC LENGTH CHECK
  *     body
  *
- * LENGTH (8 digits) is that of the body, CHECK the first 8 characters of its digest; what may follow is left
- * over from longer contents and means nothing. What fits into one page is written over the old content: the
- * kernel does not let a signal interrupt that, so that a killed process leaves the old or the new content.
- * More is written beside it and renamed. CHECK tells a reader that it read in the midst of a change.
+ * LENGTH (8 digits) is that of the body, CHECK the first 8 characters of its digest; empty lines pad the
+ * file to a page. What fits into one page is written over the old content: the kernel does not let a signal
+ * interrupt that, and the file does not grow, so that a killed process or a full disk leaves the old or the
+ * new content. More is written beside it and renamed. CHECK tells a reader that it read in the midst of a change.
  */
 #ifndef GL_CHECKED_H
 #define GL_CHECKED_H
@@ -35,14 +35,14 @@ int gl_checked_open(const char *path, const char *magic, int *out_fd, struct gl_
 
 void gl_checked_clear(struct gl_checked *checked);
 
-/* Does the content fit in place? Else it has to be written with gl_checked_replace(). */
-bool gl_checked_fits(const char *magic, size_t length);
+/* Can a file of that many bytes take the content in place? Else it has to be written with gl_checked_replace(). */
+bool gl_checked_in_place(size_t size, const char *magic, size_t length);
 
 /*
- * Writes over the content of a file that only the caller may change; *size is what it has, and what it has
- * then. 0 or -1 with errno: then the old content stands.
+ * Writes over the content of a file that only the caller may change now. 0 or -1 with errno: then the old
+ * content stands.
  */
-int gl_checked_write(int fd, size_t *size, const char *magic, const char *body, size_t length);
+int gl_checked_write(int fd, const char *magic, const char *body, size_t length);
 
 /* Makes or replaces path as a whole. 0 or -1 with errno. */
 int gl_checked_replace(const char *path, const char *magic, const char *body, size_t length);

@@ -235,9 +235,13 @@ bool gl_pause_before_retry(unsigned attempt, int64_t max_ms, int64_t deadline_ms
 int gl_ready(struct guestlock *gl, int64_t deadline_ms, struct guestlock_error *err)
 {
 	struct guestlock_kept kept = {0};
-	int status = gl_store_prepare(&gl->store, err);
+	int status;
 
-	if (status < 0 || __atomic_load_n(&gl->joined, __ATOMIC_ACQUIRE)) {
+	if (__atomic_load_n(&gl->joined, __ATOMIC_ACQUIRE)) {
+		return GUESTLOCK_OK;
+	}
+	status = gl_store_prepare(&gl->store, err);
+	if (status < 0) {
 		return status;
 	}
 	for (unsigned attempt = 0;; attempt++) {

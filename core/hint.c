@@ -127,8 +127,8 @@ static int save_hints(const char *path, int fd, size_t old_size, const struct hi
 		errno = ENOMEM;
 		return -1;
 	}
-	return gl_checked_fits(MAGIC, size) ? gl_checked_write(fd, &old_size, MAGIC, body, size)
-					    : gl_checked_replace(path, MAGIC, body, size);
+	return gl_checked_in_place(old_size, MAGIC, size) ? gl_checked_write(fd, MAGIC, body, size)
+							  : gl_checked_replace(path, MAGIC, body, size);
 }
 
 /* ---- Adding ---- */

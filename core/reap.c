@@ -131,6 +131,12 @@ static int keep(struct reaper *reaper, struct gl_record *record, enum guestlock_
 	return 0;
 }
 
+/* By a pause that was killed, or a resume. */
+static bool was_left_stopped(const struct gl_record *record)
+{
+	return record->stopped && record->state == GUESTLOCK_GUEST_RUNNING;
+}
+
 static int look_at_record(struct reaper *reaper, const char *uuid, struct guestlock_error *err)
 {
 	struct gl_operation_run run = {.gl = reaper->gl};
@@ -148,7 +154,7 @@ static int look_at_record(struct reaper *reaper, const char *uuid, struct guestl
 	}
 	gl_run_refresh_owner(&run);
 	life = guestlock_owner_life(&run.owner, gl_life_dir(reaper->gl));
-	if (life != GUESTLOCK_LIFE_DEAD && run.record->op == GL_OP_NONE) {
+	if (life != GUESTLOCK_LIFE_DEAD && run.record->op == GL_OP_NONE && !was_left_stopped(run.record)) {
 		reaper->result.alive++;
 		if (life == GUESTLOCK_LIFE_UNTETHERED) {
 			gl_log(reaper->gl, GUESTLOCK_LOG_WARNING,
@@ -219,7 +225,9 @@ static void orphan(struct reaper *reaper, const struct guestlock_lock *lock)
 		gl_printable(lock->key.identity && lock->key.identity[0] ? lock->key.identity : "?");
 	GL_AUTOFREE char *name = gl_printable(lock->owner.name ? lock->owner.name : "");
 
-	if (lock->life == GUESTLOCK_LIFE_DEAD) {
+	enum guestlock_life life = guestlock_owner_life(&lock->owner, gl_life_dir(gl));
+
+	if (life == GUESTLOCK_LIFE_DEAD) {
 		enum guestlock_result result =
 			gl->module.descriptor->ops->release_orphan(gl->backend, lock->key.key, false, &cause);
 
@@ -234,7 +242,7 @@ static void orphan(struct reaper *reaper, const struct guestlock_lock *lock)
 	       "no record explains that guest %s (%s, pid %ld, %s) holds %s in mode %s; it is kept: end that "
 	       "guest, or free the "
 	       "lock with guestlock release --orphan %s",
-	       name ? name : "", lock->owner.uuid, (long)lock->owner.pid, guestlock_life_name(lock->life),
+	       name ? name : "", lock->owner.uuid, (long)lock->owner.pid, guestlock_life_name(life),
 	       identity ? identity : "?", guestlock_mode_name(lock->mode), lock->key.key);
 }
 

@@ -224,7 +224,7 @@ static int write_in_place(const char *path, struct gl_record *record, const char
 	int fd = record->stored_fd;
 	int result, saved_errno;
 
-	if (record->stored_size == 0 || !gl_checked_fits(MAGIC, size)) {
+	if (record->stored_size == 0 || !gl_checked_in_place(record->stored_size, MAGIC, size)) {
 		return 0;
 	}
 	if (fd < 0) {
@@ -233,7 +233,7 @@ static int write_in_place(const char *path, struct gl_record *record, const char
 	if (fd < 0) {
 		return errno == ENOENT ? 0 : -1;
 	}
-	result = gl_checked_write(fd, &record->stored_size, MAGIC, text, size);
+	result = gl_checked_write(fd, MAGIC, text, size);
 	saved_errno = errno;
 	if (fd != record->stored_fd) {
 		close(fd);

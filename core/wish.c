@@ -135,6 +135,15 @@ static void step_batch(struct gl_operation_run *run, struct gl_batch *batch, enu
 	}
 }
 
+/* What is parked has its hint since it was taken first: hints go with the resource, not with its lock. */
+static int enter_hint(struct gl_operation_run *run, struct gl_resource *resource, struct guestlock_error *err)
+{
+	const struct gl_holding *holding = gl_resource_holding(resource, gl_technology(run->gl), false);
+
+	return holding && holding->from == GUESTLOCK_RESOURCE_PARKED ? GUESTLOCK_OK
+								     : gl_hint_file(run, resource, err);
+}
+
 static enum guestlock_result request(struct gl_operation_run *run, enum gl_request what, unsigned actions,
 				     const struct gl_wish *wish, struct gl_batch *batch,
 				     struct guestlock_error *err)
@@ -145,7 +154,7 @@ static enum guestlock_result request(struct gl_operation_run *run, enum gl_reque
 	switch (what) {
 	case GL_REQUEST_ACQUIRE:
 		for (size_t i = 0; i < batch->count && !wish->probe; i++) {
-			int status = gl_hint_file(run, batch->resources[i], err);
+			int status = enter_hint(run, batch->resources[i], err);
 
 			if (status < 0) {
 				return status == GUESTLOCK_ALIASED ? GUESTLOCK_RES_BUSY : GUESTLOCK_RES_IO;

@@ -31,15 +31,13 @@ static char *decode_line(const struct gl_fcntl_line *line, struct guestlock_owne
 	return words;
 }
 
-static int report_line(const struct gl_fcntl *fc, struct enumeration *all, struct gl_fcntl_line *line,
-		       struct guestlock_lock *lock)
+static int report_line(struct enumeration *all, struct gl_fcntl_line *line, struct guestlock_lock *lock)
 {
 	char *words;
 	int result;
 
 	lock->owner = line->owner;
 	lock->mode = gl_fcntl_line_weight(line);
-	lock->life = gl_fcntl_line_life(fc, line);
 	lock->since = line->since;
 	lock->readable = true;
 	words = decode_line(line, &lock->owner);
@@ -74,7 +72,7 @@ static int report_entry(const struct gl_fcntl *fc, const char *key, struct gl_fc
 		if (identity[0] == '\0') {
 			gl_fcntl_decode(entry->identity, identity, sizeof(identity));
 		}
-		result = report_line(fc, all, &entry->lines[i], &lock);
+		result = report_line(all, &entry->lines[i], &lock);
 	}
 	return result;
 }

@@ -134,8 +134,7 @@ struct guestlock_batch {
 struct guestlock_lock {
 	struct guestlock_owner owner;
 	struct guestlock_key key;       /* identity "" where not known */
-	enum guestlock_mode mode;       /* NONE: parked */
-	enum guestlock_life life;
+	enum guestlock_mode mode;       /* NONE: parked. Whether the owner lives is for the core to find out */
 	bool readable;                  /* false: the entry is damaged, only key is valid */
 	int64_t since;
 };

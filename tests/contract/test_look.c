@@ -203,7 +203,7 @@ START_TEST(enumerate_finds_all_of_this_host)
 
 		ck_assert_ptr_nonnull(lock);
 		ck_assert_int_eq(lock->mode, EXCLUSIVE);
-		ck_assert_int_eq(lock->life, GUESTLOCK_LIFE_ALIVE);
+		ck_assert_int_eq(guestlock_owner_life(&lock->owner, host_a.life_dir), GUESTLOCK_LIFE_ALIVE);
 	}
 	ck_assert_ptr_null(find_lock(&seen, &one, &keys.key[7]));
 	if (find_lock(&seen, &one, &keys.key[8])) {
@@ -231,10 +231,10 @@ START_TEST(enumerate_tells_who_is_dead)
 	enumerate(&seen, 0);
 	/* A technology that has freed it by itself need not show it any more. */
 	lock = find_lock(&seen, &one, &keys.key[0]);
-	ck_assert(!lock || lock->life == GUESTLOCK_LIFE_DEAD);
+	ck_assert(!lock || guestlock_owner_life(&lock->owner, host_a.life_dir) == GUESTLOCK_LIFE_DEAD);
 	lock = find_lock(&seen, &three, &keys.key[1]);
 	ck_assert_ptr_nonnull(lock);
-	ck_assert_int_eq(lock->life, GUESTLOCK_LIFE_ALIVE);
+	ck_assert_int_eq(guestlock_owner_life(&lock->owner, host_a.life_dir), GUESTLOCK_LIFE_ALIVE);
 	guest_kill(&three);
 	guest_kill(&two);
 }
