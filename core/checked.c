@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -84,6 +85,9 @@ static void find_body(struct gl_checked *checked, const char *magic)
 		checked->body = newline + 1;
 	}
 	checked->length = checked->size - (size_t)(checked->body - checked->data);
+	while (checked->length > 1 && memcmp(checked->body + checked->length - 2, "\n\n", 2) == 0) {
+		checked->length--;
+	}
 }
 
 int gl_checked_read(int fd, size_t size, const char *magic, struct gl_checked *out)
@@ -203,9 +207,15 @@ int gl_checked_write(int fd, const char *magic, const char *body, size_t length)
 {
 	size_t size;
 	GL_AUTOFREE char *text = assemble(magic, body, length, &size);
+	struct rlimit limit;
 	ssize_t written;
 
 	if (!text) {
+		return -1;
+	}
+	/* Such a limit would cut the write off in the midst. */
+	if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < size) {
+		errno = EFBIG;
 		return -1;
 	}
 	written = pwrite(fd, text, size, 0);
