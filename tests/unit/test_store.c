@@ -642,8 +642,9 @@ static int save_grown(void *data)
 START_TEST(test_save_grown_stopped_in_the_midst)
 {
 	for (rlim_t limit = 400; limit < 1200; limit += 100) {
-		struct growth growth = {.record = new_record(UUID, "old"), .limit = limit};
+		static struct growth growth;
 
+		growth = (struct growth){.record = new_record(UUID, "old"), .limit = limit};
 		check_ok(gl_store_save(&store, growth.record, &err));
 		for (unsigned i = 0; i < 40; i++) {
 			char key[16];
