@@ -101,23 +101,6 @@ static int add_named(struct gl_operation_run *run, struct guestlock_guest *guest
 	return status;
 }
 
-/* Continues what pause stopped, once everything is held again. */
-static void continue_stopped(struct gl_operation_run *run)
-{
-	struct guestlock_error cause = {0};
-
-	if (!run->record || !run->record->stopped || run->record->state != GUESTLOCK_GUEST_RUNNING) {
-		return;
-	}
-	gl_guest_continue(run);
-	run->record->stopped = false;
-	if (gl_run_save(run, &cause) < 0) {
-		gl_log(run->gl, GUESTLOCK_LOG_WARNING,
-		       "guest %s runs on, but its record still says that it is stopped: %s", run->lock.uuid,
-		       cause.message);
-	}
-}
-
 static int attempt_acquire(void *data, struct guestlock_error *err)
 {
 	const struct acquire *acquire = data;
@@ -135,7 +118,7 @@ static int attempt_acquire(void *data, struct guestlock_error *err)
 		status = gl_run_wish(&run, &wish, err);
 	}
 	if (status == GUESTLOCK_OK && !acquire->probe) {
-		continue_stopped(&run);
+		gl_run_continue(&run);
 	}
 	gl_run_end(&run);
 	return status;

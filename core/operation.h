@@ -65,6 +65,9 @@ void gl_run_step_resource(struct gl_operation_run *run, struct gl_resource *reso
 const struct gl_row *gl_run_row(const struct gl_operation_run *run, enum gl_event event, bool force);
 int gl_run_reject(const struct gl_operation_run *run, const struct gl_row *row, struct guestlock_error *err);
 
+/* Continues a guest that pause stopped, if it holds everything and nothing is pending. */
+void gl_run_continue(struct gl_operation_run *run);
+
 /* Writes the record. */
 int gl_run_save(struct gl_operation_run *run, struct guestlock_error *err);
 

@@ -131,6 +131,23 @@ void gl_guest_continue(struct gl_operation_run *run)
 	}
 }
 
+void gl_run_continue(struct gl_operation_run *run)
+{
+	struct guestlock_error cause = {0};
+
+	if (!run->record || !run->record->stopped || run->record->op != GL_OP_NONE ||
+	    run->record->state != GUESTLOCK_GUEST_RUNNING) {
+		return;
+	}
+	gl_guest_continue(run);
+	run->record->stopped = false;
+	if (gl_run_save(run, &cause) < 0) {
+		gl_log(run->gl, GUESTLOCK_LOG_WARNING,
+		       "guest %s runs on, but its record still says that it is stopped: %s", run->lock.uuid,
+		       cause.message);
+	}
+}
+
 static int cannot_stop(struct gl_operation_run *run, int why, struct guestlock_error *err)
 {
 	struct guestlock_error ignored;

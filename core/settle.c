@@ -137,6 +137,13 @@ static unsigned release_flags(const struct gl_record *record, bool forward)
 	return GUESTLOCK_BATCH_UNDO | (waits || record->op == GL_OP_RESUME ? GUESTLOCK_BATCH_PARK : 0);
 }
 
+/* The other end of the guest's migration is in the way. */
+static bool is_other_end(const struct gl_operation_run *run, enum guestlock_result result,
+			 const struct guestlock_error *cause)
+{
+	return result == GUESTLOCK_RES_BUSY && strcmp(cause->holder.uuid, run->record->uuid) == 0;
+}
+
 static enum gl_event finish(struct gl_operation_run *run, struct gl_batch *batch, struct guestlock_error *err)
 {
 	struct guestlock_error cause = {0};
@@ -157,19 +164,25 @@ static enum gl_event finish(struct gl_operation_run *run, struct gl_batch *batch
 	}
 	/* A failed conversion keeps the old mode; a target that waits for its source may run in it. */
 	step_all(run, batch, GL_RES_UNDONE);
-	return run->record->op == GL_OP_COMPLETE_IN && result == GUESTLOCK_RES_BUSY &&
-			       strcmp(cause.holder.uuid, run->record->uuid) == 0
-		       ? GL_EVENT_DONE
-		       : GL_EVENT_REFUSED;
+	return run->record->op == GL_OP_COMPLETE_IN && is_other_end(run, result, &cause) ? GL_EVENT_DONE
+											 : GL_EVENT_REFUSED;
 }
 
 static enum gl_event undo(struct gl_operation_run *run, struct gl_batch *batch, struct guestlock_error *err)
 {
+	struct guestlock_error cause = {0};
 	enum gl_call_type type = aim(run, batch, false);
 	enum guestlock_result result = gl_call(run->gl, type, &run->owner, batch,
-					       release_flags(run->record, false), run->deadline_ms, err);
+					       release_flags(run->record, false), run->deadline_ms, &cause);
 
+	/* Too late to take back what was prepared: the target is there already. */
+	if (type == GL_CALL_CONVERT && is_other_end(run, result, &cause)) {
+		return finish(run, batch, err);
+	}
 	if (result != GUESTLOCK_RES_GRANTED) {
+		if (err) {
+			*err = cause;
+		}
 		step_all(run, batch, GL_RES_UNSURE);
 		return GL_EVENT_UNSURE;
 	}
