@@ -259,6 +259,24 @@ int gl_ready(struct guestlock *gl, int64_t deadline_ms, struct guestlock_error *
 	}
 }
 
+int guestlock_unprovision_unused(struct guestlock *gl, unsigned unused_s, struct guestlock_error *err)
+{
+	int64_t deadline_ms = guestlock_monotonic_ms() + gl->acquire_timeout_ms;
+	struct guestlock_error cause = {0};
+	enum guestlock_result result;
+	int status;
+
+	if (!gl_can(gl, GUESTLOCK_CAP_PROVISION)) {
+		return GUESTLOCK_OK;
+	}
+	status = gl_ready(gl, deadline_ms, err);
+	if (status < 0) {
+		return status;
+	}
+	result = gl->module.descriptor->ops->unprovision(gl->backend, NULL, unused_s, &cause);
+	return result == GUESTLOCK_RES_GRANTED ? GUESTLOCK_OK : backend_status(gl, result, &cause, err);
+}
+
 const struct guestlock_setting *guestlock_settings(struct guestlock *gl, size_t *out_count)
 {
 	return gl_settings_all(gl->settings, out_count);

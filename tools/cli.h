@@ -246,6 +246,7 @@ CLI_COMMAND(migrate);
 CLI_COMMAND(release);
 CLI_COMMAND(adopt);
 CLI_COMMAND(reap);
+CLI_COMMAND(unprovision);
 CLI_COMMAND(check);
 CLI_COMMAND(backends);
 CLI_COMMAND(config);

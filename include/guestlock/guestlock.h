@@ -473,6 +473,13 @@ int guestlock_guest_settle(struct guestlock_guest *guest, struct guestlock_error
  */
 int guestlock_release_orphan(struct guestlock *gl, const char *key, bool force, struct guestlock_error *err);
 
+/*
+ * Removes what the backend keeps for resources that nobody holds or has paused, and that have not been used
+ * for unused_s seconds (their epochs): a state string older than that will not be accepted any more. OK also
+ * where the backend keeps nothing. Errors: UNAVAILABLE, DENIED, IO, ...
+ */
+int guestlock_unprovision_unused(struct guestlock *gl, unsigned unused_s, struct guestlock_error *err);
+
 /* ---- The configuration, the modules, the lifecycle: for tools ---- */
 
 struct guestlock_setting {
