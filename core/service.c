@@ -261,8 +261,13 @@ void guestlock_digest(const void *data, size_t size, char out[GUESTLOCK_KEY_SIZE
 
 static bool gl_is_plain(char c)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-	       (c != '\0' && strchr("-._~/:@+,=", c) != NULL);
+	static const bool plain[UCHAR_MAX + 1] = {
+		['a' ... 'z'] = true, ['A' ... 'Z'] = true, ['0' ... '9'] = true, ['-'] = true, ['.'] = true,
+		['_'] = true,         ['~'] = true,         ['/'] = true,         [':'] = true, ['@'] = true,
+		['+'] = true,         [','] = true,         ['='] = true,
+	};
+
+	return plain[(unsigned char)c];
 }
 
 char *guestlock_percent_encode(const char *text)
@@ -272,6 +277,11 @@ char *guestlock_percent_encode(const char *text)
 	const char *p;
 	char *out, *end;
 
+	for (p = text; gl_is_plain(*p); p++) {
+	}
+	if (*p == '\0') {
+		return strdup(text);
+	}
 	for (p = text; *p != '\0'; p++) {
 		size += gl_is_plain(*p) ? 1 : 3;
 	}
