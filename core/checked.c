@@ -16,7 +16,7 @@
 #define LENGTH_SIZE 8
 #define TAIL_SIZE (1 + LENGTH_SIZE + 1 + CHECK_SIZE + 1) /* " LENGTH CHECK\n" */
 #define IN_PLACE 4096                                    /* bytes that are written at once or not at all */
-#define READ_TRIES 50
+#define READ_TRIES 500
 #define READ_PAUSE_US 200
 
 void gl_checked_clear(struct gl_checked *checked)

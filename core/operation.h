@@ -38,6 +38,7 @@ struct gl_wish {
 	const char *only_key;           /* ATTACH, DETACH: the one resource; NULL: all */
 	const struct gl_state *state;   /* epochs to be checked; NULL: the record's own, of parked resources */
 	bool force;
+	bool unchecked;                 /* whatever the epochs are: the guest runs already */
 	bool probe;                     /* judge, take nothing, leave everything as it was */
 };
 

@@ -285,7 +285,7 @@ static bool claims(struct gl_resource *resource, const char *technology)
 	       (holding->state == GUESTLOCK_RESOURCE_HELD || holding->state == GUESTLOCK_RESOURCE_HANDOVER);
 }
 
-/* Under the guest's lock: what the backend says that it does not hold is asked for again. */
+/* Under the guest's lock: what the backend says that it does not hold is parked at the most. */
 static bool drop_vanished(struct gl_operation_run *run, struct guestlock_error *err)
 {
 	struct gl_batch batch;
@@ -308,7 +308,7 @@ static bool drop_vanished(struct gl_operation_run *run, struct guestlock_error *
 				struct gl_holding *holding = gl_resource_holding(
 					batch.resources[i], gl_technology(run->gl), false);
 
-				holding->state = GUESTLOCK_RESOURCE_NONE;
+				holding->state = GUESTLOCK_RESOURCE_PARKED;
 				any = true;
 			}
 		}
@@ -317,9 +317,10 @@ static bool drop_vanished(struct gl_operation_run *run, struct guestlock_error *
 	return any;
 }
 
+/* The guest runs, so the best is to keep others out again, whoever was in meanwhile. */
 static void take_vanished(struct reaper *reaper, struct gl_operation_run *run)
 {
-	const struct gl_wish acquire = {.event = GL_EVENT_ACQUIRE};
+	const struct gl_wish acquire = {.event = GL_EVENT_ACQUIRE, .unchecked = true};
 	struct guestlock_error cause = {0}, ignored;
 
 	if (!drop_vanished(run, &cause)) {
