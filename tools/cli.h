@@ -94,8 +94,10 @@ int cli_next_option(struct cli *cli, int argc, char **argv);
 /* Prepares cli_next_option() for a command; main's own call has a command without a name. */
 void cli_begin_options(struct cli *cli, const struct cli_command *command);
 
-/* "guestlock: text" and a hint at --help to stderr. Returns EX_USAGE. */
-int cli_usage(const struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* "guestlock: text" and a hint at --help to stderr. The value is EX_USAGE. */
+void cli_complain_usage(const struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
+#define cli_usage(...) (cli_complain_usage(__VA_ARGS__), EX_USAGE)
+
 /* The one word after the options. Returns 0 or EX_USAGE. */
 int cli_one_argument(const struct cli *cli, int argc, char **argv, const char *what, const char **out);
 int cli_no_arguments(const struct cli *cli, int argc, char **argv);
@@ -173,6 +175,7 @@ char *cli_guest_words(const char *name, const char *uuid);
 
 /* Memory that must be there: the command ends (EX_OSERR) without it. Locks do not depend on the command. */
 void *cli_need(void *memory);
+void cli_out_of_memory(void) __attribute__((noreturn));
 char *cli_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* text without control characters and invalid UTF-8: such bytes become \xNN. malloc'd. */

@@ -28,7 +28,8 @@ struct watched {
 	uint64_t instance;
 	int pidfd; /* -1: there is none, or its process has ended */
 	int64_t young_until_ms;
-	bool alone; /* no pidfd will tell: polled until it is dead */
+	int64_t not_before_ms; /* it could not be settled: the next attempt */
+	bool alone;            /* no pidfd will tell: polled until it is dead */
 	bool polled, untethered;
 	LIST_ENTRY(watched) next;
 };
@@ -39,7 +40,7 @@ struct follower {
 	int guests; /* inotify's number for the directory, -1: not there yet */
 	char *directory;
 	void *tree;
-	LIST_HEAD(, watched) polled;
+	LIST_HEAD(watched_list, watched) polled;
 	int64_t next_tick_ms, next_sweep_ms;
 	bool stop;
 };
@@ -114,6 +115,7 @@ static void watch(struct follower *follower, struct watched *guest, const struct
 	close_pidfd(guest);
 	guest->instance = info->instance;
 	guest->untethered = false;
+	guest->not_before_ms = 0;
 	guest->young_until_ms = now_ms() + YOUNG_MS;
 	open_pidfd(follower, guest, info->pid);
 	start_polling(follower, guest);
@@ -135,7 +137,7 @@ static void notice(struct follower *follower, const struct guestlock_info *info)
 	watch(follower, guest, info);
 }
 
-/* Failures are left to the next sweep, which says so if it fails again. */
+/* A failure is tried again as rarely as the sweep, which says so if it fails, too. */
 static void settle(struct follower *follower, struct watched *guest, const struct guestlock_info *info)
 {
 	CLI_AUTOGUEST struct guestlock_guest *handle = NULL;
@@ -146,8 +148,11 @@ static void settle(struct follower *follower, struct watched *guest, const struc
 	    guestlock_guest_set_param(handle, "uuid", info->uuid, NULL) == GUESTLOCK_OK &&
 	    guestlock_guest_shutdown(handle, 0, NULL) == GUESTLOCK_OK) {
 		cli_log(follower->cli, GUESTLOCK_LOG_INFO, "guest %s is dead: its locks are released", words);
+		forget(follower, guest);
+	} else {
+		guest->alone = true;
+		guest->not_before_ms = now_ms() + SWEEP_MS;
 	}
-	forget(follower, guest);
 }
 
 static void warn_untethered(const struct follower *follower, struct watched *guest,
@@ -197,7 +202,9 @@ static void look_at_polled(struct follower *follower)
 	while (guest) {
 		struct watched *next = LIST_NEXT(guest, next);
 
-		look_at(follower, guest);
+		if (now_ms() >= guest->not_before_ms) {
+			look_at(follower, guest);
+		}
 		guest = next;
 	}
 	follower->next_tick_ms = now_ms() + TICK_MS;

@@ -17,14 +17,14 @@ struct json_object *cli_json_array(void)
 void cli_json_add(struct json_object *object, const char *key, struct json_object *value)
 {
 	if (json_object_object_add(object, key, value) != 0) {
-		cli_need(NULL);
+		cli_out_of_memory();
 	}
 }
 
 void cli_json_append(struct json_object *array, struct json_object *value)
 {
 	if (json_object_array_add(array, value) != 0) {
-		cli_need(NULL);
+		cli_out_of_memory();
 	}
 }
 
@@ -58,7 +58,7 @@ void cli_json_print(struct json_object *object)
 		object, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE);
 
 	if (!text) {
-		cli_need(NULL);
+		cli_out_of_memory();
 	}
 	puts(text);
 	json_object_put(object);

@@ -152,7 +152,7 @@ int cli_next_option(struct cli *cli, int argc, char **argv)
 	return 0;
 }
 
-int cli_usage(const struct cli *cli, const char *format, ...)
+void cli_complain_usage(const struct cli *cli, const char *format, ...)
 {
 	CLI_AUTOFREE char *text = NULL;
 	va_list args;
@@ -164,7 +164,6 @@ int cli_usage(const struct cli *cli, const char *format, ...)
 	va_end(args);
 	cli_complain("%s; 'guestlock %s%s--help' tells more", (char *)cli_need(text),
 		     cli->command->name ? cli->command->name : "", cli->command->name ? " " : "");
-	return EX_USAGE;
 }
 
 int cli_one_argument(const struct cli *cli, int argc, char **argv, const char *what, const char **out)

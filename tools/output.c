@@ -8,11 +8,16 @@
 #include <time.h>
 #include <unistd.h>
 
+void cli_out_of_memory(void)
+{
+	fputs("guestlock: out of memory\n", stderr);
+	_exit(EX_OSERR);
+}
+
 void *cli_need(void *memory)
 {
 	if (!memory) {
-		fputs("guestlock: out of memory\n", stderr);
-		_exit(EX_OSERR);
+		cli_out_of_memory();
 	}
 	return memory;
 }
@@ -169,7 +174,7 @@ struct libscols_table *cli_table(const struct cli *cli, const struct cli_column 
 
 		/* Cells are escaped already; libsmartcols would escape the backslashes again. */
 		if (scols_column_set_safechars(column, "\\") != 0) {
-			cli_need(NULL);
+			cli_out_of_memory();
 		}
 	}
 	return table;
@@ -186,7 +191,7 @@ void cli_table_row(struct libscols_table *table, const struct cli_column *column
 
 		if (scols_line_refer_data(line, i, text) != 0 ||
 		    (colour && scols_cell_set_color(scols_line_get_cell(line, i), colour) != 0)) {
-			cli_need(NULL);
+			cli_out_of_memory();
 		}
 	}
 }

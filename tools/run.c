@@ -324,7 +324,7 @@ static int exit_status_of(int wait_status)
 static int start_and_stay(struct cli *cli, struct run *run)
 {
 	CLI_AUTOGUEST struct guestlock_guest *guest = NULL;
-	struct guestlock_error err;
+	struct guestlock_error err = {0};
 	pid_t pid;
 	int status;
 

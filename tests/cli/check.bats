@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # check, backends, config: does it work here, and how is it set.
+# What the helpers set, and words that are meant to split; each test is a subshell.
+# shellcheck disable=SC2154,SC2086,SC2030,SC2031,SC2046
 load helpers
 
 @test "check: all is well" {

@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # release, adopt, reap and reap --follow.
+# What the helpers set, and words that are meant to split; each test is a subshell.
+# shellcheck disable=SC2154,SC2086,SC2030,SC2031,SC2046
 load helpers
 
 orphan()

@@ -2,6 +2,8 @@
 # For the tests of the command as users type it. GUESTLOCK is the command, GUESTLOCK_BACKEND_PATH has the backends.
 # Each test has its own directory ($dir) and its own configuration. Everything it starts carries a mark in its
 # environment, by which it is ended whatever became of it.
+# shellcheck shell=bash
+# shellcheck disable=SC2034,SC2154
 bats_require_minimum_version 1.5.0
 
 setup()

@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # What every command has in common: options, help, mistakes on the command line.
+# What the helpers set, and words that are meant to split; each test is a subshell.
+# shellcheck disable=SC2154,SC2086,SC2030,SC2031,SC2046
 load helpers
 
 commands="run list show holders attach detach pause resume inquire migrate release adopt reap check backends config
@@ -133,7 +135,7 @@ commands="run list show holders attach detach pause resume inquire migrate relea
 	run -74 closed explain
 	run -0 gl run --disk "$disk" true <&-
 	run -0 gl run --disk "$disk" true >&-
-	test "$(ls "$dir/run/guests" | wc -l)" = 0
+	test -z "$(ls "$dir/run/guests")"
 }
 
 closed()

@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # run and signals: passed on, not lost, and the guest outlives its supervisor.
+# What the helpers set, and words that are meant to split; each test is a subshell.
+# shellcheck disable=SC2154,SC2086,SC2030,SC2031,SC2046
 load helpers
 
 # A guest that writes the names of the signals it gets to $dir/got, and ends with 7 at TERM.

@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # A program that closes the descriptor by which its guest is known to live.
+# What the helpers set, and words that are meant to split; each test is a subshell.
+# shellcheck disable=SC2154,SC2086,SC2030,SC2031,SC2046
 load helpers
 
 closer='for fd in /proc/self/fd/*; do fd=${fd##*/}; ((fd > 2)) && eval "exec $fd>&-"; done; sleep 300'

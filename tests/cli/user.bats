@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Users other than root: their own run directory, with everything that root has.
+# What the helpers set, and words that are meant to split; each test is a subshell.
+# shellcheck disable=SC2154,SC2086,SC2030,SC2031,SC2046
 load helpers
 
 # Makes "${as_user[@]}" what executes a command as nobody; where this is not root, as oneself.

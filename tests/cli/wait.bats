@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # --wait: so long and no longer, and it is said for whom.
+# What the helpers set, and words that are meant to split; each test is a subshell.
+# shellcheck disable=SC2154,SC2086,SC2030,SC2031,SC2046
 load helpers
 
 elapsed_ms()
