@@ -170,6 +170,16 @@ static void explain(const struct guestlock *gl, const struct gl_batch *batch, en
 		return;
 	}
 	words = gl_resource_words(resource);
+	if (result == GUESTLOCK_RES_STALE) {
+		gl_fail(err, GUESTLOCK_STALE, 0,
+			"cannot resume: another guest held %s exclusively since this one was paused, and may "
+			"have written "
+			"it; end this guest and start it afresh",
+			words ? words : "a resource");
+		gl_error_about(err, NULL, resource->name);
+		gl_copy_cut(err->backend, sizeof(err->backend), gl_technology(gl));
+		return;
+	}
 	*err = *cause;
 	err->code = gl_status_of_result(result);
 	if (!err->message[0]) {
@@ -233,6 +243,9 @@ enum guestlock_result gl_call(struct guestlock *gl, enum gl_call_type type,
 		part.count = most && left > most ? most : left;
 		result = call_until(gl, type, &part, &cause);
 		if (succeeded(type, result)) {
+			if (result == GUESTLOCK_RES_UNKNOWN) {
+				explain(gl, batch, result, &cause, err);
+			}
 			continue;
 		}
 		/* Whatever it was, the next operation makes sure again that the backend is joined. */

@@ -134,6 +134,13 @@ static int open_parts(struct guestlock *gl, const struct guestlock_options *opti
 	if (status < 0) {
 		return status;
 	}
+	if (gl_can(gl, GUESTLOCK_CAP_MAY_BLOCK)) {
+		return gl_fail(err, GUESTLOCK_UNSUPPORTED, 0,
+			       "cannot use backend %s: its calls may hang in the kernel, so that only a "
+			       "keeper process may "
+			       "make them, and this version has none; choose another backend",
+			       backend);
+	}
 	status = gl_settings_declare(gl->settings, backend, gl->module.descriptor->options, err);
 	if (status < 0) {
 		return status;
@@ -194,7 +201,8 @@ void guestlock_close(struct guestlock *gl)
 static int backend_status(const struct guestlock *gl, enum guestlock_result result,
 			  struct guestlock_error *cause, struct guestlock_error *err)
 {
-	cause->code = gl_status_of_result(result);
+	/* What a backend finds wrong before anything was asked of it is its configuration. */
+	cause->code = result == GUESTLOCK_RES_INVALID ? GUESTLOCK_CONFIG : gl_status_of_result(result);
 	if (err) {
 		*err = *cause;
 		gl_copy_cut(err->backend, sizeof(err->backend), gl_technology(gl));
@@ -241,6 +249,9 @@ int gl_ready(struct guestlock *gl, int64_t deadline_ms, struct guestlock_error *
 		return GUESTLOCK_OK;
 	}
 	status = gl_store_prepare(&gl->store, err);
+	if (status == GUESTLOCK_OK) {
+		status = gl_check_pin(gl, err);
+	}
 	if (status < 0) {
 		return status;
 	}

@@ -42,6 +42,12 @@ const char *gl_life_dir(const struct guestlock *gl);
 /* The directories are there and the backend is joined, by deadline_ms. */
 int gl_ready(struct guestlock *gl, int64_t deadline_ms, struct guestlock_error *err);
 
+/* The records of the run directory belong to this backend and its life locks: else CONFIG (pin.c). */
+int gl_check_pin(const struct guestlock *gl, struct guestlock_error *err);
+
+/* Removes files that killed processes left and nobody looks at (sweep.c). */
+void gl_sweep(const struct guestlock *gl);
+
 /* Sleeps a little, longer with each attempt and never the same, not past deadline_ms. false: it has passed. */
 bool gl_pause_before_retry(unsigned attempt, int64_t max_ms, int64_t deadline_ms);
 

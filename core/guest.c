@@ -37,7 +37,7 @@ int guestlock_guest_new(struct guestlock *gl, enum guestlock_new_mode mode,
 	return GUESTLOCK_OK;
 }
 
-int gl_guest_usable(struct guestlock_guest *guest, struct guestlock_error *err)
+static int check_process(const struct guestlock_guest *guest, struct guestlock_error *err)
 {
 	if (guest->creator != getpid()) {
 		return gl_fail(err, GUESTLOCK_FORKED, 0,
@@ -45,6 +45,16 @@ int gl_guest_usable(struct guestlock_guest *guest, struct guestlock_error *err)
 			       "from: make a new one "
 			       "here",
 			       (long)guest->creator);
+	}
+	return GUESTLOCK_OK;
+}
+
+int gl_guest_usable(struct guestlock_guest *guest, struct guestlock_error *err)
+{
+	int status = check_process(guest, err);
+
+	if (status < 0) {
+		return status;
 	}
 	if (guest->uuid[0]) {
 		return GUESTLOCK_OK;
@@ -99,6 +109,11 @@ static int set_uuid(struct guestlock_guest *guest, const char *value, struct gue
 int guestlock_guest_set_param(struct guestlock_guest *guest, const char *key, const char *value,
 			      struct guestlock_error *err)
 {
+	int status = check_process(guest, err);
+
+	if (status < 0) {
+		return status;
+	}
 	if (guest->bound) {
 		gl_fail(err, GUESTLOCK_REJECTED, 0,
 			"cannot set parameter \"%.80s\": guest %s is bound already; parameters are set "
@@ -152,8 +167,11 @@ int guestlock_guest_register_resource(struct guestlock_guest *guest,
 				      const struct guestlock_resource *resource, struct guestlock_error *err)
 {
 	struct gl_named *named, added = {0};
-	int status = gl_check_resource(resource, err);
+	int status = check_process(guest, err);
 
+	if (status == GUESTLOCK_OK) {
+		status = gl_check_resource(resource, err);
+	}
 	if (status < 0) {
 		return status;
 	}

@@ -80,12 +80,13 @@ static const struct gl_row rows[] = {
 	/* Shutdown, before the general rule for pending operations: it is the way out of them. */
 	ROW(S(NONE), GL_ANY, SHUTDOWN, IGNORE("there is nothing to release")),
 	ROW(S(DEAD), GL_ANY, SHUTDOWN, GO(GL_SAME, OP(SHUTDOWN), GL_ACT_DROP, "it is dead: everything goes")),
-	ROW(S(BOUND), OP(NONE), SHUTDOWN,
-	    GO(GL_SAME, OP(SHUTDOWN), GL_ACT_DROP, "it never ran, or not here")),
-	ROW(S(PAUSED), OP(NONE), SHUTDOWN, GO(GL_SAME, OP(SHUTDOWN), GL_ACT_DROP, "it is stopped")),
+	ROW(S(BOUND), OP(NONE), SHUTDOWN, WHEN(G(MIGRATE), 0),
+	    GO(GL_SAME, OP(SHUTDOWN), GL_ACT_DROP, "a target that never ran, or gave everything back")),
+	ROW(S(PAUSED), OP(NONE), SHUTDOWN, WHEN(G(HANDED_OVER), 0),
+	    GO(GL_SAME, OP(SHUTDOWN), GL_ACT_DROP, "it lives on at the other end")),
 	ROW(GL_ANY, GL_ANY, SHUTDOWN, WHEN(G(ALIVE), G(FORCE)),
-	    REJECT(ALIVE, "the guest is running: end it first, or use force if you are sure that it does not "
-			  "write")),
+	    REJECT(ALIVE, "the guest is alive: end it first, or use force if you are sure that it does not "
+			  "write and never will")),
 	ROW(GL_ANY, GL_ANY, SHUTDOWN, GO(GL_SAME, OP(SHUTDOWN), GL_ACT_DROP, "dead, or the caller insists")),
 
 	/* The target runs, the source has not completed. */

@@ -61,6 +61,7 @@ enum gl_guard {
 	GL_GUARD_MIGRATE = 1 << 2,      /* bound as the target of a migration */
 	GL_GUARD_WAS_PAUSED = 1 << 3,   /* the migration began with a paused guest */
 	GL_GUARD_HANDOVER = 1 << 4,     /* resources in handover remain after the operation */
+	GL_GUARD_HANDED_OVER = 1 << 5,  /* paused because it lives on at the other end of a migration */
 };
 
 enum gl_verdict {

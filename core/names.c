@@ -163,6 +163,7 @@ static const char *guard_words(const struct gl_row *row)
 		{GL_GUARD_MIGRATE, 0, "bound for a migration"},
 		{0, GL_GUARD_MIGRATE, "not bound for a migration"},
 		{GL_GUARD_HANDOVER, 0, "the source still holds"},
+		{GL_GUARD_HANDED_OVER, 0, "handed over"},
 		{GL_GUARD_WAS_PAUSED, 0, "paused before"},
 		{GL_GUARD_ALIVE, GL_GUARD_FORCE, "alive, no force"},
 	};
@@ -210,7 +211,7 @@ static const char *operation_word(int op)
 				  : gl_operation_name((unsigned)op);
 }
 
-#define MAX_ROWS 160
+#define MAX_ROWS 200 /* a unit test sees to it that they suffice */
 static struct guestlock_transition transitions[MAX_ROWS];
 static size_t n_transitions;
 
@@ -220,7 +221,8 @@ static void fill_transitions(void)
 		[GL_GO] = "go", [GL_IGNORE] = "ignore", [GL_REJECT] = "reject"};
 	const struct gl_row *rows = gl_lifecycle_rows(&n_transitions);
 
-	for (size_t i = 0; i < n_transitions && i < MAX_ROWS; i++) {
+	n_transitions = n_transitions < MAX_ROWS ? n_transitions : MAX_ROWS;
+	for (size_t i = 0; i < n_transitions; i++) {
 		transitions[i] = (struct guestlock_transition){
 			.state = state_word(rows[i].state),
 			.pending = operation_word(rows[i].op),

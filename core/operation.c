@@ -207,6 +207,7 @@ static unsigned guards_of(const struct gl_operation_run *run, bool force)
 	guards |= run->life != GUESTLOCK_LIFE_DEAD ? GL_GUARD_ALIVE : 0;
 	guards |= record->migrate ? GL_GUARD_MIGRATE : 0;
 	guards |= record->was_paused ? GL_GUARD_WAS_PAUSED : 0;
+	guards |= record->handed_over ? GL_GUARD_HANDED_OVER : 0;
 	for (size_t i = 0; i < record->n_resources; i++) {
 		for (size_t k = 0; k < GL_HOLDINGS; k++) {
 			if (record->resources[i].holdings[k].state == GUESTLOCK_RESOURCE_HANDOVER) {
@@ -302,7 +303,11 @@ int gl_run_outcome(struct gl_operation_run *run, enum gl_event event, struct gue
 		prune(run, op);
 	}
 	if (op == GL_OP_COMPLETE_OUT && event == GL_EVENT_DONE) {
+		record->handed_over = true;
 		forget_epochs(run);
+	}
+	if (record->state == GUESTLOCK_GUEST_RUNNING) {
+		record->handed_over = false;
 	}
 	return gl_run_save(run, err);
 }

@@ -385,6 +385,7 @@ int guestlock_reap(struct guestlock *gl, struct guestlock_reap_result *out_resul
 		check_claims(&reaper, &reaper.known[i]);
 	}
 	forget_known(&reaper);
+	gl_sweep(gl);
 	if (status == GUESTLOCK_OK && out_result) {
 		*out_result = reaper.result;
 	}

@@ -49,6 +49,7 @@ struct gl_record {
 	enum gl_operation op;
 	bool migrate;                   /* bound as the target of a migration */
 	bool was_paused;
+	bool handed_over;               /* the source of a migration that was completed */
 	bool stopped;                   /* we sent the SIGSTOP: resume sends SIGCONT */
 	struct gl_param *params;
 	size_t n_params;

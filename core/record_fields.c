@@ -286,6 +286,7 @@ const struct gl_field gl_guest_fields[] = {
 	{.key = "adopted", .kind = &kind_true, GUEST(adopted), .optional = true},
 	{.key = "migrate", .kind = &kind_true, GUEST(migrate), .optional = true},
 	{.key = "was-paused", .kind = &kind_true, GUEST(was_paused), .optional = true},
+	{.key = "handed-over", .kind = &kind_true, GUEST(handed_over), .optional = true},
 	{.key = "stopped", .kind = &kind_true, GUEST(stopped), .optional = true},
 	{.key = "params", .kind = &kind_count, GUEST(n_params)},
 	{.key = "resources", .kind = &kind_count, GUEST(n_resources)},

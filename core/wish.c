@@ -144,6 +144,40 @@ static int enter_hint(struct gl_operation_run *run, struct gl_resource *resource
 								     : gl_hint_file(run, resource, err);
 }
 
+/*
+ * Where the backend cannot tell whether an epoch has moved, the configuration decides. false: that is an
+ * error; true: those items are not checked any more.
+ */
+static bool accept_unproven(struct gl_operation_run *run, struct gl_batch *batch, struct guestlock_error *err)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < batch->count; i++) {
+		struct guestlock_item *item = &batch->items[i];
+
+		if (item->result != GUESTLOCK_RES_UNPROVEN || !item->check_epoch) {
+			continue;
+		}
+		if (unproven(run, batch->resources[i], "the backend has no epoch of it any more", err) < 0) {
+			return false;
+		}
+		item->check_epoch = false;
+		any = true;
+	}
+	return any;
+}
+
+static enum guestlock_result acquire(struct gl_operation_run *run, unsigned flags, struct gl_batch *batch,
+				     struct guestlock_error *err)
+{
+	enum guestlock_result result;
+
+	do {
+		result = gl_call(run->gl, GL_CALL_ACQUIRE, &run->owner, batch, flags, run->deadline_ms, err);
+	} while (result == GUESTLOCK_RES_UNPROVEN && accept_unproven(run, batch, err));
+	return result;
+}
+
 static enum guestlock_result request(struct gl_operation_run *run, enum gl_request what, unsigned actions,
 				     const struct gl_wish *wish, struct gl_batch *batch,
 				     struct guestlock_error *err)
@@ -160,7 +194,7 @@ static enum guestlock_result request(struct gl_operation_run *run, enum gl_reque
 				return status == GUESTLOCK_ALIASED ? GUESTLOCK_RES_BUSY : GUESTLOCK_RES_IO;
 			}
 		}
-		return gl_call(run->gl, GL_CALL_ACQUIRE, &run->owner, batch, flags, run->deadline_ms, err);
+		return acquire(run, flags, batch, err);
 	case GL_REQUEST_RELEASE:
 		return gl_call(run->gl, GL_CALL_RELEASE, &run->owner, batch, flags, run->deadline_ms, err);
 	case GL_REQUEST_CONVERT:
@@ -241,8 +275,7 @@ static int carry_out(struct gl_operation_run *run, const struct gl_row *row, con
 static int probe_only(struct gl_operation_run *run, struct gl_batch *batch, struct guestlock_error *err)
 {
 	struct guestlock_error cause = {0};
-	enum guestlock_result result = gl_call(run->gl, GL_CALL_ACQUIRE, &run->owner, batch,
-					       GUESTLOCK_BATCH_PROBE, run->deadline_ms, &cause);
+	enum guestlock_result result = acquire(run, GUESTLOCK_BATCH_PROBE, batch, &cause);
 
 	step_batch(run, batch, GL_RES_UNDONE);
 	if (result != GUESTLOCK_RES_GRANTED && err) {

@@ -75,6 +75,7 @@ static struct gl_record *full_record(void)
 	record->op = GL_OP_CANCEL_OUT;
 	record->migrate = true;
 	record->was_paused = true;
+	record->handed_over = true;
 	record->stopped = true;
 	ck_assert_int_eq(gl_record_set_param(record, "uri", "qemu:///system"), 0);
 	ck_assert_int_eq(gl_record_set_param(record, "", ""), 0);
@@ -161,6 +162,7 @@ static void compare_guest(const struct gl_record *a, const struct gl_record *b)
 	ck_assert_int_eq(a->op, b->op);
 	ck_assert_int_eq(a->migrate, b->migrate);
 	ck_assert_int_eq(a->was_paused, b->was_paused);
+	ck_assert_int_eq(a->handed_over, b->handed_over);
 	ck_assert_int_eq(a->stopped, b->stopped);
 }
 
