@@ -89,28 +89,26 @@ static int read_from_start(int fd, char *text, size_t size, size_t *out_size)
 /* The first page, and the rest if the entry says that there is more. */
 static int read_text(int fd, struct gl_fcntl_entry *entry)
 {
-	size_t announced;
+	char page[GL_FCNTL_PAGE];
+	size_t size, announced;
 	char *text;
 
-	if (!entry->text) {
-		entry->text = malloc(GL_FCNTL_PAGE);
-	}
-	if (!entry->text) {
+	if (read_from_start(fd, page, sizeof(page), &size) < 0) {
 		return -1;
 	}
-	if (read_from_start(fd, entry->text, GL_FCNTL_PAGE, &entry->size) < 0) {
-		return -1;
+	announced = gl_fcntl_entry_announced(page, size);
+	if (announced == 0 || announced > GL_FCNTL_MAX) {
+		announced = size;
 	}
-	announced = gl_fcntl_entry_announced(entry->text, entry->size);
-	if (announced <= GL_FCNTL_PAGE || announced > GL_FCNTL_MAX) {
-		return 0;
-	}
-	text = realloc(entry->text, announced);
+	/* In large batches only what is needed: whole pages would go back to the system after each call. */
+	text = realloc(entry->text, announced + 1);
 	if (!text) {
 		return -1;
 	}
 	entry->text = text;
-	return read_from_start(fd, text, announced, &entry->size);
+	entry->size = size < announced ? size : announced;
+	memcpy(text, page, entry->size);
+	return announced <= sizeof(page) ? 0 : read_from_start(fd, text, announced, &entry->size);
 }
 
 static int read_entry(int fd, const char *key, struct gl_fcntl_entry *entry)

@@ -58,6 +58,24 @@ static void check_answer(const struct ask *ask, enum guestlock_result result)
 	}
 }
 
+static enum guestlock_result call_once(call_fn *function, struct guestlock_backend *backend,
+				       const struct guestlock_owner *owner, struct ask *ask)
+{
+	struct guestlock_batch batch = {
+		.owner = owner,
+		.items = ask->items,
+		.count = ask->count,
+		.flags = ask->flags,
+		.deadline_ms = guestlock_monotonic_ms() + CONTRACT_WAIT_MS,
+	};
+	enum guestlock_result result;
+
+	memset(&ask->err, 0, sizeof(ask->err));
+	result = function(backend, &batch, &ask->err);
+	check_answer(ask, result);
+	return result;
+}
+
 static enum guestlock_result call(call_fn *function, struct guestlock_backend *backend,
 				  const struct guestlock_owner *owner, struct ask *ask)
 {
@@ -65,24 +83,17 @@ static enum guestlock_result call(call_fn *function, struct guestlock_backend *b
 	unsigned pause_us = 20;
 	enum guestlock_result result;
 
-	for (;;) {
-		struct guestlock_batch batch = {
-			.owner = owner,
-			.items = ask->items,
-			.count = ask->count,
-			.flags = ask->flags,
-			.deadline_ms = deadline_ms,
-		};
-
-		memset(&ask->err, 0, sizeof(ask->err));
-		result = function(backend, &batch, &ask->err);
-		check_answer(ask, result);
-		if (result != GUESTLOCK_RES_AGAIN || guestlock_monotonic_ms() > deadline_ms) {
-			return result;
-		}
+	while ((result = call_once(function, backend, owner, ask)) == GUESTLOCK_RES_AGAIN &&
+	       guestlock_monotonic_ms() < deadline_ms) {
 		contract_sleep_us(pause_us + (unsigned)(guestlock_random64() % pause_us));
 		pause_us = pause_us < 2000 ? pause_us * 2 : pause_us;
 	}
+	return result;
+}
+
+enum guestlock_result ask_acquire_once(const struct guest *guest, struct ask *ask)
+{
+	return call_once(contract.module->ops->acquire, guest->host->backend, &guest->owner, ask);
 }
 
 enum guestlock_result ask_bind(const struct guest *guest, struct ask *ask)

@@ -117,6 +117,8 @@ enum guestlock_result ask_inquire(const struct guest *guest, struct ask *ask);
 /* Of nobody: inquire with owner NULL. */
 enum guestlock_result ask_nobody(struct host *host, struct ask *ask);
 
+/* Acquires without repeating it. */
+enum guestlock_result ask_acquire_once(const struct guest *guest, struct ask *ask);
 /* Acquires; as long as that is BUSY, again for the time in which a death has to free what the guest held. */
 enum guestlock_result ask_acquire_soon(const struct guest *guest, struct ask *ask);
 
@@ -137,7 +139,7 @@ void assert_all(const struct guest *guest, const struct guestlock_key *keys, siz
 /* Whatever is known of the holder is that guest. */
 void assert_holder(const struct guestlock_holder *holder, const struct guest *guest);
 
-/* ---- Calls of a process that is killed ---- */
+/* ---- Calls of another process, which is stopped or killed in their midst ---- */
 
 #define ORDER_STOPS 4000                /* far more than a call makes */
 
@@ -150,21 +152,31 @@ struct order {
 	size_t count;
 	enum guestlock_mode mode;
 	unsigned flags;
+	pid_t child;                    /* under way */
 };
 
-/* Killed at that stop, of which there are two for each system call: before and after. false: it was over before. */
-bool order_killed_at(const struct order *order, unsigned stop);
+/* Runs the call up to that stop, of which there are two for each system call: before and after. false: it is over. */
+bool order_begin(struct order *order, unsigned stop);
+/* Lets it go on to its end: its result. */
+enum guestlock_result order_end(struct order *order);
+/* Begins, and kills at that stop. false: it was over before. */
+bool order_killed_at(struct order *order, unsigned stop);
 /* Killed some time within so many microseconds, or not any more. */
-void order_killed_within(const struct order *order, unsigned most_us);
+void order_killed_within(struct order *order, unsigned most_us);
 
 /* ---- Faults that cannot be had otherwise: system calls of this process that answer something else ---- */
 
+#define FAULT_WRITES 64
+
 struct fault {
 	uint32_t fs_type;               /* not 0: what statfs gives */
-	int pwrite_errno;               /* not 0: pwrite fails ... */
-	int pwrite_after;               /* ... after so many that succeed */
-	int pwrite_failures;            /* ... so many times */
-	size_t pwrite_bytes;            /* ... the first time after so many bytes */
+	int pwrite_after;               /* so many writes succeed; then */
+	size_t pwrite_bytes;            /* not 0: one writes no more than that, */
+	int pwrite_errno;               /* not 0: and the next ones fail, */
+	int pwrite_failures;            /* so many of them */
+	bool noting;                    /* the files that are written */
+	uint64_t pwrite_inodes[FAULT_WRITES];
+	size_t n_pwrites;
 };
 extern struct fault fault;
 
@@ -182,7 +194,9 @@ void member_tests(Suite *suite);
 void race_tests(Suite *suite);
 void kill_tests(Suite *suite);
 /* Of one backend's own files; nothing for others. */
-void fcntl_tests(Suite *suite);
+void fcntl_entry_tests(Suite *suite);
+void fcntl_write_tests(Suite *suite);
+void fcntl_directory_tests(Suite *suite);
 
 /* A test case with the fixture, in suite. */
 TCase *contract_case(Suite *suite, const char *name);

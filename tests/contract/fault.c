@@ -5,6 +5,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 
 struct fault fault;
@@ -35,21 +36,43 @@ int statfs(const char *path, struct statfs *out)
 	return result;
 }
 
+static void note_write(int fd)
+{
+	struct stat st;
+
+	if (fault.n_pwrites < FAULT_WRITES && fstat(fd, &st) == 0) {
+		fault.pwrite_inodes[fault.n_pwrites++] = st.st_ino;
+	}
+}
+
+static bool fails_now(void)
+{
+	if (fault.pwrite_errno == 0 || fault.pwrite_failures == 0) {
+		return false;
+	}
+	if (fault.pwrite_after > 0) {
+		fault.pwrite_after--;
+		return false;
+	}
+	fault.pwrite_failures--;
+	return true;
+}
+
+/* Not for threads, as long as there is a fault. */
 ssize_t pwrite(int fd, const void *data, size_t size, off_t offset)
 {
 	pwrite_fn *real;
 
 	find("pwrite", &real);
-	if (fault.pwrite_errno == 0 || fault.pwrite_after-- > 0 || fault.pwrite_failures <= 0) {
-		return real(fd, data, size, offset);
+	if (fault.noting) {
+		note_write(fd);
 	}
-	if (fault.pwrite_bytes > 0) {
+	if (fault.pwrite_bytes > 0 && fault.pwrite_after == 0) {
 		size = size < fault.pwrite_bytes ? size : fault.pwrite_bytes;
 		fault.pwrite_bytes = 0;
-		fault.pwrite_after = 0;
-		return real(fd, data, size, offset);
+	} else if (fails_now()) {
+		errno = fault.pwrite_errno;
+		return -1;
 	}
-	fault.pwrite_failures--;
-	errno = fault.pwrite_errno;
-	return -1;
+	return real(fd, data, size, offset);
 }

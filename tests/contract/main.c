@@ -108,7 +108,9 @@ static int run(void)
 	look_tests(suite);
 	race_tests(suite);
 	kill_tests(suite);
-	fcntl_tests(suite);
+	fcntl_entry_tests(suite);
+	fcntl_write_tests(suite);
+	fcntl_directory_tests(suite);
 	runner = srunner_create(suite);
 	srunner_set_tap(runner, "-");
 	srunner_run_all(runner, CK_SILENT);

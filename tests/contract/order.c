@@ -5,14 +5,14 @@
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 
+/* In the other process. */
 static void obey(const struct order *order)
 {
 	struct ask ask;
 
 	ask_for(&ask, order->keys, order->count, order->mode);
 	ask.flags = order->flags;
-	order->call(order->guest, &ask);
-	_exit(0);
+	_exit((int)order->call(order->guest, &ask));
 }
 
 static bool has_ended(pid_t child, int *status)
@@ -21,13 +21,14 @@ static bool has_ended(pid_t child, int *status)
 	return WIFEXITED(*status) || WIFSIGNALED(*status);
 }
 
-bool order_killed_at(const struct order *order, unsigned stop)
+bool order_begin(struct order *order, unsigned stop)
 {
 	pid_t child = fork();
 	unsigned i;
 	int status;
 
 	ck_assert_int_ge(child, 0);
+	order->child = child;
 	if (child == 0) {
 		if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0 || raise(SIGSTOP) != 0) {
 			_exit(1);
@@ -35,29 +36,51 @@ bool order_killed_at(const struct order *order, unsigned stop)
 		obey(order);
 	}
 	ck_assert_msg(!has_ended(child, &status), "this test needs the right to trace its own children");
+	ck_assert_int_eq(ptrace(PTRACE_SETOPTIONS, child, NULL, PTRACE_O_EXITKILL), 0);
 	for (i = 0; i < stop; i++) {
 		ck_assert_int_eq(ptrace(PTRACE_SYSCALL, child, NULL, NULL), 0);
 		if (has_ended(child, &status)) {
-			ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+			ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == GUESTLOCK_RES_GRANTED);
+			order->child = 0;
 			return false;
 		}
-	}
-	kill(child, SIGKILL);
-	while (!has_ended(child, &status)) {
 	}
 	return true;
 }
 
-void order_killed_within(const struct order *order, unsigned most_us)
+enum guestlock_result order_end(struct order *order)
+{
+	int status;
+
+	ck_assert_int_eq(ptrace(PTRACE_DETACH, order->child, NULL, NULL), 0);
+	ck_assert(has_ended(order->child, &status));
+	ck_assert(WIFEXITED(status));
+	return (enum guestlock_result)WEXITSTATUS(status);
+}
+
+bool order_killed_at(struct order *order, unsigned stop)
+{
+	int status;
+
+	if (!order_begin(order, stop)) {
+		return false;
+	}
+	kill(order->child, SIGKILL);
+	while (!has_ended(order->child, &status)) {
+	}
+	return true;
+}
+
+void order_killed_within(struct order *order, unsigned most_us)
 {
 	unsigned delay_us = (unsigned)(guestlock_random64() % most_us);
-	pid_t child = fork();
 
-	ck_assert_int_ge(child, 0);
-	if (child == 0) {
+	order->child = fork();
+	ck_assert_int_ge(order->child, 0);
+	if (order->child == 0) {
 		obey(order);
 	}
 	contract_sleep_us(delay_us);
-	kill(child, SIGKILL);
-	ck_assert_int_eq(waitpid(child, NULL, 0), child);
+	kill(order->child, SIGKILL);
+	ck_assert_int_eq(waitpid(order->child, NULL, 0), order->child);
 }

@@ -117,7 +117,7 @@ static void settle_acquire(bool undo, const uint64_t *epochs)
 	ck_assert_int_eq(ask_release(&two, &ask), GRANTED);
 }
 
-static const struct order acquire_order = {
+static struct order acquire_order = {
 	.call = ask_acquire, .guest = &one, .keys = keys.key, .count = N, .mode = EXCLUSIVE};
 
 /* _i: finish or undo. */
@@ -191,7 +191,7 @@ END_TEST
 
 START_TEST(release_at_every_step)
 {
-	const struct order order = {
+	struct order order = {
 		.call = ask_release,
 		.guest = &one,
 		.keys = keys.key,
@@ -225,8 +225,7 @@ END_TEST
 START_TEST(convert_at_every_step)
 {
 	enum guestlock_mode from = _i == 0 ? EXCLUSIVE : HANDOVER, to = _i == 0 ? HANDOVER : EXCLUSIVE;
-	const struct order order = {
-		.call = ask_convert, .guest = &one, .keys = keys.key, .count = N, .mode = to};
+	struct order order = {.call = ask_convert, .guest = &one, .keys = keys.key, .count = N, .mode = to};
 	uint64_t epochs[N];
 	struct ask ask;
 	unsigned stops;

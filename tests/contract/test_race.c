@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -55,14 +56,19 @@ static void mark(const struct ask *ask, int change)
 	}
 }
 
-/* One racer's batch in each round: equal ones, or parts of a ring that overlap at their ends. */
+/*
+ * One racer's batch in each round: equal ones, which name their keys in different orders, or parts of a ring
+ * that overlap at their ends.
+ */
 static void choose(struct ask *ask, unsigned racer, bool equal)
 {
-	const struct guestlock_key *first = equal ? keys.key : &keys.key[racer * 2];
+	size_t i;
 
-	ask_for(ask, first, equal ? BATCH : 3, EXCLUSIVE);
-	if (!equal && racer == RACERS - 1) {
-		ask->items[2].key = &keys.key[0];
+	ask_for(ask, keys.key, equal ? BATCH : 3, EXCLUSIVE);
+	for (i = 0; i < ask->count; i++) {
+		size_t forth = racer % 2 == 0 ? i : BATCH - 1 - i;
+
+		ask->items[i].key = &keys.key[equal ? forth : (racer * 2 + i) % (RACERS * 2)];
 	}
 }
 
@@ -73,12 +79,13 @@ static void race_round(const struct guest *guest, unsigned racer, bool equal, un
 
 	choose(&ask, racer, equal);
 	pthread_barrier_wait(&track->barrier);
-	result = ask_acquire(guest, &ask);
+	/* Of equal ones one wins at once. */
+	result = equal ? ask_acquire_once(guest, &ask) : ask_acquire(guest, &ask);
 	if (result == GRANTED) {
 		mark(&ask, 1);
 		__atomic_add_fetch(&track->winners[round], 1, __ATOMIC_SEQ_CST);
 		track->won[racer]++;
-	} else if (result != BUSY) {
+	} else if (result != BUSY && result != GUESTLOCK_RES_AGAIN) {
 		atomic_fetch_add(&track->strange, 1);
 	}
 	pthread_barrier_wait(&track->barrier);
@@ -145,6 +152,145 @@ START_TEST(of_overlapping_batches_at_most_one_wins)
 		won += (unsigned)track->winners[round];
 	}
 	ck_assert_uint_gt(won, 0);
+}
+END_TEST
+
+/* ---- Step by step: one is stopped before and after each of its system calls, and another acts ---- */
+
+static void start_pair(struct guest pair[2])
+{
+	guest_start(&pair[0], &host_a, "stopped", NULL, GUEST_PLAIN);
+	guest_start(&pair[1], &host_b, "other", NULL, GUEST_PLAIN);
+}
+
+static void end_pair(struct guest pair[2])
+{
+	guest_kill(&pair[0]);
+	guest_kill(&pair[1]);
+}
+
+static void release_all(const struct guest *guest)
+{
+	struct ask ask;
+
+	ask_for(&ask, keys.key, 2 * BATCH, GUESTLOCK_MODE_NONE);
+	ck_assert_int_eq(ask_release(guest, &ask), GRANTED);
+}
+
+/* Whether the two granted each other's end, and what inquire says to both fits. */
+static void check_pair(struct guest pair[2], enum guestlock_result first, enum guestlock_result second,
+		       const struct order *order, const struct ask *other)
+{
+	ck_assert((first == GRANTED) != (second == GRANTED));
+	ck_assert(first == GRANTED || first == BUSY || first == GUESTLOCK_RES_AGAIN);
+	ck_assert(second == GRANTED || second == BUSY || second == GUESTLOCK_RES_AGAIN);
+	if (first == GRANTED) {
+		assert_all(&pair[0], order->keys, order->count, EXCLUSIVE);
+		assert_none(&pair[1], keys.key, 2 * BATCH);
+	} else {
+		assert_all(&pair[1], other->items[0].key, other->count, other->items[0].mode);
+		assert_none(&pair[0], keys.key, 2 * BATCH);
+	}
+}
+
+/* _i: where the other's batch begins; both overlap. Odd: on keys that nobody knows yet. */
+START_TEST(stopped_while_acquiring)
+{
+	struct order order = {.call = ask_acquire_once, .keys = keys.key, .count = BATCH, .mode = EXCLUSIVE};
+	bool fresh = _i % 2 == 1;
+	struct guest pair[2];
+	struct ask ask;
+	unsigned stop;
+
+	start_pair(pair);
+	order.guest = &pair[0];
+	keys_make(&keys, "stopped");
+	for (stop = 1; stop < ORDER_STOPS; stop++) {
+		enum guestlock_result second;
+
+		if (fresh) {
+			char group[32];
+
+			snprintf(group, sizeof(group), "stopped-%u", stop);
+			keys_make(&keys, group);
+		}
+		ask_for(&ask, &keys.key[_i / 2], BATCH, EXCLUSIVE);
+		if (!order_begin(&order, stop)) {
+			break;
+		}
+		second = ask_acquire_once(&pair[1], &ask);
+		check_pair(pair, order_end(&order), second, &order, &ask);
+		release_all(&pair[0]);
+		release_all(&pair[1]);
+	}
+	ck_assert_uint_lt(stop, ORDER_STOPS);
+	ck_assert_uint_gt(stop, 1);
+	end_pair(pair);
+}
+END_TEST
+
+START_TEST(stopped_while_releasing)
+{
+	struct order order = {.call = ask_release, .keys = keys.key, .count = BATCH};
+	struct guest pair[2];
+	struct ask ask;
+	unsigned stop;
+
+	start_pair(pair);
+	order.guest = &pair[0];
+	keys_make(&keys, "stopped-release");
+	for (stop = 1; stop < ORDER_STOPS; stop++) {
+		enum guestlock_result second;
+
+		ask_for(&ask, keys.key, BATCH, EXCLUSIVE);
+		ck_assert_int_eq(ask_acquire(&pair[0], &ask), GRANTED);
+		if (!order_begin(&order, stop)) {
+			break;
+		}
+		second = ask_acquire_once(&pair[1], &ask);
+		ck_assert(second == GRANTED || second == BUSY || second == GUESTLOCK_RES_AGAIN);
+		ck_assert_int_eq(order_end(&order), GRANTED);
+		assert_none(&pair[0], keys.key, BATCH);
+		ck_assert_int_eq(ask_acquire(&pair[1], &ask), GRANTED);
+		assert_all(&pair[1], keys.key, BATCH, EXCLUSIVE);
+		release_all(&pair[1]);
+	}
+	ck_assert_uint_lt(stop, ORDER_STOPS);
+	end_pair(pair);
+}
+END_TEST
+
+/* Two shared holders are stopped in each other's writing: neither is forgotten. */
+START_TEST(stopped_while_sharing)
+{
+	struct order order = {
+		.call = ask_acquire, .keys = keys.key, .count = 2, .mode = GUESTLOCK_MODE_SHARED};
+	struct guest pair[2];
+	struct ask ask;
+	unsigned stop;
+
+	start_pair(pair);
+	order.guest = &pair[0];
+	keys_make(&keys, "stopped-share");
+	for (stop = 1; stop < ORDER_STOPS; stop++) {
+		enum guestlock_result second;
+
+		if (!order_begin(&order, stop)) {
+			break;
+		}
+		ask_for(&ask, keys.key, 2, GUESTLOCK_MODE_SHARED);
+		second = ask_acquire_once(&pair[1], &ask);
+		ck_assert(second == GRANTED || second == GUESTLOCK_RES_AGAIN);
+		ck_assert_int_eq(order_end(&order), GRANTED);
+		assert_all(&pair[0], keys.key, 2, GUESTLOCK_MODE_SHARED);
+		ck_assert_int_eq(ask_acquire(&pair[1], &ask), GRANTED);
+		assert_all(&pair[0], keys.key, 2, GUESTLOCK_MODE_SHARED);
+		assert_all(&pair[1], keys.key, 2, GUESTLOCK_MODE_SHARED);
+		release_all(&pair[0]);
+		release_all(&pair[1]);
+	}
+	ck_assert_uint_lt(stop, ORDER_STOPS);
+	end_pair(pair);
 }
 END_TEST
 
@@ -254,7 +400,12 @@ void race_tests(Suite *suite)
 
 	tcase_add_test(tcase, threads_that_join);
 	tcase_add_test(tcase, threads_with_guests_of_their_own);
+	if (contract_can(GUESTLOCK_CAP_SHARED)) {
+		tcase_add_test(tcase, stopped_while_sharing);
+	}
 	if (!contract_can(GUESTLOCK_CAP_GUEST_ONLY)) {
+		tcase_add_loop_test(tcase, stopped_while_acquiring, 0, 2 * BATCH);
+		tcase_add_test(tcase, stopped_while_releasing);
 		tcase_add_test(tcase, of_equal_batches_one_wins);
 		tcase_add_test(tcase, of_overlapping_batches_at_most_one_wins);
 	}
