@@ -361,6 +361,13 @@ static void check_claims(struct reaper *reaper, const struct known *known)
 	gl_run_end(&run);
 }
 
+static bool is_known(void *data, const char *uuid, uint64_t instance)
+{
+	const struct known *known = find_known(data, uuid);
+
+	return known && known->record->instance == instance;
+}
+
 int guestlock_reap(struct guestlock *gl, struct guestlock_reap_result *out_result,
 		   struct guestlock_error *err)
 {
@@ -384,8 +391,11 @@ int guestlock_reap(struct guestlock *gl, struct guestlock_reap_result *out_resul
 	for (size_t i = 0; i < reaper.count && status == GUESTLOCK_OK; i++) {
 		check_claims(&reaper, &reaper.known[i]);
 	}
+	if (status == GUESTLOCK_OK) {
+		gl_sweep(gl, is_known, &reaper);
+	}
 	forget_known(&reaper);
-	gl_sweep(gl);
+
 	if (status == GUESTLOCK_OK && out_result) {
 		*out_result = reaper.result;
 	}

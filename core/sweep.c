@@ -16,80 +16,82 @@
 
 #define GRACE_S 3600
 
-/* May this one go? Its file is old enough. */
-typedef bool judge_fn(const struct guestlock *gl, int dir_fd, const char *name);
+struct sweeper {
+	const struct guestlock *gl;
+	gl_life_known_fn *known;
+	void *data;
+};
 
-static bool is_temporary(const struct guestlock *gl, int dir_fd, const char *name)
+/* By its name: may this one go? */
+typedef bool judge_fn(const struct sweeper *sweeper, const char *name);
+
+static bool is_temporary(const struct sweeper *sweeper, const char *name)
 {
-	(void)gl;
-	(void)dir_fd;
+	(void)sweeper;
 	return strncmp(name, ".tmp-", 5) == 0;
 }
 
-/* UUID.INSTANCE: free, and no record of that life. */
-static bool is_abandoned_life(const struct guestlock *gl, int dir_fd, const char *name)
+/* UUID.INSTANCE, of which there is no record. */
+static bool is_unknown_life(const struct sweeper *sweeper, const char *name)
 {
-	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 	char uuid[GUESTLOCK_UUID_STRING] = "";
-	struct gl_record *record = NULL;
-	struct guestlock_error ignored;
 	uint64_t instance = 0;
-	bool known, held;
-	int fd;
 
 	gl_copy_cut(uuid, sizeof(uuid), name);
-	if (strlen(name) < sizeof(uuid) || name[sizeof(uuid) - 1] != '.' || !gl_uuid_parse(uuid, uuid) ||
-	    !gl_parse_u64(name + sizeof(uuid), 16, &instance)) {
-		return false;
-	}
-	fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	if (fd < 0) {
-		return false;
-	}
-	held = fcntl(fd, F_OFD_GETLK, &lock) < 0 || lock.l_type != F_UNLCK;
-	close(fd);
-	if (held) {
-		return false;
-	}
-	known = gl_store_load(&gl->store, uuid, &record, &ignored) != GUESTLOCK_NOT_FOUND;
-	known = known && (!record || record->instance == instance);
-	gl_record_free(record);
-	return !known;
+	return strlen(name) > sizeof(uuid) && name[sizeof(uuid) - 1] == '.' && gl_uuid_parse(uuid, uuid) &&
+	       gl_parse_u64(name + sizeof(uuid), 16, &instance) &&
+	       !sweeper->known(sweeper->data, uuid, instance);
 }
 
-static void sweep(const struct guestlock *gl, const char *path, judge_fn *judge)
+/* Nobody has it locked: a temporary file never is, a life file as long as its guest lives. */
+static bool is_free(int dir_fd, const char *name)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	GL_AUTOCLOSE int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+	return fd >= 0 && fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type == F_UNLCK;
+}
+
+static bool is_old(int dir_fd, const char *name)
+{
+	struct stat st;
+
+	return fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+	       st.st_mtime < time(NULL) - GRACE_S;
+}
+
+static void sweep(const struct sweeper *sweeper, const char *path, judge_fn *judge)
 {
 	DIR *directory = opendir(path);
-	time_t before = time(NULL) - GRACE_S;
 	struct dirent *entry;
-	struct stat st;
 
 	if (!directory) {
 		return;
 	}
 	while ((entry = readdir(directory))) {
+		const char *name = entry->d_name;
 		int fd = dirfd(directory);
 
-		if (fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
-		    st.st_mtime < before && judge(gl, fd, entry->d_name) &&
-		    unlinkat(fd, entry->d_name, 0) == 0) {
-			gl_log(gl, GUESTLOCK_LOG_DEBUG, "removed %s/%s, which a killed process left", path,
-			       entry->d_name);
+		if (judge(sweeper, name) && is_old(fd, name) && is_free(fd, name) &&
+		    unlinkat(fd, name, 0) == 0) {
+			gl_log(sweeper->gl, GUESTLOCK_LOG_DEBUG, "removed %s/%s, which a killed process left",
+			       path, name);
 		}
 	}
 	closedir(directory);
 }
 
-void gl_sweep(const struct guestlock *gl)
+void gl_sweep(const struct guestlock *gl, gl_life_known_fn *known, void *data)
 {
+	const struct sweeper sweeper = {.gl = gl, .known = known, .data = data};
 	static const char *const parts[] = {"guests", "hints/file", "hints/name"};
 
 	for (size_t i = 0; i < GL_COUNT(parts); i++) {
 		GL_AUTOFREE char *path = NULL;
 
 		if (asprintf(&path, "%s/%s", gl->store.run_dir, parts[i]) >= 0) {
-			sweep(gl, path, is_temporary);
+			sweep(&sweeper, path, is_temporary);
 		}
 	}
-	sweep(gl, gl_life_dir(gl), is_abandoned_life);
+	sweep(&sweeper, gl_life_dir(gl), is_unknown_life);
 }
