@@ -28,7 +28,7 @@ int statfs(const char *path, struct statfs *out)
 	statfs_fn *real;
 	int result;
 
-	find("statfs", &real);
+	find("statfs64", &real);
 	result = real(path, out);
 	if (result == 0 && fault.fs_type != 0) {
 		out->f_type = (__fsword_t)fault.fs_type;
@@ -63,7 +63,7 @@ ssize_t pwrite(int fd, const void *data, size_t size, off_t offset)
 {
 	pwrite_fn *real;
 
-	find("pwrite", &real);
+	find("pwrite64", &real);
 	if (fault.noting) {
 		note_write(fd);
 	}
