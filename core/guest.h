@@ -74,6 +74,9 @@ void gl_guest_continue(struct gl_operation_run *run);
 /* A resource as a caller may give it: INVALID otherwise. */
 int gl_check_resource(const struct guestlock_resource *resource, struct guestlock_error *err);
 
+/* Is there a record of that life of a guest, with that key? */
+bool gl_record_explains(const struct guestlock *gl, const char *uuid, uint64_t instance, const char *key);
+
 /* Frees the memory of a handle. */
 void gl_guest_clear(struct guestlock_guest *guest);
 

@@ -7,16 +7,16 @@
 
 #include <string.h>
 
-static bool explained_by_record(struct guestlock *gl, const struct guestlock_holder *holder, const char *key)
+bool gl_record_explains(const struct guestlock *gl, const char *uuid, uint64_t instance, const char *key)
 {
 	struct gl_record *record = NULL;
 	struct guestlock_error ignored;
 	bool explained;
 
-	if (gl_store_load(&gl->store, holder->uuid, &record, &ignored) < 0) {
+	if (gl_store_load(&gl->store, uuid, &record, &ignored) < 0) {
 		return false;
 	}
-	explained = record->instance == holder->instance && gl_record_find_key(record, key);
+	explained = record->instance == instance && gl_record_find_key(record, key);
 	gl_record_free(record);
 	return explained;
 }
@@ -35,7 +35,9 @@ static int check_unexplained(struct guestlock *gl, const char *key, struct guest
 	gl_batch_add(&batch, &resource, GUESTLOCK_MODE_NONE);
 	gl_call(gl, GL_CALL_INQUIRE, NULL, &batch, GUESTLOCK_BATCH_ALL_HOLDERS, gl_deadline(gl), &cause);
 	for (size_t i = 0; i < batch.items[0].n_holders && status == GUESTLOCK_OK; i++) {
-		if (explained_by_record(gl, &batch.items[0].holders[i], key)) {
+		const struct guestlock_holder *holder = &batch.items[0].holders[i];
+
+		if (gl_record_explains(gl, holder->uuid, holder->instance, key)) {
 			status = gl_fail(err, GUESTLOCK_NOT_FOUND, 0,
 					 "key %s is no orphan: the record of guest %s accounts for it; use "
 					 "guestlock release on that guest",

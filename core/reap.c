@@ -202,21 +202,6 @@ static int look_at_records(struct reaper *reaper, struct guestlock_error *err)
 
 /* ---- What the backend holds ---- */
 
-/* A record that came into being, or changed, since we read them all. */
-static bool explained_now(struct reaper *reaper, const struct guestlock_lock *lock)
-{
-	struct gl_record *record = NULL;
-	struct guestlock_error ignored;
-	bool explained;
-
-	if (gl_store_load(&reaper->gl->store, lock->owner.uuid, &record, &ignored) < 0) {
-		return false;
-	}
-	explained = record->instance == lock->owner.instance && gl_record_find_key(record, lock->key.key);
-	gl_record_free(record);
-	return explained;
-}
-
 static void orphan(struct reaper *reaper, const struct guestlock_lock *lock)
 {
 	struct guestlock *gl = reaper->gl;
@@ -266,7 +251,9 @@ static int visit(void *data, const struct guestlock_lock *lock)
 			   ? gl_record_find_key(known->record, lock->key.key)
 			   : NULL;
 	if (!resource) {
-		if (lock->mode != GUESTLOCK_MODE_NONE && !explained_now(reaper, lock)) {
+		/* Read again: it may have come into being, or changed, since we read them all. */
+		if (lock->mode != GUESTLOCK_MODE_NONE &&
+		    !gl_record_explains(reaper->gl, lock->owner.uuid, lock->owner.instance, lock->key.key)) {
 			orphan(reaper, lock);
 		}
 		return 0;
