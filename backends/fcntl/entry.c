@@ -371,12 +371,13 @@ char *gl_fcntl_entry_format(const struct gl_fcntl_entry *entry, const char *key,
 {
 	size_t room = room_for(entry);
 	char *text = malloc(room);
-	struct writer writer = {.at = text + GL_FCNTL_HEAD, .end = text + room};
+	struct writer writer;
 	size_t i;
 
 	if (!text) {
 		return NULL;
 	}
+	writer = (struct writer){.at = text + GL_FCNTL_HEAD, .end = text + room};
 	if (entry->has_epoch) {
 		putf(&writer, "key %s\nepoch %016llx\nidentity ", key, (unsigned long long)entry->epoch);
 	} else {

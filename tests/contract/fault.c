@@ -23,6 +23,7 @@ static void find(const char *name, void *out_function)
 	memcpy(out_function, &found, sizeof(found));
 }
 
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): the C library's are reserved words */
 int statfs(const char *path, struct statfs *out)
 {
 	statfs_fn *real;
@@ -59,6 +60,7 @@ static bool fails_now(void)
 }
 
 /* Not for threads, as long as there is a fault. */
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name) */
 ssize_t pwrite(int fd, const void *data, size_t size, off_t offset)
 {
 	pwrite_fn *real;

@@ -138,8 +138,6 @@ END_TEST
 
 struct seen {
 	struct guestlock_lock locks[MOST_SEEN];
-	char uuids[MOST_SEEN][GUESTLOCK_UUID_STRING];
-	char identities[MOST_SEEN][64];
 	size_t count, stop_at;
 };
 
