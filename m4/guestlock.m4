@@ -118,6 +118,7 @@ done
 AC_SUBST([GL_BACKENDS_BUILT])
 AC_SUBST([GL_DEFAULT_BACKEND])
 AC_SUBST([GL_BACKEND_FOLDERS])
+AC_SUBST([GL_PLANNED_BACKENDS], ["m4_foreach_w([gl_name], m4_defn([gl_backends_planned]), [ backends/gl_name/configure.m4])"])
 AC_SUBST([GL_ALL_BACKEND_FOLDERS], ["m4_foreach_w([gl_name], m4_defn([gl_backends]), [ backends/gl_name])"])
 m4_foreach_w([gl_name], m4_defn([gl_backends]), [AC_CONFIG_FILES([backends/]gl_name[/Makefile])])
 ])
