@@ -32,13 +32,17 @@ static enum guestlock_result fail_busy(struct guestlock_error *err, const char *
 	return gl_fcntl_fail_busy(err, verb, entry->identity, key, &holder);
 }
 
-static size_t drop_ours(const struct gl_fcntl *fc, struct gl_fcntl_entry *entry)
+/* Those of this host: the dead, or all. */
+static size_t drop_ours(const struct gl_fcntl *fc, struct gl_fcntl_entry *entry, bool all)
 {
 	size_t dropped = 0;
 	size_t i = 0;
 
 	while (i < entry->count) {
-		if (gl_fcntl_is_ours(fc, &entry->lines[i])) {
+		struct gl_fcntl_line *line = &entry->lines[i];
+
+		if (gl_fcntl_is_ours(fc, line) &&
+		    (all || gl_fcntl_line_life(fc, line) == GUESTLOCK_LIFE_DEAD)) {
 			gl_fcntl_entry_drop(entry, i);
 			dropped++;
 		} else {
@@ -48,29 +52,36 @@ static size_t drop_ours(const struct gl_fcntl *fc, struct gl_fcntl_entry *entry)
 	return dropped;
 }
 
+/* Nothing of it was to be released: who is in the way, if anybody. */
+static enum guestlock_result fail_nothing(const struct gl_fcntl *fc, const char *key,
+					  struct gl_fcntl_entry *entry, struct guestlock_error *err)
+{
+	const struct gl_fcntl_line *living = find_living(fc, entry, true);
+
+	if (!living) {
+		living = find_living(fc, entry, false);
+	}
+	if (living) {
+		return fail_busy(err, "release", key, entry, living);
+	}
+	return guestlock_backend_fail(
+		err, GUESTLOCK_RES_NO_ORPHAN, 0, 0,
+		"cannot release %s: nobody of this host holds it; there is nothing to do", key);
+}
+
 static enum guestlock_result release_lines(const struct gl_fcntl *fc, const char *key, bool force,
 					   struct gl_fcntl_entry *entry, struct guestlock_error *err)
 {
-	struct gl_fcntl_line *living = find_living(fc, entry, true);
 	enum guestlock_result result;
 
-	if (living && !force) {
-		return fail_busy(err, "release", key, entry, living);
+	if (drop_ours(fc, entry, force) == 0) {
+		return fail_nothing(fc, key, entry, err);
 	}
-	if (drop_ours(fc, entry) == 0) {
-		living = find_living(fc, entry, false);
-		if (living) {
-			return fail_busy(err, "release", key, entry, living);
-		}
-		return guestlock_backend_fail(
-			err, GUESTLOCK_RES_NO_ORPHAN, 0, 0,
-			"cannot release %s: nobody of this host holds it; there is nothing to do", key);
+	if (gl_fcntl_entry_write(fc, key, entry) == 0) {
+		return GUESTLOCK_RES_GRANTED;
 	}
-	if (gl_fcntl_entry_write(fc, key, entry) < 0) {
-		result = gl_fcntl_fail(err, errno, "release", key);
-		return gl_fcntl_entry_restore(fc, key, entry) < 0 ? GUESTLOCK_RES_INFLIGHT : result;
-	}
-	return GUESTLOCK_RES_GRANTED;
+	result = gl_fcntl_fail(err, errno, "release", key);
+	return gl_fcntl_entry_restore(fc, key, entry) < 0 ? GUESTLOCK_RES_INFLIGHT : result;
 }
 
 static enum guestlock_result release_damaged(const struct gl_fcntl *fc, const char *key, bool force,

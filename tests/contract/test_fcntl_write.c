@@ -3,7 +3,9 @@
 #include "fcntl_files.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #define EXCLUSIVE GUESTLOCK_MODE_EXCLUSIVE
 #define SHARED GUESTLOCK_MODE_SHARED
@@ -246,6 +248,33 @@ START_TEST(a_write_that_fails_takes_nothing)
 }
 END_TEST
 
+/* New entries are being made, and the process may not open another file: those that were made go again. */
+START_TEST(entries_that_cannot_be_made)
+{
+	struct rlimit before, few;
+	struct ask ask;
+	int next, more;
+
+	start_two("few-files");
+	next = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	close(next);
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+	for (more = 1; more <= N; more++) {
+		few = before;
+		few.rlim_cur = (rlim_t)(next + more);
+		ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+		ask_for(&ask, keys.key, N + 1, EXCLUSIVE);
+		ck_assert_int_eq(ask_acquire(&one, &ask), GUESTLOCK_RES_IO);
+		ck_assert_ptr_nonnull(strstr(ask.err.message, "limit of open files"));
+		ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+		ck_assert_uint_eq(fcntl_count("keys"), 0);
+		ck_assert_uint_eq(fcntl_count("new"), 0);
+	}
+	ck_assert_int_eq(ask_acquire(&one, &ask), GRANTED);
+	end_two();
+}
+END_TEST
+
 START_TEST(a_release_that_fails_keeps_it)
 {
 	start_two("release-fails");
@@ -302,6 +331,7 @@ void fcntl_write_tests(Suite *suite)
 	tcase_add_loop_test(tcase, an_entry_that_is_replaced_meanwhile, 0, 2);
 	tcase_add_test(tcase, keys_are_locked_in_their_order);
 	tcase_add_loop_test(tcase, a_write_that_fails_takes_nothing, 0, 3);
+	tcase_add_test(tcase, entries_that_cannot_be_made);
 	tcase_add_test(tcase, a_release_that_fails_keeps_it);
 	tcase_add_test(tcase, what_cannot_be_undone_is_uncertain);
 }

@@ -283,6 +283,31 @@ START_TEST(the_living_are_released_by_force)
 }
 END_TEST
 
+/* A dead and a living guest of one host share it: only the dead one goes. */
+START_TEST(the_living_stay)
+{
+	struct guest three;
+	struct seen seen;
+
+	start_two("orphan-both");
+	guest_start(&three, &host_a, "three", NULL, GUEST_PLAIN);
+	ck_assert_int_eq(take(&one, keys.key, SHARED), GRANTED);
+	ck_assert_int_eq(take(&three, keys.key, SHARED), GRANTED);
+	guest_kill(&one);
+	contract_sleep_us(CONTRACT_FREED_MS * 200);
+	enumerate(&seen, 0);
+	if (find_lock(&seen, &one, keys.key)) {
+		ck_assert_int_eq(release_orphan(&host_a, keys.key, false), GRANTED);
+	}
+	enumerate(&seen, 0);
+	ck_assert_ptr_null(find_lock(&seen, &one, keys.key));
+	assert_all(&three, keys.key, 1, SHARED);
+	ck_assert_int_eq(release_orphan(&host_a, keys.key, false), BUSY);
+	guest_kill(&three);
+	guest_kill(&two);
+}
+END_TEST
+
 START_TEST(nobody_is_released)
 {
 	start_two("orphan-nobody");
@@ -310,5 +335,6 @@ void look_tests(Suite *suite)
 	tcase_add_test(tcase, nobody_is_released);
 	if (contract_can(GUESTLOCK_CAP_SHARED)) {
 		tcase_add_test(tcase, several_have_it);
+		tcase_add_test(tcase, the_living_stay);
 	}
 }
