@@ -116,16 +116,22 @@ background()
 	supervisor=$!
 }
 
-# ended PID STATUS: a background command ends, with that status.
+# ended PID STATUS: a background command ends within 10 seconds, with that status.
 ended()
 {
 	local got=0
 
+	eventually is_over "$1"
 	wait "$1" || got=$?
 	if ((got != $2)); then
 		echo "process $1 ended with $got, not $2" >&2
 		return 1
 	fi
+}
+
+is_over()
+{
+	! kill -0 "$1" 2>/dev/null
 }
 
 pid_of()

@@ -34,10 +34,11 @@ full()
 }
 
 @test "--quiet: errors only" {
-	begin first --disk "$disk" -- sleep 0.8
-	run -0 --separate-stderr gl --quiet run --wait 10 --disk "$disk" -- true
+	run -0 --separate-stderr gl --quiet run --disk "$disk" -- true
 	test -z "$stderr"
 	begin first --disk "$disk"
+	run -1 --separate-stderr gl --quiet run --wait 0.3 --disk "$disk" -- true
+	test "$(wc -l <<<"$stderr")" = 1
 	run -1 --separate-stderr gl --quiet run --disk "$disk" -- true
 	is_message "$stderr"
 }

@@ -48,8 +48,9 @@ got()
 	nothing_taken
 }
 
-@test "each signal comes once, also from a terminal" {
+@test "what a terminal sends to both comes once" {
 	command -v script >/dev/null || skip "needs script"
+	need_strace
 	cat >"$dir/count" <<-'END'
 		#!/bin/bash
 		trap "echo INT >>'$GUESTLOCK_TEST_MARK/got'" INT
@@ -60,14 +61,22 @@ got()
 	END
 	chmod +x "$dir/count"
 	mkfifo "$dir/keys"
-	env --default-signal=INT,QUIT script -qec "$GUESTLOCK run --name count -- $dir/count" /dev/null <"$dir/keys" >"$dir/typed" 2>&1 3>&- &
+	env --default-signal=INT,QUIT script -qec "strace -f -o $dir/trace -e trace=none -e signal=INT \
+		$GUESTLOCK run --name count -- $dir/count" /dev/null <"$dir/keys" >"$dir/typed" 2>&1 3>&- &
 	exec 7>"$dir/keys"
 	eventually test -e "$dir/ready"
+	pid=$(pid_of count)
 	printf '\003' >&7
 	eventually got INT
 	eventually gone count
 	exec 7>&-
-	test "$(wc -l <"$dir/got")" = 1
+	test "$(grep -c "^$pid .*SIGINT.*SI_KERNEL" "$dir/trace")" = 1
+	test "$(grep -c "^$pid .*SIGINT.*SI_USER" "$dir/trace")" = 0
+}
+
+need_strace()
+{
+	strace -o /dev/null true 2>/dev/null || skip "needs strace, and the right to use it"
 }
 
 @test "what was ignored stays ignored, in both" {
@@ -137,6 +146,18 @@ got()
 		fi
 		eventually gl -q run --disk "$disk" -- true
 	done
+}
+
+@test "SIGTERM between the guest's start and its supervision is passed on" {
+	need_strace
+	strace -o "$dir/trace" -e trace=recvfrom -e inject=recvfrom:delay_exit=1500000 \
+		"$GUESTLOCK" run --name late --disk "$disk" -- sleep 300 >/dev/null 2>&1 3>&- &
+	tracer=$!
+	eventually has late state running
+	sleep 0.3
+	kill -TERM "$(pgrep -P "$tracer")"
+	ended "$tracer" 143
+	gone late
 }
 
 @test "SIGTSTP stops both, SIGCONT continues both" {

@@ -25,18 +25,23 @@ elapsed_ms()
 	begin first --disk "$disk"
 	elapsed_ms run -1 --separate-stderr gl run --wait 0.7 --disk "$disk" -- true
 	((elapsed >= 700 && elapsed < 3000))
-	contains "$stderr" "waiting up to 0.7 s"
+	contains "$stderr" "waiting up to 0."
 	test "$(grep -c "waiting up to" <<<"$stderr")" = 1
 	contains "$(tail -n 1 <<<"$stderr")" first
 	gone waiting
 }
 
+# until_told: a command that ends once $dir/go is there.
+until_told=(sh -c 'until test -e go; do sleep 0.02; done')
+
 @test "--wait gets the lock when the holder ends" {
-	begin first --disk "$disk" -- sleep 1
-	elapsed_ms run -0 --separate-stderr gl run --name second --wait 30 --disk "$disk" -- echo got it
-	test "$output" = "got it"
-	contains "$stderr" first
-	((elapsed < 5000))
+	begin first --disk "$disk" -- "${until_told[@]}"
+	background "$GUESTLOCK" run --name second --wait 30 --disk "$disk" -- echo got it
+	eventually grep -q "waiting up to .*first" "$dir/background"
+	touch "$dir/go"
+	elapsed_ms ended "$supervisor" 0
+	((elapsed < 3000))
+	contains "$(cat "$dir/background")" "got it"
 }
 
 @test "--wait gets the lock when the holder is killed" {
@@ -60,11 +65,25 @@ elapsed_ms()
 	run -0 gl run --wait 99999999999999 --disk "$disk" -- true
 }
 
-@test "attach and resume wait, too" {
-	begin first --disk "$disk" -- sleep 1.5
+@test "attach waits, too" {
+	begin first --disk "$disk" -- "${until_told[@]}"
 	begin second --disk "$dir/second.img"
 	run -1 gl attach second --disk "$disk"
-	run -0 --separate-stderr gl attach second --wait 20 --disk "$disk"
-	contains "$stderr" first
+	background "$GUESTLOCK" attach second --wait 30 --disk "$disk"
+	eventually grep -q first "$dir/background"
+	touch "$dir/go"
+	ended "$supervisor" 0
 	test "$(holder "$disk")" = second
+}
+
+@test "resume waits, too" {
+	begin second --disk "$disk"
+	gl pause second >/dev/null
+	begin first --disk "$disk,shared" -- "${until_told[@]}"
+	run -1 gl resume second
+	background "$GUESTLOCK" resume second --wait 30
+	eventually grep -q first "$dir/background"
+	touch "$dir/go"
+	ended "$supervisor" 0
+	has second state running
 }
