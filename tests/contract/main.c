@@ -2,16 +2,15 @@
 /*
  * The contract of lock backends (include/guestlock/backend.h), tested against a module:
  *
- *     contract [--module NAME|FILE] [--option KEY=VALUE]... [--option-a ...] [--option-b ...] [--user UID]
+ *     contract [--module NAME|FILE] [--option KEY=VALUE]... [--option-a ...] [--option-b ...]
  *
- * --option sets an option of the module on both hosts, --option-a and -b on one of them; @dir@ in the value
- * is not replaced, options that name directories have defaults below the test's own. --user: becomes that
- * user before the first test. TAP on standard output. Check's environment works: CK_RUN_CASE, CK_FORK=no, ...
+ * --option sets an option of the module on both hosts, --option-a and -b on one of them. Options that name
+ * directories have defaults below the test's own. TAP on standard output. Check's environment works:
+ * CK_RUN_CASE, CK_FORK=no, ...
  */
 #include "contract.h"
 
 #include <getopt.h>
-#include <grp.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -51,20 +50,14 @@ static bool choose_module(char *text)
 	return setenv("GUESTLOCK_BACKEND_PATH", slash == text ? "/" : text, 1) == 0;
 }
 
-static bool become(const char *user)
-{
-	uint64_t uid;
-
-	return gl_parse_u64(user, 10, &uid) && setgroups(0, NULL) == 0 && setgid((gid_t)uid) == 0 &&
-	       setuid((uid_t)uid) == 0;
-}
-
-static bool parse(int argc, char *argv[], const char **out_user)
+static bool parse(int argc, char *argv[])
 {
 	static const struct option longs[] = {
-		{"module", required_argument, NULL, 'm'},   {"option", required_argument, NULL, 'o'},
-		{"option-a", required_argument, NULL, 'a'}, {"option-b", required_argument, NULL, 'b'},
-		{"user", required_argument, NULL, 'u'},     {NULL, 0, NULL, 0},
+		{"module", required_argument, NULL, 'm'},
+		{"option", required_argument, NULL, 'o'},
+		{"option-a", required_argument, NULL, 'a'},
+		{"option-b", required_argument, NULL, 'b'},
+		{NULL, 0, NULL, 0},
 	};
 	bool good = true;
 	int option;
@@ -82,9 +75,6 @@ static bool parse(int argc, char *argv[], const char **out_user)
 			break;
 		case 'b':
 			good = add_option(contract.options_b, optarg);
-			break;
-		case 'u':
-			*out_user = optarg;
 			break;
 		default:
 			good = false;
@@ -125,12 +115,10 @@ int main(int argc, char *argv[])
 {
 	struct guestlock_error err = {.message = ""};
 	struct gl_module module = {.handle = NULL};
-	const char *user = NULL;
 	int status;
 
-	if (!parse(argc, argv, &user)) {
-		fprintf(stderr,
-			"usage: contract [--module NAME|FILE] [--option[-a|-b] KEY=VALUE]... [--user UID]\n");
+	if (!parse(argc, argv)) {
+		fprintf(stderr, "usage: contract [--module NAME|FILE] [--option[-a|-b] KEY=VALUE]...\n");
 		return EXIT_FAILURE;
 	}
 	if (gl_module_load(contract.name, &module, &err) < 0) {
@@ -138,10 +126,6 @@ int main(int argc, char *argv[])
 		return EXIT_FAILURE;
 	}
 	contract.module = module.descriptor;
-	if (user && !become(user)) {
-		printf("Bail out! cannot become user %s\n", user);
-		return EXIT_FAILURE;
-	}
 	setenv("CK_DEFAULT_TIMEOUT", "120", 0);
 	status = run();
 	gl_module_unload(&module);
