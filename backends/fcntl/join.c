@@ -263,17 +263,30 @@ static int make_parents(const char *path)
 	return 0;
 }
 
+/* A missing part of the path cannot be made: that does not mend itself. */
+static enum guestlock_result fail_make(struct guestlock_error *err, const char *path)
+{
+	if (errno != ENOENT) {
+		return gl_fcntl_fail(err, errno, "make the directory", path);
+	}
+	return guestlock_backend_fail(
+		err, GUESTLOCK_RES_CANNOT_CREATE, ENOENT, 0,
+		"cannot make the directory %s: %m; set lock_dir to a directory on a file system that "
+		"can be written",
+		path);
+}
+
 static enum guestlock_result make_directories(const struct gl_fcntl *fc, struct guestlock_error *err)
 {
 	const char *const directories[] = {fc->lock_dir, fc->keys_dir, fc->life_dir, fc->new_dir};
 	size_t i;
 
 	if (make_directory(fc->lock_dir, 0700) < 0 && (errno != ENOENT || make_parents(fc->lock_dir) < 0)) {
-		return gl_fcntl_fail(err, errno, "make the lock directory", fc->lock_dir);
+		return fail_make(err, fc->lock_dir);
 	}
 	for (i = 0; i < sizeof(directories) / sizeof(directories[0]); i++) {
 		if (make_directory(directories[i], 0700) < 0) {
-			return gl_fcntl_fail(err, errno, "make the directory", directories[i]);
+			return fail_make(err, directories[i]);
 		}
 	}
 	return GUESTLOCK_RES_GRANTED;

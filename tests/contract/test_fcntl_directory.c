@@ -65,6 +65,28 @@ START_TEST(network_file_systems_are_refused)
 }
 END_TEST
 
+START_TEST(places_where_it_cannot_be)
+{
+	static const struct {
+		const char *option;
+		enum guestlock_result result;
+	} places[] = {
+		{"lock_dir=/proc/guestlock/locks", GUESTLOCK_RES_CANNOT_CREATE},
+		{"lock_dir=/dev/null", GUESTLOCK_RES_INVALID},
+		{"lock_dir=/dev/null/locks", GUESTLOCK_RES_INVALID},
+	};
+	struct guestlock_error err;
+	struct host other;
+	size_t i;
+
+	for (i = 0; i < GL_COUNT(places); i++) {
+		ck_assert_int_eq(host_make(&other, "host-c", "auto", places[i].option, &err), GRANTED);
+		ck_assert_int_eq(host_join(&other, &err), places[i].result);
+		host_free(&other);
+	}
+}
+END_TEST
+
 START_TEST(another_version_is_refused)
 {
 	struct guestlock_error err;
@@ -199,6 +221,7 @@ void fcntl_directory_tests(Suite *suite)
 		return;
 	}
 	tcase_add_test(tcase, network_file_systems_are_refused);
+	tcase_add_test(tcase, places_where_it_cannot_be);
 	tcase_add_test(tcase, another_version_is_refused);
 	tcase_add_test(tcase, a_restart_of_the_machine_clears);
 	tcase_add_loop_test(tcase, no_restart_while_somebody_lives, 0, 3);
