@@ -11,6 +11,7 @@ struct gl_batch {
 	struct guestlock_key *keys;
 	struct gl_resource **resources;
 	size_t count;
+	bool uncertain;                 /* something of it was under way already: where it stands is not known */
 };
 
 /* Room for `capacity` items. 0, or -1 when out of memory. */

@@ -163,6 +163,12 @@ enum guestlock_mode gl_resource_mode(const struct guestlock *gl, const struct gl
 	return shared && gl_can(gl, GUESTLOCK_CAP_SHARED) ? GUESTLOCK_MODE_SHARED : GUESTLOCK_MODE_EXCLUSIVE;
 }
 
+bool gl_holding_under_way(const struct gl_holding *holding)
+{
+	return holding->state == GUESTLOCK_RESOURCE_INTENT || holding->state == GUESTLOCK_RESOURCE_DROPPING ||
+	       holding->state == GUESTLOCK_RESOURCE_UNKNOWN;
+}
+
 void gl_run_step_resource(struct gl_operation_run *run, struct gl_resource *resource,
 			  enum gl_resource_event event)
 {
@@ -183,11 +189,7 @@ void gl_run_step_resource(struct gl_operation_run *run, struct gl_resource *reso
 	} else {
 		if (row->target != GL_SAME) {
 			/* What is under way already came from where it came from. */
-			holding->from = holding->state == GUESTLOCK_RESOURCE_INTENT ||
-							holding->state == GUESTLOCK_RESOURCE_DROPPING ||
-							holding->state == GUESTLOCK_RESOURCE_UNKNOWN
-						? holding->from
-						: holding->state;
+			holding->from = gl_holding_under_way(holding) ? holding->from : holding->state;
 			holding->to = (enum guestlock_resource_state)row->target;
 		}
 		holding->state = (enum guestlock_resource_state)row->next;

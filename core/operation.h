@@ -59,6 +59,9 @@ int gl_run_settle(struct gl_operation_run *run, struct guestlock_error *err);
 void gl_run_settle_resources(struct gl_operation_run *run, bool finish_taken, enum gl_event *out_event,
 			     struct guestlock_error *err);
 
+/* Not done, or not known to be. */
+bool gl_holding_under_way(const struct gl_holding *holding);
+
 /* Applies an event to one resource of the record: the only place that changes its state. */
 void gl_run_step_resource(struct gl_operation_run *run, struct gl_resource *resource, enum gl_resource_event event);
 

@@ -10,12 +10,6 @@
 
 #include <string.h>
 
-static bool under_way(const struct gl_holding *holding)
-{
-	return holding->state == GUESTLOCK_RESOURCE_INTENT || holding->state == GUESTLOCK_RESOURCE_DROPPING ||
-	       holding->state == GUESTLOCK_RESOURCE_UNKNOWN;
-}
-
 static int collect_under_way(struct gl_operation_run *run, struct gl_batch *batch)
 {
 	struct gl_record *record = run->record;
@@ -27,7 +21,7 @@ static int collect_under_way(struct gl_operation_run *run, struct gl_batch *batc
 		struct gl_holding *holding =
 			gl_resource_holding(&record->resources[i], gl_technology(run->gl), false);
 
-		if (holding && under_way(holding)) {
+		if (holding && gl_holding_under_way(holding)) {
 			gl_batch_add(batch, &record->resources[i], GUESTLOCK_MODE_NONE);
 		}
 	}
@@ -245,8 +239,8 @@ int gl_run_settle(struct gl_operation_run *run, struct guestlock_error *err)
 		struct gl_holding *holding =
 			gl_resource_holding(&record->resources[i], gl_technology(run->gl), false);
 
-		record->resources[i].transient = single && holding && under_way(holding);
-		any |= holding && under_way(holding);
+		record->resources[i].transient = single && holding && gl_holding_under_way(holding);
+		any |= holding && gl_holding_under_way(holding);
 	}
 	if (op == GL_OP_COMPLETE_IN && record->state == GUESTLOCK_GUEST_RUNNING && !any) {
 		return claim_again(run, err);

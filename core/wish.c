@@ -105,6 +105,7 @@ static int collect(struct gl_operation_run *run, const struct gl_wish *wish, uns
 		if (row->verdict != GL_GO) {
 			continue;
 		}
+		batch->uncertain |= gl_holding_under_way(holding);
 		gl_run_step_resource(run, resource, event);
 		resource->transient = wish->only_key != NULL;
 		holding->mode = gl_resource_mode(run->gl, resource);
@@ -227,7 +228,7 @@ static enum gl_event judge(struct gl_operation_run *run, struct gl_batch *batch,
 	for (size_t i = 0; i < batch->count && what == GL_REQUEST_RELEASE; i++) {
 		partial |= batch->items[i].result == GUESTLOCK_RES_GRANTED;
 	}
-	if (result == GUESTLOCK_RES_INFLIGHT || partial) {
+	if (result == GUESTLOCK_RES_INFLIGHT || partial || batch->uncertain) {
 		gl_run_settle_resources(run, true, &event, cause);
 		return event;
 	}
