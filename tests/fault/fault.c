@@ -1,0 +1,592 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A backend that wraps another and goes wrong as it is told. Environment, read when it is loaded:
+ *
+ *     GUESTLOCK_FAULT_INNER=FILE          the module that does the work
+ *     GUESTLOCK_FAULT_WITHOUT=NAME,...    capabilities that are taken away
+ *     GUESTLOCK_FAULT_WITH=NAME,...       capabilities that are claimed beyond those of the inner one
+ *     GUESTLOCK_FAULT_PLAN=FILE           what goes wrong, read at each call; missing or empty: nothing
+ *
+ * A line of the plan is OP WHAT [ARGUMENT] [COUNT], where OP is a function of the table. The first line of an
+ * OP counts; with COUNT it is gone after so many calls, of whatever process. WHAT is one of
+ *
+ *     fail RESULT     it is not done, and the answer is RESULT
+ *     drop            it is not done, and there is no answer
+ *     lose            it is done, and there is no answer
+ *     delay MS        it is done after that time; if the caller has given up by then, there is no answer
+ */
+#include <guestlock/backend.h>
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NAME "fault"
+#define PLAN_MAX 4096
+
+struct fault_backend {
+	struct guestlock_backend base;
+	struct guestlock_backend *inner;
+};
+
+enum what {
+	NOTHING,
+	FAIL,
+	DROP,
+	LOSE,
+	DELAY,
+	NOT_UNDERSTOOD,
+};
+
+struct planned {
+	enum what what;
+	enum guestlock_result result;
+	unsigned long delay_ms;
+};
+
+extern struct guestlock_module guestlock_backend_module;
+
+static void *inner_handle;
+/* As the inner one is loaded, but named like us: its options are in our section. */
+static struct guestlock_module inner_module;
+
+static struct guestlock_backend *inner_of(struct guestlock_backend *backend)
+{
+	return ((struct fault_backend *)backend)->inner;
+}
+
+/* ---- The plan ---- */
+
+static const char *const result_names[] = {
+	[GUESTLOCK_RES_BUSY] = "busy",
+	[GUESTLOCK_RES_AGAIN] = "again",
+	[GUESTLOCK_RES_INFLIGHT] = "inflight",
+	[GUESTLOCK_RES_NOT_JOINED] = "not-joined",
+	[GUESTLOCK_RES_STOPPED] = "stopped",
+	[GUESTLOCK_RES_UNSAFE] = "unsafe",
+	[GUESTLOCK_RES_DENIED] = "denied",
+	[GUESTLOCK_RES_IO] = "io",
+	[GUESTLOCK_RES_CANNOT_CREATE] = "cannot-create",
+	[GUESTLOCK_RES_INVALID] = "invalid",
+	[GUESTLOCK_RES_UNKNOWN] = "unknown",
+};
+#define N_RESULTS (sizeof(result_names) / sizeof(result_names[0]))
+
+static bool result_of(const char *name, enum guestlock_result *out_result)
+{
+	for (size_t i = 0; i < N_RESULTS; i++) {
+		if (result_names[i] && strcmp(result_names[i], name) == 0) {
+			*out_result = (enum guestlock_result)i;
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool number_of(const char *word, unsigned long *out_number)
+{
+	char *end;
+
+	errno = 0;
+	*out_number = strtoul(word, &end, 10);
+	return errno == 0 && end != word && *end == '\0';
+}
+
+/* The words behind OP. *out_count is 0 when the line stays. */
+static void understand(char *words, struct planned *out, unsigned long *out_count)
+{
+	const char *what = strsep(&words, " ");
+	bool fine = true;
+
+	*out = (struct planned){.what = NOT_UNDERSTOOD};
+	*out_count = 0;
+	if (strcmp(what, "fail") == 0) {
+		const char *name = words ? strsep(&words, " ") : "";
+
+		fine = result_of(name, &out->result);
+		out->what = FAIL;
+	} else if (strcmp(what, "delay") == 0) {
+		const char *delay = words ? strsep(&words, " ") : "";
+
+		fine = number_of(delay, &out->delay_ms);
+		out->what = DELAY;
+	} else if (strcmp(what, "drop") == 0 || strcmp(what, "lose") == 0) {
+		out->what = what[0] == 'd' ? DROP : LOSE;
+	}
+	if (words) {
+		fine = fine && number_of(words, out_count) && *out_count > 0;
+	}
+	if (!fine) {
+		out->what = NOT_UNDERSTOOD;
+	}
+}
+
+/* One use less of the line that begins at line; last: it was the only one left. */
+static bool use_up(const char *path, const char *text, const char *line, unsigned long count)
+{
+	const char *end = strchrnul(line, '\n');
+	const char *rest = *end ? end + 1 : end;
+	char *changed = NULL;
+	int length;
+
+	if (count == 1) {
+		length = asprintf(&changed, "%.*s%s", (int)(line - text), text, rest);
+	} else {
+		while (end[-1] != ' ') {
+			end--;
+		}
+		length = asprintf(&changed, "%.*s%lu\n%s", (int)(end - text), text, count - 1, rest);
+	}
+	if (length < 0) {
+		return false;
+	}
+	bool fine = guestlock_write_file(path, changed, (size_t)length, 0644) == 0;
+
+	free(changed);
+	return fine;
+}
+
+static const char *find_line(const char *text, const char *op)
+{
+	size_t length = strlen(op);
+
+	for (const char *line = text; *line; line += strspn(line, "\n")) {
+		if (strncmp(line, op, length) == 0 && line[length] == ' ') {
+			return line;
+		}
+		line = strchrnul(line, '\n');
+	}
+	return NULL;
+}
+
+static struct planned look(const char *path, const char *op)
+{
+	struct planned planned = {.what = NOTHING};
+	unsigned long count = 0;
+	char *text, *words;
+	const char *line;
+	size_t size;
+
+	if (guestlock_read_file(path, PLAN_MAX, &text, &size) < 0) {
+		planned.what = errno == ENOENT ? NOTHING : NOT_UNDERSTOOD;
+		return planned;
+	}
+	line = find_line(text, op);
+	if (line) {
+		const char *after = line + strlen(op) + 1;
+
+		words = strndup(after, strcspn(after, "\n"));
+		if (words) {
+			understand(words, &planned, &count);
+		}
+		free(words);
+		if (count > 0 && !use_up(path, text, line, count)) {
+			planned.what = NOT_UNDERSTOOD;
+		}
+	}
+	free(text);
+	return planned;
+}
+
+/* What goes wrong in this call. One process at a time looks, so that a count is right. */
+static struct planned plan_of(const char *op)
+{
+	const char *path = getenv("GUESTLOCK_FAULT_PLAN");
+	struct planned planned = {.what = NOTHING};
+	char *lock = NULL;
+	int fd;
+
+	if (!path || access(path, F_OK) < 0) {
+		return planned;
+	}
+	if (asprintf(&lock, "%s.lock", path) < 0) {
+		planned.what = NOT_UNDERSTOOD;
+		return planned;
+	}
+	fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+	free(lock);
+	if (fd < 0 || flock(fd, LOCK_EX) < 0) {
+		planned.what = NOT_UNDERSTOOD;
+	} else {
+		planned = look(path, op);
+	}
+	if (fd >= 0) {
+		close(fd);
+	}
+	return planned;
+}
+
+static void pause_ms(int64_t ms)
+{
+	struct timespec left = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
+
+	while (ms > 0 && nanosleep(&left, &left) < 0 && errno == EINTR) {
+	}
+}
+
+/* ---- Calls without a batch ---- */
+
+static enum guestlock_result say(const char *op, const char *about, enum guestlock_result result,
+				 struct guestlock_error *err)
+{
+	return guestlock_backend_fail(err, result, result == GUESTLOCK_RES_IO ? EIO : 0, 0,
+				      "cannot %s%s%s: the plan of faults says %s; change the plan", op,
+				      about[0] ? " " : "", about, result_names[result]);
+}
+
+/* true: the call ends here, with *out_result. */
+static bool ends(const struct planned *planned, const char *op, struct guestlock_error *err,
+		 enum guestlock_result *out_result)
+{
+	switch (planned->what) {
+	case FAIL:
+		*out_result = say(op, "", planned->result, err);
+		return true;
+	case DROP:
+	case LOSE:
+		*out_result = say(op, "", GUESTLOCK_RES_INFLIGHT, err);
+		return true;
+	case NOT_UNDERSTOOD:
+		*out_result = say(op, "", GUESTLOCK_RES_INVALID, err);
+		return true;
+	case DELAY:
+		pause_ms((int64_t)planned->delay_ms);
+		return false;
+	default:
+		return false;
+	}
+}
+
+#define END_AS_PLANNED(op, err)                                                                              \
+	do {                                                                                                 \
+		struct planned planned_ = plan_of(op);                                                       \
+		enum guestlock_result result_;                                                               \
+		if (ends(&planned_, op, err, &result_)) {                                                    \
+			return result_;                                                                      \
+		}                                                                                            \
+	} while (0)
+
+static enum guestlock_result fault_init(struct guestlock_backend *backend, struct guestlock_error *err)
+{
+	struct fault_backend *fault = (struct fault_backend *)backend;
+	enum guestlock_result result;
+
+	fault->inner = calloc(1, inner_module.instance_size);
+	if (!fault->inner) {
+		return guestlock_backend_fail(err, GUESTLOCK_RES_INVALID, ENOMEM, 0,
+					      "cannot wrap a backend: out of memory; try again");
+	}
+	*fault->inner = *backend;
+	fault->inner->module = &inner_module;
+	result = inner_module.ops->init(fault->inner, err);
+	if (result != GUESTLOCK_RES_GRANTED) {
+		free(fault->inner);
+		fault->inner = NULL;
+		return result;
+	}
+	backend->life_dir = fault->inner->life_dir;
+	return result;
+}
+
+static void fault_finish(struct guestlock_backend *backend)
+{
+	struct fault_backend *fault = (struct fault_backend *)backend;
+
+	inner_module.ops->finish(fault->inner);
+	free(fault->inner);
+	fault->inner = NULL;
+	backend->life_dir = NULL;
+}
+
+static enum guestlock_result fault_probe(struct guestlock_backend *backend, struct guestlock_error *err)
+{
+	END_AS_PLANNED("probe", err);
+	return inner_module.ops->probe(inner_of(backend), err);
+}
+
+static enum guestlock_result fault_join(struct guestlock_backend *backend, struct guestlock_kept *kept,
+					struct guestlock_error *err)
+{
+	END_AS_PLANNED("join", err);
+	return inner_module.ops->join(inner_of(backend), kept, err);
+}
+
+static enum guestlock_result fault_leave(struct guestlock_backend *backend, struct guestlock_error *err)
+{
+	END_AS_PLANNED("leave", err);
+	return inner_module.ops->leave(inner_of(backend), err);
+}
+
+static enum guestlock_join_state fault_status(struct guestlock_backend *backend, struct guestlock_error *err)
+{
+	struct planned planned = plan_of("status");
+	enum guestlock_result ignored;
+
+	if (ends(&planned, "status", err, &ignored)) {
+		return GUESTLOCK_JOIN_STOPPED;
+	}
+	return inner_module.ops->status(inner_of(backend), err);
+}
+
+static enum guestlock_result fault_enumerate(struct guestlock_backend *backend, guestlock_enumerate_fn *visit,
+					     void *data, struct guestlock_error *err)
+{
+	END_AS_PLANNED("enumerate", err);
+	return inner_module.ops->enumerate(inner_of(backend), visit, data, err);
+}
+
+static enum guestlock_result fault_release_orphan(struct guestlock_backend *backend, const char *key,
+						  bool force, struct guestlock_error *err)
+{
+	END_AS_PLANNED("release_orphan", err);
+	return inner_module.ops->release_orphan(inner_of(backend), key, force, err);
+}
+
+static enum guestlock_result fault_host_acquire(struct guestlock_backend *backend, const char *name,
+						enum guestlock_mode mode, struct guestlock_error *err)
+{
+	END_AS_PLANNED("host_acquire", err);
+	return inner_module.ops->host_acquire(inner_of(backend), name, mode, err);
+}
+
+static enum guestlock_result fault_host_release(struct guestlock_backend *backend, const char *name,
+						struct guestlock_error *err)
+{
+	END_AS_PLANNED("host_release", err);
+	return inner_module.ops->host_release(inner_of(backend), name, err);
+}
+
+static int fault_watch(struct guestlock_backend *backend, struct guestlock_error *err)
+{
+	return inner_module.ops->watch(inner_of(backend), err);
+}
+
+static int fault_next_event(struct guestlock_backend *backend, struct guestlock_event *out_event)
+{
+	return inner_module.ops->next_event(inner_of(backend), out_event);
+}
+
+/* ---- Calls with a batch ---- */
+
+typedef enum guestlock_result batch_fn(struct guestlock_backend *backend, struct guestlock_batch *batch,
+				       struct guestlock_error *err);
+
+/* A disk, rather than the guest. */
+static const char *subject_of(const struct guestlock_batch *batch)
+{
+	for (size_t i = 0; batch && i < batch->count; i++) {
+		if (batch->items[i].key->type == GUESTLOCK_DISK) {
+			return batch->items[i].key->identity;
+		}
+	}
+	return batch && batch->count ? batch->items[0].key->identity : "";
+}
+
+static enum guestlock_result answer(struct guestlock_batch *batch, const char *op,
+				    enum guestlock_result result, struct guestlock_error *err)
+{
+	for (size_t i = 0; batch && i < batch->count; i++) {
+		struct guestlock_item *item = &batch->items[i];
+
+		item->result = result;
+		item->held_mode = GUESTLOCK_MODE_NONE;
+		item->has_epoch = false;
+		item->epoch = 0;
+		item->holder = (struct guestlock_holder){0};
+		item->n_others = 0;
+	}
+	return say(op, subject_of(batch), result, err);
+}
+
+/* true: the caller waited for it. */
+static bool wait_for(const struct guestlock_batch *batch, unsigned long delay_ms)
+{
+	int64_t left_ms = batch ? batch->deadline_ms - guestlock_monotonic_ms() : INT64_MAX;
+	bool in_time = (int64_t)delay_ms < left_ms;
+
+	pause_ms(in_time ? (int64_t)delay_ms : left_ms);
+	return in_time;
+}
+
+static enum guestlock_result call(struct guestlock_backend *backend, const char *op, batch_fn *function,
+				  struct guestlock_batch *batch, struct guestlock_error *err)
+{
+	struct planned planned = plan_of(op);
+	struct guestlock_error ignored = {0};
+
+	switch (planned.what) {
+	case FAIL:
+		return answer(batch, op, planned.result, err);
+	case NOT_UNDERSTOOD:
+		return answer(batch, op, GUESTLOCK_RES_INVALID, err);
+	case DROP:
+		return answer(batch, op, GUESTLOCK_RES_INFLIGHT, err);
+	case DELAY:
+		if (wait_for(batch, planned.delay_ms)) {
+			return function(inner_of(backend), batch, err);
+		}
+		break;
+	case LOSE:
+		break;
+	default:
+		return function(inner_of(backend), batch, err);
+	}
+	function(inner_of(backend), batch, &ignored);
+	return answer(batch, op, GUESTLOCK_RES_INFLIGHT, err);
+}
+
+static enum guestlock_result fault_bind(struct guestlock_backend *backend, struct guestlock_batch *batch,
+					struct guestlock_error *err)
+{
+	return call(backend, "bind", inner_module.ops->bind, batch, err);
+}
+
+static enum guestlock_result fault_acquire(struct guestlock_backend *backend, struct guestlock_batch *batch,
+					   struct guestlock_error *err)
+{
+	return call(backend, "acquire", inner_module.ops->acquire, batch, err);
+}
+
+static enum guestlock_result fault_release(struct guestlock_backend *backend, struct guestlock_batch *batch,
+					   struct guestlock_error *err)
+{
+	return call(backend, "release", inner_module.ops->release, batch, err);
+}
+
+static enum guestlock_result fault_convert(struct guestlock_backend *backend, struct guestlock_batch *batch,
+					   struct guestlock_error *err)
+{
+	return call(backend, "convert", inner_module.ops->convert, batch, err);
+}
+
+static enum guestlock_result fault_inquire(struct guestlock_backend *backend, struct guestlock_batch *batch,
+					   struct guestlock_error *err)
+{
+	return call(backend, "inquire", inner_module.ops->inquire, batch, err);
+}
+
+static enum guestlock_result fault_provision(struct guestlock_backend *backend, struct guestlock_batch *batch,
+					     struct guestlock_error *err)
+{
+	return call(backend, "provision", inner_module.ops->provision, batch, err);
+}
+
+static enum guestlock_result fault_unprovision(struct guestlock_backend *backend,
+					       struct guestlock_batch *batch, unsigned unused_s,
+					       struct guestlock_error *err)
+{
+	END_AS_PLANNED("unprovision", err);
+	return inner_module.ops->unprovision(inner_of(backend), batch, unused_s, err);
+}
+
+/* ---- Loading ---- */
+
+static struct guestlock_backend_ops ops = {
+	.init = fault_init,
+	.finish = fault_finish,
+	.probe = fault_probe,
+	.join = fault_join,
+	.leave = fault_leave,
+	.status = fault_status,
+	.bind = fault_bind,
+	.acquire = fault_acquire,
+	.release = fault_release,
+	.convert = fault_convert,
+	.inquire = fault_inquire,
+	.enumerate = fault_enumerate,
+	.release_orphan = fault_release_orphan,
+	.host_acquire = fault_host_acquire,
+	.host_release = fault_host_release,
+	.provision = fault_provision,
+	.unprovision = fault_unprovision,
+	.watch = fault_watch,
+	.next_event = fault_next_event,
+};
+
+/* Without an inner one there is no interface number, and nobody takes this for a backend. */
+__attribute__((visibility("default"))) struct guestlock_module guestlock_backend_module = {
+	.name = NAME,
+	.description = "another backend, with faults",
+	.instance_size = sizeof(struct fault_backend),
+	.ops = &ops,
+};
+
+static bool is_named(const char *list, const char *name)
+{
+	size_t length = strlen(name);
+
+	while (list && *list) {
+		size_t word = strcspn(list, ",");
+
+		if (word == length && strncmp(list, name, length) == 0) {
+			return true;
+		}
+		list += word + (list[word] == ',');
+	}
+	return false;
+}
+
+static unsigned capabilities_of(const char *list)
+{
+	unsigned found = 0;
+	const char *name;
+
+	for (unsigned bit = 0; (name = guestlock_capability_name(bit)) != NULL; bit++) {
+		found |= is_named(list, name) ? 1U << bit : 0;
+	}
+	return found;
+}
+
+/* A function that nothing claims must not be there. */
+static void fit_functions(unsigned capabilities)
+{
+	if (!(capabilities & GUESTLOCK_CAP_HANDOVER)) {
+		ops.convert = NULL;
+	}
+	if (!(capabilities & GUESTLOCK_CAP_HOST_LOCK)) {
+		ops.host_acquire = NULL;
+		ops.host_release = NULL;
+	}
+	if (!(capabilities & GUESTLOCK_CAP_PROVISION)) {
+		ops.provision = NULL;
+		ops.unprovision = NULL;
+	}
+	if (!(capabilities & GUESTLOCK_CAP_WATCH)) {
+		ops.watch = NULL;
+		ops.next_event = NULL;
+	}
+}
+
+__attribute__((constructor)) static void wrap(void)
+{
+	const char *file = getenv("GUESTLOCK_FAULT_INNER");
+	const struct guestlock_module *inner;
+
+	inner_handle = file ? dlopen(file, RTLD_NOW | RTLD_LOCAL) : NULL;
+	inner = inner_handle ? dlsym(inner_handle, "guestlock_backend_module") : NULL;
+	if (!inner) {
+		return;
+	}
+	inner_module = *inner;
+	inner_module.name = NAME;
+	guestlock_backend_module.abi = inner->abi;
+	guestlock_backend_module.limits = inner->limits;
+	guestlock_backend_module.options = inner->options;
+	guestlock_backend_module.capabilities =
+		(inner->capabilities | capabilities_of(getenv("GUESTLOCK_FAULT_WITH"))) &
+		~capabilities_of(getenv("GUESTLOCK_FAULT_WITHOUT"));
+	fit_functions(guestlock_backend_module.capabilities);
+}
+
+__attribute__((destructor)) static void unwrap(void)
+{
+	if (inner_handle) {
+		dlclose(inner_handle);
+	}
+}
