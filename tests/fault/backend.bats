@@ -729,13 +729,13 @@ target_has()
 		truncate -s 4K "$dir/disk-$i"
 		options+=(--disk "$dir/disk-$i")
 	done
-	for i in 1 3 5; do
-		begin owner --disk "$dir/disk-$i"
+	for busy in 1 3 5; do
+		begin owner --disk "$dir/disk-$busy"
 		refused 1 run "${options[@]}" -- touch "$dir/ran"
-		contains "$stderr" "$dir/disk-$i"
+		contains "$stderr" "$dir/disk-$busy"
 		contains "$stderr" owner
 		for k in 1 2 3 4 5; do
-			test "$(holder "$dir/disk-$k")" = "$(test "$k" != "$i" || echo owner)"
+			test "$(holder "$dir/disk-$k")" = "$(test "$k" != "$busy" || echo owner)"
 		done
 		kill -KILL "$(pid_of owner)"
 		ended "$supervisor" 137
