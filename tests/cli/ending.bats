@@ -190,7 +190,8 @@ record_gone()
 	gl -q run --name daemon --disk "$disk" -- sh -c 'setsid sh -c "echo \$\$ >'"$dir/pid"'; exec sleep 300" & exit 0'
 	eventually test -s "$dir/pid"
 	uuid=$(property daemon uuid)
-	sleep 1
+	# Longer than a new guest is looked at often.
+	sleep 6
 	test "$(holder "$disk")" = daemon
 	kill -KILL "$(cat "$dir/pid")"
 	within_a_second record_gone "$uuid"

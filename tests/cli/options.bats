@@ -6,7 +6,7 @@
 load helpers
 
 commands="run list show holders attach detach pause resume inquire migrate release adopt reap check backends config
-	explain graph help"
+	explain graph unprovision help"
 
 @test "without a command: usage on standard error, 64" {
 	run -64 --separate-stderr gl
