@@ -6,7 +6,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 int gl_batch_init(struct gl_batch *batch, size_t capacity)
 {
@@ -65,19 +64,37 @@ char *gl_resource_words(const struct gl_resource *resource)
 	return words;
 }
 
+/*
+ * In UTC, and by hand: the C library's functions take a lock, and this may be the forked child of a threaded
+ * process. Years begin in March here, so that the day that comes and goes is their last one.
+ */
+static void put_since(int64_t since, char *out, size_t size)
+{
+	long long days = since / 86400 + 719468, seconds = since % 86400;
+	long long era = days / 146097, day = days % 146097;
+	long long year = (day - day / 1460 + day / 36524 - day / 146096) / 365;
+	long long month;
+
+	day -= 365 * year + year / 4 - year / 100;
+	month = (5 * day + 2) / 153;
+	day -= (153 * month + 2) / 5;
+	month = month < 10 ? month + 3 : month - 9;
+	year += 400 * era + (month <= 2);
+	snprintf(out, size, ", since %04lld-%02lld-%02lld %02lld:%02lld:%02lld UTC", year, month, day + 1,
+		 seconds / 3600, seconds / 60 % 60, seconds % 60);
+}
+
 void gl_holder_text(const struct guestlock_holder *holder, char *out, size_t size)
 {
 	GL_AUTOFREE char *name = gl_printable(holder->name);
-	char since[40] = "", pid[24] = "";
-	struct tm tm;
-	time_t when = (time_t)holder->since;
+	char since[48] = "", pid[24] = "";
 
 	if (!holder->uuid[0]) {
 		snprintf(out, size, "somebody whom the backend cannot name");
 		return;
 	}
-	if (holder->since && localtime_r(&when, &tm)) {
-		strftime(since, sizeof(since), ", since %Y-%m-%d %H:%M:%S", &tm);
+	if (holder->since > 0) {
+		put_since(holder->since, since, sizeof(since));
 	}
 	if (holder->pid) {
 		snprintf(pid, sizeof(pid), ", pid %ld", (long)holder->pid);

@@ -33,9 +33,11 @@ static size_t header_size(const char *magic)
 static void put_header(char *out, const char *magic, const char *body, size_t length)
 {
 	char digest[GUESTLOCK_KEY_SIZE];
-	size_t used = strlen(magic);
+	size_t used = 0;
 
-	memcpy(out, magic, used);
+	for (; magic[used]; used++) {
+		out[used] = magic[used];
+	}
 	out[used++] = ' ';
 	for (size_t i = LENGTH_SIZE, rest = length; i-- > 0; rest /= 10) {
 		out[used + i] = (char)('0' + rest % 10);

@@ -120,15 +120,15 @@ static int load_hints(int fd, size_t size, struct hints *out)
 
 static int save_hints(const char *path, int fd, size_t old_size, const struct hints *hints)
 {
-	size_t size;
-	GL_AUTOFREE char *body = format_hints(hints, &size);
+	size_t length;
+	GL_AUTOFREE char *body = format_hints(hints, &length);
 
 	if (!body) {
 		errno = ENOMEM;
 		return -1;
 	}
-	return gl_checked_in_place(old_size, MAGIC, size) ? gl_checked_write(fd, MAGIC, body, size)
-							  : gl_checked_replace(path, MAGIC, body, size);
+	return gl_checked_in_place(old_size, MAGIC, length) ? gl_checked_write(fd, MAGIC, body, length)
+							    : gl_checked_replace(path, MAGIC, body, length);
 }
 
 /* ---- Adding ---- */

@@ -221,7 +221,7 @@ int guestlock_guest_pause(struct guestlock_guest *guest, unsigned flags, char **
 			gl_run_save(&run, &ignored);
 		}
 	}
-	if (status == GUESTLOCK_OK && out_state) {
+	if (status == GUESTLOCK_OK && out_state && run.record) {
 		status = gl_state_of_record(guest->gl, run.record, out_state, err);
 	}
 	gl_run_end(&run);
@@ -236,7 +236,7 @@ int guestlock_guest_inquire(struct guestlock_guest *guest, char **out_state, str
 	if (status == GUESTLOCK_OK) {
 		status = gl_store_load(&guest->gl->store, guest->uuid, &record, err);
 	}
-	if (status < 0) {
+	if (status < 0 || !record) {
 		return status;
 	}
 	status = gl_state_of_record(guest->gl, record, out_state, err);

@@ -216,7 +216,8 @@ static void orphan(struct reaper *reaper, const struct guestlock_lock *lock)
 		enum guestlock_result result =
 			gl->module.descriptor->ops->release_orphan(gl->backend, lock->key.key, false, &cause);
 
-		if (result == GUESTLOCK_RES_GRANTED) {
+		/* All the dead of a key go at once: there may be nothing left to free. */
+		if (result == GUESTLOCK_RES_GRANTED || result == GUESTLOCK_RES_NO_ORPHAN) {
 			gl_log(gl, GUESTLOCK_LOG_INFO, "released %s, which the dead guest %s (%s) had left",
 			       identity, name, lock->owner.uuid);
 			return;

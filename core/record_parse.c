@@ -374,8 +374,13 @@ int gl_record_parse(const char *text, size_t size, const char *file, struct gl_r
 int gl_record_parse_behind(unsigned lines_before, bool trusted, const char *text, size_t size,
 			   const char *file, struct gl_record **out_record, struct guestlock_error *err)
 {
-	struct parser parser = {
-		.text = text, .size = size, .file = file, .err = err, .lines_before = lines_before};
+	static const struct gl_field none[1] = {{.key = NULL}};
+	struct parser parser = {.text = text,
+				.size = size,
+				.file = file,
+				.err = err,
+				.lines_before = lines_before,
+				.fields = none};
 	GL_AUTOFREE char *copy = NULL;
 
 	if (check_frame(&parser)) {

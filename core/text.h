@@ -21,7 +21,7 @@ bool gl_text_reserve(struct gl_text *text, size_t size);
 
 static inline void gl_text_add(struct gl_text *text, const void *data, size_t size)
 {
-	if (text->room - text->size <= size && !gl_text_reserve(text, size)) {
+	if ((text->room - text->size <= size && !gl_text_reserve(text, size)) || !text->data) {
 		return;
 	}
 	memcpy(text->data + text->size, data, size);
