@@ -261,7 +261,7 @@ START_TEST(entries_that_cannot_be_made)
 	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
 	for (more = 1; more <= N; more++) {
 		few = before;
-		few.rlim_cur = (rlim_t)next + more;
+		few.rlim_cur = (rlim_t)next + (rlim_t)more;
 		ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
 		ask_for(&ask, keys.key, N + 1, EXCLUSIVE);
 		ck_assert_int_eq(ask_acquire(&one, &ask), GUESTLOCK_RES_IO);
