@@ -135,7 +135,7 @@ static int search_program(const char *name)
 		size_t length = strcspn(path, ":");
 		CLI_AUTOFREE char *file =
 			cli_format("%.*s%s%s", (int)length, path, length > 0 ? "/" : "./", name);
-		int status = judge_program(file);
+		int status = access(file, F_OK) == 0 ? judge_program(file) : CLI_NO_COMMAND;
 
 		result = status == CLI_NO_COMMAND ? result : status;
 		if (path[length] == '\0') {

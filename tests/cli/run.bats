@@ -137,6 +137,7 @@ load helpers
 	chmod +x "$dir/bin2/tool"
 	PATH=$dir/bin:$dir/bin2:$PATH run -5 gl run -- tool
 	PATH=$dir/bin:$PATH run -126 gl run -- tool
+	PATH=$dir/none:$disk:$PATH run -127 gl run -- tool
 	cd "$dir/bin2"
 	PATH=:$PATH run -5 gl run -- tool
 }
@@ -180,9 +181,8 @@ pkill_marked()
 }
 
 @test "it inherits one descriptor more" {
-	count='ls /proc/$$/fd | wc -l'
-	before=$(sh -c "$count" 3>&-)
-	test "$(gl -q run --disk "$disk" -- sh -c "$count" 3>&-)" = $((before + 1))
+	before=$(ls /proc/self/fd 3>&- | wc -l)
+	test "$(gl -q run --disk "$disk" -- ls /proc/self/fd 3>&- | wc -l)" = $((before + 1))
 }
 
 @test "a hundred disks" {
