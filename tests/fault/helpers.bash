@@ -10,7 +10,7 @@
 readonly calls='openat,close,pwrite64,write,fcntl,?rename,renameat,renameat2,?unlink,unlinkat,?mkdir,mkdirat,fchmod,sendmsg,sendto,recvfrom,kill,pidfd_send_signal,execve'
 
 # How many points a test takes without FULL=1.
-readonly few=4
+readonly few=5
 
 # Traced is the command itself, not the script that libtool puts before it.
 setup_file()
@@ -69,7 +69,7 @@ trace_child()
 # there, CHECK, and the end of all guests. The points are on standard input. killed tells how often it was.
 each_kill()
 {
-	local fixture=$1 check=$2 all call number i stride=1
+	local fixture=$1 check=$2 all call number place stride=1
 
 	shift 2
 	mapfile -t all
@@ -77,10 +77,10 @@ each_kill()
 		stride=$(((${#all[@]} + few - 1) / few))
 	fi
 	killed=0
-	for ((i = 0; i < ${#all[@]}; i += stride)); do
-		read -r call number <<<"${all[i]}"
+	for ((place = 0; place < ${#all[@]}; place += stride)); do
+		read -r call number <<<"${all[place]}"
 		echo "${*:2:2} killed before $call number $number:"
-		turn=$((i / stride))
+		turn=$((place / stride))
 		"$fixture"
 		kill_at "$call" "$number" "$@"
 		"$check"
