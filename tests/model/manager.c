@@ -1,0 +1,656 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The engine on the world: what stands in the place of files and processes, and the tasks of a manager. */
+#include "model.h"
+
+#include "error.h"
+#include "tether.h"
+#include "util.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+	ACT_LOAD = 1,
+	ACT_PROCESSES,
+	ACT_LIFE, /* those up to here only look */
+	ACT_SAVE,
+	ACT_REMOVE,
+	ACT_TETHER,
+	ACT_STOP,
+	ACT_CONTINUE,
+};
+
+#define INSTANCES 4 /* per host, while old ones are still spoken of */
+
+struct manager manager;
+
+static const char *const uuids[HOSTS] = {
+	[SOURCE] = "11111111-1111-4111-8111-111111111111",
+	[TARGET] = "11111111-1111-4111-8111-111111111111",
+	[OTHER] = "22222222-2222-4222-8222-222222222222",
+};
+
+const char *host_uuid(unsigned host)
+{
+	return uuids[host];
+}
+
+bool instance_lives(const struct world *world, unsigned host, uint64_t instance)
+{
+	const struct process *process = &world->processes[host];
+
+	return process->state != PROCESS_NONE && process->instance == instance;
+}
+
+/* ---- Turns ---- */
+
+static void leave_off(enum ending ending)
+{
+	manager.gone = true;
+	manager.ending = ending;
+}
+
+enum turn take_turn(unsigned kind, bool shared, struct entry **out_entry)
+{
+	static struct entry scratch;
+	struct run *run = &manager.world->runs[manager.host];
+
+	if (manager.gone) {
+		return GONE;
+	}
+	if (manager.alone) {
+		*out_entry = &scratch;
+		return LIVE;
+	}
+	if (manager.position < run->count) {
+		*out_entry = &run->log[manager.position++];
+		if ((*out_entry)->kind != kind) {
+			printf("Bail out! the engine did not do the same twice\n");
+			exit(EXIT_FAILURE);
+		}
+		return REPLAYED;
+	}
+	if (shared && !manager.may_call) {
+		leave_off(SUSPENDED);
+		return GONE;
+	}
+	/* To be killed before an act that only looks is the same as to be killed before the next that does not. */
+	if (!shared && kind > ACT_LIFE && manager.acts++ == manager.kill_at) {
+		leave_off(KILLED);
+		return GONE;
+	}
+	if (shared) {
+		manager.may_call = false;
+		manager.calls = true;
+	}
+	if (run->count == LOG_ENTRIES) {
+		printf("Bail out! an operation takes more than %d steps\n", LOG_ENTRIES);
+		exit(EXIT_FAILURE);
+	}
+	*out_entry = &run->log[run->count++];
+	(*out_entry)->kind = (uint8_t)kind;
+	manager.position++;
+	return LIVE;
+}
+
+/* A local act: the answer in the log, or what act() gives. */
+static int local_act(unsigned kind, int (*act)(struct entry *entry), int when_gone, struct entry **out_entry)
+{
+	struct entry *entry = NULL;
+
+	switch (take_turn(kind, false, &entry)) {
+	case GONE:
+		return when_gone;
+	case LIVE:
+		entry->result = (int8_t)act(entry);
+		break;
+	case REPLAYED:
+		break;
+	}
+	if (out_entry) {
+		*out_entry = entry;
+	}
+	return entry->result;
+}
+
+/* ---- Records ---- */
+
+static struct note *own_note(void)
+{
+	return &manager.world->notes[manager.host];
+}
+
+static struct process *own_process(void)
+{
+	return &manager.world->processes[manager.host];
+}
+
+static bool fill_resource(struct gl_record *record, unsigned key, const struct holding *held)
+{
+	struct gl_resource *resource = gl_record_add_resource(record);
+	const char name[] = {'/', (char)('d' + key), '\0'};
+	struct gl_holding *holding;
+
+	if (!resource || gl_set_string(&resource->name, name) < 0 || gl_set_string(&resource->identity, name) < 0) {
+		return false;
+	}
+	memset(resource->key, 'd' + (int)key, GUESTLOCK_KEY_SIZE - 1);
+	holding = gl_resource_holding(resource, model_module.name, true);
+	holding->state = held->state;
+	holding->from = held->from;
+	holding->to = held->to;
+	holding->mode = held->mode;
+	holding->has_epoch = held->epoch.known;
+	holding->epoch = held->epoch.value;
+	return true;
+}
+
+static struct gl_record *record_of(const struct note *note)
+{
+	struct gl_record *record = gl_record_new(host_uuid(manager.host));
+
+	if (!record) {
+		return NULL;
+	}
+	record->instance = note->instance;
+	record->state = note->state;
+	record->op = note->op;
+	record->migrate = note->migrate;
+	record->was_paused = note->was_paused;
+	record->stopped = note->stopped;
+	record->process.pid = 1;
+	for (unsigned key = 0; key < KEYS; key++) {
+		if (note->held[key].present && !fill_resource(record, key, &note->held[key])) {
+			gl_record_free(record);
+			return NULL;
+		}
+	}
+	return record;
+}
+
+static struct note note_of(const struct gl_record *record)
+{
+	struct note note = {
+		.exists = 1,
+		.instance = (uint8_t)record->instance,
+		.state = (uint8_t)record->state,
+		.op = (uint8_t)record->op,
+		.migrate = record->migrate,
+		.was_paused = record->was_paused,
+		.stopped = record->stopped,
+	};
+
+	for (size_t i = 0; i < record->n_resources; i++) {
+		const struct gl_holding *holding = &record->resources[i].holdings[0];
+
+		note.held[record->resources[i].key[0] - 'd'] = (struct holding){
+			.present = 1,
+			.state = (uint8_t)holding->state,
+			.from = (uint8_t)holding->from,
+			.to = (uint8_t)holding->to,
+			.mode = (uint8_t)holding->mode,
+			.epoch = {.known = holding->has_epoch,
+				  .value = holding->has_epoch ? (uint8_t)holding->epoch : 0},
+		};
+	}
+	return note;
+}
+
+/* The functions that the linker puts in the place of the real ones. */
+int __wrap_gl_store_lock(const struct gl_store *store, const char *uuid, int64_t deadline_ms,
+			 struct gl_guest_lock *out_lock, struct guestlock_error *err);
+void __wrap_gl_store_unlock(const struct gl_store *store, struct gl_guest_lock *lock, bool remove);
+int __wrap_gl_store_load(const struct gl_store *store, const char *uuid, struct gl_record **out_record,
+			 struct guestlock_error *err);
+int __wrap_gl_store_open(const struct gl_store *store, const char *uuid, struct gl_record **out_record,
+			 struct guestlock_error *err);
+int __wrap_gl_store_save(const struct gl_store *store, const struct gl_record *record,
+			 struct guestlock_error *err);
+int __wrap_gl_store_remove(const struct gl_store *store, const char *uuid, struct guestlock_error *err);
+int __wrap_gl_store_uuids(const struct gl_store *store, char (**out_uuids)[GUESTLOCK_UUID_STRING],
+			  size_t *out_count, struct guestlock_error *err);
+int __wrap_gl_hint_add(void);
+void __wrap_gl_hint_remove(void);
+int __wrap_gl_tether_open(const struct guestlock_owner *owner, const char *life_dir, int *out_fd,
+			  uint64_t *out_inode, struct guestlock_error *err);
+void __wrap_gl_tether_remove(void);
+int __wrap_gl_tether_processes(const struct guestlock_owner *owner, const char *life_dir, uint64_t inode,
+			       pid_t **out_pids, size_t *out_count);
+enum guestlock_life __wrap_guestlock_owner_life(const struct guestlock_owner *owner, const char *life_dir);
+int __wrap_gl_process_look(pid_t pid, struct gl_process *out_process);
+enum gl_presence __wrap_gl_process_presence(void);
+int __wrap_gl_process_stop(void);
+void __wrap_gl_process_continue(void);
+int __wrap_gl_ready(void);
+bool __wrap_gl_pause_before_retry(void);
+int64_t __wrap_guestlock_monotonic_ms(void);
+uint64_t __wrap_guestlock_random64(void);
+int __wrap_gl_identify(const struct guestlock_resource *resource, enum gl_identity_scheme scheme, const char *sysfs,
+		       struct gl_identity *out, struct guestlock_error *err);
+int __wrap_gl_fail(struct guestlock_error *err, int status);
+void __wrap_gl_error_prefix(struct guestlock_error *err);
+char *__wrap_gl_printable(const char *text);
+
+/* A guest's lock keeps other managers of its host out, and there is one manager a host. */
+int __wrap_gl_store_lock(const struct gl_store *store, const char *uuid, int64_t deadline_ms,
+			 struct gl_guest_lock *out_lock, struct guestlock_error *err)
+{
+	(void)store;
+	(void)deadline_ms;
+	(void)err;
+	memcpy(out_lock->uuid, uuid, GUESTLOCK_UUID_STRING);
+	return GUESTLOCK_OK;
+}
+
+void __wrap_gl_store_unlock(const struct gl_store *store, struct gl_guest_lock *lock, bool remove)
+{
+	(void)store;
+	(void)lock;
+	(void)remove;
+}
+
+static int load_note(struct entry *entry)
+{
+	entry->note = *own_note();
+	return entry->note.exists ? GUESTLOCK_OK : GUESTLOCK_NOT_FOUND;
+}
+
+int __wrap_gl_store_load(const struct gl_store *store, const char *uuid, struct gl_record **out_record,
+			 struct guestlock_error *err)
+{
+	struct entry *entry;
+	int status = GUESTLOCK_NOT_FOUND;
+
+	(void)store;
+	if (strcmp(uuid, host_uuid(manager.host)) == 0) {
+		status = local_act(ACT_LOAD, load_note, GUESTLOCK_IO, &entry);
+	}
+	if (status == GUESTLOCK_OK) {
+		*out_record = record_of(&entry->note);
+		return *out_record ? GUESTLOCK_OK : gl_fail_memory(err);
+	}
+	return gl_fail(err, status, 0, "the model says so");
+}
+
+int __wrap_gl_store_open(const struct gl_store *store, const char *uuid, struct gl_record **out_record,
+			 struct guestlock_error *err)
+{
+	return __wrap_gl_store_load(store, uuid, out_record, err);
+}
+
+static const struct gl_record *to_save;
+
+static int save_note(struct entry *entry)
+{
+	(void)entry;
+	*own_note() = note_of(to_save);
+	return GUESTLOCK_OK;
+}
+
+int __wrap_gl_store_save(const struct gl_store *store, const struct gl_record *record,
+			 struct guestlock_error *err)
+{
+	(void)store;
+	to_save = record;
+	return local_act(ACT_SAVE, save_note, GUESTLOCK_IO, NULL) == GUESTLOCK_OK
+		       ? GUESTLOCK_OK
+		       : gl_fail(err, GUESTLOCK_IO, 0, "the model says so");
+}
+
+static int remove_note(struct entry *entry)
+{
+	(void)entry;
+	*own_note() = (struct note){0};
+	return GUESTLOCK_OK;
+}
+
+int __wrap_gl_store_remove(const struct gl_store *store, const char *uuid, struct guestlock_error *err)
+{
+	(void)store;
+	(void)uuid;
+	return local_act(ACT_REMOVE, remove_note, GUESTLOCK_IO, NULL) == GUESTLOCK_OK
+		       ? GUESTLOCK_OK
+		       : gl_fail(err, GUESTLOCK_IO, 0, "the model says so");
+}
+
+int __wrap_gl_store_uuids(const struct gl_store *store, char (**out_uuids)[GUESTLOCK_UUID_STRING],
+			  size_t *out_count, struct guestlock_error *err)
+{
+	(void)store;
+	*out_uuids = calloc(1, sizeof(**out_uuids));
+	if (!*out_uuids) {
+		return gl_fail_memory(err);
+	}
+	memcpy(*out_uuids[0], host_uuid(manager.host), GUESTLOCK_UUID_STRING);
+	*out_count = own_note()->exists;
+	return GUESTLOCK_OK;
+}
+
+int __wrap_gl_hint_add(void)
+{
+	return GUESTLOCK_OK;
+}
+
+void __wrap_gl_hint_remove(void)
+{
+}
+
+/* ---- Processes ---- */
+
+uint64_t __wrap_guestlock_random64(void)
+{
+	const struct world *world = manager.world;
+	unsigned instance = 0;
+	bool used;
+
+	/* Only bind asks, and nothing of this host's former lives changes while it is under way. */
+	do {
+		used = world->notes[manager.host].instance == 1 + manager.host * INSTANCES + instance;
+		for (unsigned key = 0; key < KEYS; key++) {
+			used |= world->lines[key][manager.host].instance == 1 + manager.host * INSTANCES + instance;
+		}
+		instance += used;
+	} while (used);
+	return 1 + manager.host * INSTANCES + instance;
+}
+
+static uint8_t instance_of_tether;
+
+static int open_tether(struct entry *entry)
+{
+	struct process *process = own_process();
+
+	(void)entry;
+	*process = (struct process){
+		.state = PROCESS_BOUND,
+		.instance = instance_of_tether,
+		.uses = manager.host == OTHER ? DISK_E : DISK_D | DISK_E,
+	};
+	return GUESTLOCK_OK;
+}
+
+int __wrap_gl_tether_open(const struct guestlock_owner *owner, const char *life_dir, int *out_fd,
+			  uint64_t *out_inode, struct guestlock_error *err)
+{
+	(void)life_dir;
+	instance_of_tether = (uint8_t)owner->instance;
+	*out_fd = -1;
+	*out_inode = 1;
+	return local_act(ACT_TETHER, open_tether, GUESTLOCK_IO, NULL) == GUESTLOCK_OK
+		       ? GUESTLOCK_OK
+		       : gl_fail(err, GUESTLOCK_IO, 0, "the model says so");
+}
+
+void __wrap_gl_tether_remove(void)
+{
+}
+
+static uint64_t instance_asked;
+
+static int life_now(struct entry *entry)
+{
+	(void)entry;
+	return instance_lives(manager.world, manager.host, instance_asked) ? GUESTLOCK_LIFE_ALIVE
+									   : GUESTLOCK_LIFE_DEAD;
+}
+
+enum guestlock_life __wrap_guestlock_owner_life(const struct guestlock_owner *owner, const char *life_dir)
+{
+	(void)life_dir;
+	instance_asked = owner->instance;
+	return (enum guestlock_life)local_act(ACT_LIFE, life_now, GUESTLOCK_LIFE_UNKNOWN, NULL);
+}
+
+static int count_processes(struct entry *entry)
+{
+	(void)entry;
+	return own_process()->state != PROCESS_NONE;
+}
+
+int __wrap_gl_tether_processes(const struct guestlock_owner *owner, const char *life_dir, uint64_t inode,
+			       pid_t **out_pids, size_t *out_count)
+{
+	int count = local_act(ACT_PROCESSES, count_processes, -1, NULL);
+
+	(void)owner;
+	(void)life_dir;
+	(void)inode;
+	if (count < 0) {
+		errno = EIO;
+		return -1;
+	}
+	*out_pids = calloc(1, sizeof(**out_pids));
+	*out_count = *out_pids ? (size_t)count : 0;
+	return *out_pids ? 0 : -1;
+}
+
+static int stop_process(struct entry *entry)
+{
+	struct process *process = own_process();
+
+	(void)entry;
+	if (process->state == PROCESS_RUNS) {
+		process->state = PROCESS_STOPPED;
+	}
+	return 0;
+}
+
+int __wrap_gl_process_stop(void)
+{
+	errno = EIO;
+	return local_act(ACT_STOP, stop_process, -1, NULL);
+}
+
+static int continue_process(struct entry *entry)
+{
+	(void)entry;
+	if (own_process()->state == PROCESS_STOPPED) {
+		world_let_run(manager.world, manager.host);
+	}
+	return 0;
+}
+
+void __wrap_gl_process_continue(void)
+{
+	local_act(ACT_CONTINUE, continue_process, 0, NULL);
+}
+
+enum gl_presence __wrap_gl_process_presence(void)
+{
+	return GL_PRESENCE_GONE;
+}
+
+int __wrap_gl_process_look(pid_t pid, struct gl_process *out_process)
+{
+	*out_process = (struct gl_process){.pid = pid, .start = 1, .ns = 1};
+	return 0;
+}
+
+/* ---- Time, names ---- */
+
+int __wrap_gl_ready(void)
+{
+	return GUESTLOCK_OK;
+}
+
+bool __wrap_gl_pause_before_retry(void)
+{
+	return false;
+}
+
+int64_t __wrap_guestlock_monotonic_ms(void)
+{
+	return 0;
+}
+
+int __wrap_gl_identify(const struct guestlock_resource *resource, enum gl_identity_scheme scheme, const char *sysfs,
+		       struct gl_identity *out, struct guestlock_error *err)
+{
+	(void)scheme;
+	(void)sysfs;
+	*out = (struct gl_identity){.text = strdup(resource->name)};
+	if (!out->text) {
+		return gl_fail_memory(err);
+	}
+	memset(out->key, resource->name[1], GUESTLOCK_KEY_SIZE - 1);
+	return GUESTLOCK_OK;
+}
+
+/* Nobody reads the messages, and to write them takes longer than all the rest. */
+int __wrap_gl_fail(struct guestlock_error *err, int status)
+{
+	if (err) {
+		err->code = status;
+		err->message[0] = '-';
+		err->message[1] = '\0';
+	}
+	return status;
+}
+
+void __wrap_gl_error_prefix(struct guestlock_error *err)
+{
+	(void)err;
+}
+
+char *__wrap_gl_printable(const char *text)
+{
+	return strdup(text);
+}
+
+/* ---- Tasks ---- */
+
+static char run_dir[] = "/run", host_name[] = "host";
+static struct guestlock_backend backend = {.module = &model_module, .life_dir = run_dir};
+static struct guestlock library = {
+	.module = {.descriptor = &model_module},
+	.backend = &backend,
+	.store = {.run_dir = run_dir},
+	.host = host_name,
+	.supervisor = host_name,
+	.lock_disks = true,
+	.resume_strict = true,
+};
+
+static const struct guestlock_resource disk_d = {.type = GUESTLOCK_DISK, .name = "/d"};
+static const struct guestlock_resource disk_e = {.type = GUESTLOCK_DISK, .name = "/e"};
+
+static bool is_bind(enum task task)
+{
+	return task == TASK_BIND || task == TASK_BIND_MIGRATE;
+}
+
+static bool set_up(struct guestlock_guest *guest, enum task task)
+{
+	bool good = guestlock_guest_set_param(guest, "uuid", host_uuid(manager.host), NULL) == GUESTLOCK_OK;
+
+	if (is_bind(task) && manager.host != OTHER) {
+		good &= guestlock_guest_register_resource(guest, &disk_d, NULL) == GUESTLOCK_OK;
+	}
+	if (is_bind(task)) {
+		good &= guestlock_guest_register_resource(guest, &disk_e, NULL) == GUESTLOCK_OK;
+	}
+	return good;
+}
+
+/* The source was paused: the target must not go on if somebody wrote meanwhile. malloc'd, or NULL. */
+static char *saved_state(void)
+{
+	struct gl_state_entry entries[KEYS] = {0};
+	struct gl_state state = {.technology = "model", .entries = entries};
+	char *text = NULL;
+
+	if (manager.host != TARGET || !manager.world->saved.given) {
+		return NULL;
+	}
+	memcpy(state.uuid, host_uuid(TARGET), GUESTLOCK_UUID_STRING);
+	for (unsigned key = 0; key < KEYS; key++) {
+		if (manager.world->saved.given & 1 << key) {
+			struct gl_state_entry *entry = &entries[state.count++];
+
+			memset(entry->key, 'd' + (int)key, GUESTLOCK_KEY_SIZE - 1);
+			entry->has_epoch = manager.world->saved.epochs[key].known;
+			entry->epoch = manager.world->saved.epochs[key].value;
+		}
+	}
+	return gl_state_format(&state, &text, NULL) == GUESTLOCK_OK ? text : NULL;
+}
+
+static int carry_out(struct guestlock_guest *guest, enum task task, struct guestlock_error *err)
+{
+	GL_AUTOFREE char *state = NULL;
+	int fd;
+
+	switch (task) {
+	case TASK_BIND:
+	case TASK_BIND_MIGRATE:
+		return gl_bind(guest, false, &fd, err);
+	case TASK_ACQUIRE:
+		state = saved_state();
+		return guestlock_guest_acquire(guest, state, 0, 0, err);
+	case TASK_ATTACH:
+		return guestlock_guest_acquire_resource(guest, &disk_e, 0, 0, err);
+	case TASK_DETACH:
+		return guestlock_guest_release_resource(guest, &disk_e, err);
+	case TASK_PAUSE:
+		return guestlock_guest_pause(guest, 0, NULL, err);
+	case TASK_RESUME:
+		return guestlock_guest_resume(guest, NULL, 0, err);
+	case TASK_PREPARE:
+		return guestlock_guest_prepare_migrate(guest, NULL, err);
+	case TASK_COMPLETE_IN:
+		return guestlock_guest_complete_migrate_in(guest, 0, err);
+	case TASK_CANCEL_IN:
+		return guestlock_guest_complete_migrate_in(guest, GUESTLOCK_MIGRATE_CANCEL, err);
+	case TASK_COMPLETE_OUT:
+		return guestlock_guest_complete_migrate_out(guest, 0, err);
+	case TASK_CANCEL_OUT:
+		return guestlock_guest_complete_migrate_out(guest, GUESTLOCK_MIGRATE_CANCEL, err);
+	case TASK_SHUTDOWN:
+		return guestlock_guest_shutdown(guest, 0, err);
+	case TASK_SETTLE:
+		return guestlock_guest_settle(guest, err);
+	case TASK_REAP:
+		return guestlock_reap(guest->gl, NULL, err);
+	default:
+		return GUESTLOCK_INVALID;
+	}
+}
+
+static void run_task(enum task task)
+{
+	enum guestlock_new_mode mode = task == TASK_BIND           ? GUESTLOCK_NEW_START
+				       : task == TASK_BIND_MIGRATE ? GUESTLOCK_NEW_MIGRATE
+								   : GUESTLOCK_NEW_ATTACH;
+	struct guestlock_error err = {0};
+	struct guestlock_guest *guest;
+
+	if (guestlock_guest_new(&library, mode, &guest, NULL) < 0 || !set_up(guest, task)) {
+		printf("Bail out! out of memory\n");
+		exit(EXIT_FAILURE);
+	}
+	manager.status = carry_out(guest, task, &err);
+	guestlock_guest_free(guest);
+}
+
+void manager_step(void)
+{
+	manager.position = 0;
+	manager.acts = 0;
+	manager.calls = false;
+	manager.gone = false;
+	manager.ending = ENDED;
+	run_task(manager.world->runs[manager.host].op);
+}
+
+int manager_run_alone(struct world *world, unsigned host, enum task task)
+{
+	const struct manager before = manager;
+	int status;
+
+	manager = (struct manager){.world = world, .host = host, .alone = true};
+	run_task(task);
+	status = manager.status;
+	manager = before;
+	return status;
+}

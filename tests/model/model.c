@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Runs the scenarios of the model; prints TAP. Words on the command line choose scenarios by a part of their
+ * names; without any, those that take long are left out unless FULL=1 is set in the environment.
+ */
+#include "model.h"
+
+#include "util.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define ON(host) (1U << (host))
+#define BIT(task) (1U << TASK_##task)
+#define LIFE (BIT(BIND) | BIT(ACQUIRE) | BIT(SHUTDOWN) | BIT(SETTLE))
+#define PAUSES (BIT(PAUSE) | BIT(RESUME))
+#define PLUGS (BIT(ATTACH) | BIT(DETACH))
+#define OUT (BIT(PREPARE) | BIT(COMPLETE_OUT) | BIT(CANCEL_OUT))
+#define IN (BIT(BIND_MIGRATE) | BIT(ACQUIRE) | BIT(COMPLETE_IN) | BIT(CANCEL_IN) | BIT(SHUTDOWN) | BIT(SETTLE))
+
+#define ALL UINT32_MAX
+#define ENDS (BIT(BIND) | BIT(BIND_MIGRATE) | BIT(SHUTDOWN))
+
+static const struct scenario scenarios[] = {
+	{
+		.name = "start and end",
+		.tasks = {[SOURCE] = LIFE, [OTHER] = LIFE},
+		.atomic = {[OTHER] = ALL},
+		.kills = ON(SOURCE),
+		.mishaps = ON(SOURCE),
+	},
+	{
+		.name = "pause and resume",
+		.tasks = {[SOURCE] = LIFE | PAUSES, [OTHER] = LIFE | PAUSES},
+		.atomic = {[SOURCE] = ENDS, [OTHER] = ALL},
+		.kills = ON(SOURCE),
+		.mishaps = ON(SOURCE),
+	},
+	{
+		.name = "attach and detach",
+		.tasks = {[SOURCE] = LIFE | PLUGS, [OTHER] = LIFE},
+		.atomic = {[SOURCE] = ENDS, [OTHER] = ALL},
+		.kills = ON(SOURCE),
+		.mishaps = ON(SOURCE),
+	},
+	{
+		.name = "attach and detach while paused",
+		.tasks = {[SOURCE] = LIFE | PLUGS | PAUSES, [OTHER] = LIFE},
+		.atomic = {[SOURCE] = ENDS | BIT(ACQUIRE), [OTHER] = ALL},
+		.kills = ON(SOURCE),
+	},
+	{
+		.name = "migration, kills at the source",
+		.tasks = {[SOURCE] = LIFE | OUT, [TARGET] = IN, [OTHER] = LIFE},
+		.atomic = {[SOURCE] = ENDS | BIT(ACQUIRE), [TARGET] = ALL, [OTHER] = ALL},
+		.kills = ON(SOURCE),
+		.mishaps = ON(SOURCE),
+	},
+	{
+		.name = "migration, kills at the target",
+		.tasks = {[SOURCE] = LIFE | OUT, [TARGET] = IN, [OTHER] = LIFE},
+		.atomic = {[SOURCE] = ALL, [TARGET] = ENDS, [OTHER] = ALL},
+		.kills = ON(TARGET),
+		.mishaps = ON(TARGET),
+	},
+	{
+		.name = "migration of a paused guest",
+		.tasks = {[SOURCE] = LIFE | OUT | PAUSES, [TARGET] = IN, [OTHER] = LIFE},
+		.atomic = {[SOURCE] = ENDS | BIT(ACQUIRE), [TARGET] = ALL, [OTHER] = ALL},
+		.kills = ON(SOURCE),
+	},
+	{
+		.name = "migration, both ends at once",
+		.tasks = {[SOURCE] = LIFE | OUT, [TARGET] = IN},
+		.atomic = {[SOURCE] = ENDS | BIT(ACQUIRE), [TARGET] = ENDS},
+	},
+	{
+		.name = "two starts at once, kills at both",
+		.tasks = {[SOURCE] = LIFE, [OTHER] = LIFE},
+		.kills = ON(SOURCE) | ON(OTHER),
+		.mishaps = ON(SOURCE) | ON(OTHER),
+		.full = true,
+	},
+	{
+		.name = "migration, both ends at once, kills at both",
+		.tasks = {[SOURCE] = LIFE | OUT, [TARGET] = IN},
+		.atomic = {[SOURCE] = ENDS | BIT(ACQUIRE), [TARGET] = ENDS},
+		.kills = ON(SOURCE) | ON(TARGET),
+		.full = true,
+	},
+};
+
+static double now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+static bool chosen(const struct scenario *scenario, int argc, char *argv[])
+{
+	const char *full = getenv("FULL");
+
+	if (argc < 2) {
+		return !scenario->full || (full && strcmp(full, "1") == 0);
+	}
+	for (int i = 1; i < argc; i++) {
+		if (strstr(scenario->name, argv[i])) {
+			return true;
+		}
+	}
+	return false;
+}
+
+int main(int argc, char *argv[])
+{
+	unsigned count = 0, failed = 0;
+
+	for (size_t i = 0; i < GL_COUNT(scenarios); i++) {
+		double begin = now();
+		unsigned states;
+		bool good;
+
+		if (!chosen(&scenarios[i], argc, argv)) {
+			continue;
+		}
+		good = explore(&scenarios[i], &states);
+		failed += !good;
+		printf("%sok %u - %s: %u states, %.1f s\n", good ? "" : "not ", ++count, scenarios[i].name, states,
+		       now() - begin);
+		fflush(stdout);
+	}
+	printf("1..%u\n", count);
+	return count > 0 && failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A model of a few hosts that share a backend. What runs on them is the real engine: its operations, wishes,
+ * settling and tables. What is modelled is the world it acts on: records, processes, and a backend of two
+ * keys. Each act on the world is one step; between any two steps of one host the others may do theirs, a
+ * manager may be killed, and a guest may die.
+ *
+ * An operation that is between two steps is kept as the log of the answers it has had so far. To take the
+ * next step it is run again from its beginning, gets the same answers, acts once more, and is then abandoned:
+ * whatever it tries after that fails without effect, so that it unwinds and leaves nothing behind.
+ */
+#ifndef GL_MODEL_H
+#define GL_MODEL_H
+
+#include "guest.h"
+
+#define HOSTS 3
+#define KEYS 2
+#define LOG_ENTRIES 28
+
+/* Hosts 0 and 1 have the same guest, which migrates from 0 to 1; host 2 has another. */
+enum { SOURCE, TARGET, OTHER };
+
+/* The two disks. Host 2's guest has only the second. */
+enum { DISK_D = 1 << 0, DISK_E = 1 << 1 };
+
+struct epoch {
+	uint8_t known, value;
+};
+
+/* What the backend knows of a host's guest at a key. */
+struct line {
+	uint8_t instance;               /* 0: nothing */
+	uint8_t mode, intent;
+	uint8_t undo;                   /* 0 nothing, 1 there was no epoch, 2 before */
+	uint8_t before;
+};
+
+struct holding {
+	uint8_t present, state, from, to, mode;
+	struct epoch epoch;
+};
+
+/* A record. */
+struct note {
+	uint8_t exists, instance, state, op, migrate, was_paused, stopped;
+	struct holding held[KEYS];
+};
+
+enum process_state {
+	PROCESS_NONE,
+	PROCESS_BOUND,                  /* not let run yet */
+	PROCESS_RUNS,                   /* may write */
+	PROCESS_STOPPED,                /* by pause */
+	PROCESS_HALTED,                 /* its memory has gone to the other end of the migration */
+};
+
+struct process {
+	uint8_t state, instance;
+	uint8_t uses;                   /* disks that are plugged */
+	uint8_t stale;                  /* disks that another guest wrote since this one's memory stands still */
+};
+
+struct answer {
+	uint8_t key;                    /* 1 and up; 0: no answer */
+	uint8_t result, held_mode, holder, holder_mode, holder_instance, n_others;
+	struct epoch epoch;
+};
+
+struct entry {
+	uint8_t kind;
+	int8_t result;
+	struct answer answers[KEYS];
+	struct note note;
+};
+
+/* An operation under way. */
+struct run {
+	uint8_t op;                     /* enum task, 0: idle */
+	uint8_t count;
+	struct entry log[LOG_ENTRIES];
+};
+
+struct world {
+	struct epoch epochs[KEYS];      /* value counts also while it is not known */
+	struct line lines[KEYS][HOSTS];
+	struct note notes[HOSTS];
+	struct process processes[HOSTS];
+	struct {
+		uint8_t given;
+		struct epoch epochs[KEYS];
+	} saved;                        /* state string of the source when it was paused */
+	uint8_t with_state;             /* the target was given it */
+	uint8_t handed;                 /* the guest's memory is at the target */
+	uint8_t target_ran;             /* 1: it does, 2: it did and died */
+	uint8_t cancelled;              /* the source's caller has said so */
+	struct run runs[HOSTS];
+};
+
+enum task {
+	TASK_NONE,
+	TASK_BIND,
+	TASK_BIND_MIGRATE,
+	TASK_ACQUIRE,
+	TASK_ATTACH,
+	TASK_DETACH,
+	TASK_PAUSE,
+	TASK_RESUME,
+	TASK_PREPARE,
+	TASK_COMPLETE_IN,
+	TASK_CANCEL_IN,
+	TASK_COMPLETE_OUT,
+	TASK_CANCEL_OUT,
+	TASK_SHUTDOWN,
+	TASK_SETTLE,
+	TASK_REAP,
+	TASKS,
+};
+
+/* What the backend does with a call. */
+enum mishap {
+	MISHAP_NONE,
+	MISHAP_LOST,                    /* done, but nobody hears of it */
+	MISHAP_DROPPED,                 /* not done, and nobody hears of it */
+	MISHAP_KILLED,                  /* + n: the caller is killed after n keys were written */
+	MISHAPS = MISHAP_KILLED + 2 * KEYS,
+};
+
+/* ---- manager.c: the engine on the world ---- */
+
+enum ending {
+	ENDED,                          /* with a status */
+	SUSPENDED,                      /* before its next call to the backend */
+	KILLED,
+};
+
+/* One host's manager while it takes a step. There is one at a time. */
+struct manager {
+	struct world *world;
+	unsigned host;
+	bool alone;                     /* runs to its end, without steps, log or mishaps */
+	enum mishap mishap;             /* of the call to the backend that the step begins with */
+	bool may_call;
+	unsigned position;
+	int kill_at;                    /* -1, or: killed before that local act of this step */
+	int acts;                       /* local acts so far */
+	bool calls;                     /* the step had a call to the backend */
+	bool gone;
+	enum ending ending;
+	int status;
+};
+extern struct manager manager;
+
+/* Answers of the world: GONE means fail, without effect. */
+enum turn { REPLAYED, LIVE, GONE };
+enum turn take_turn(unsigned kind, bool shared, struct entry **out_entry);
+
+/* Takes the next step of a task (or begins it) as manager says; the world changes. */
+void manager_step(void);
+
+/* Runs a task to its end, alone. Returns its status. */
+int manager_run_alone(struct world *world, unsigned host, enum task task);
+
+const char *host_uuid(unsigned host);
+bool instance_lives(const struct world *world, unsigned host, uint64_t instance);
+
+/* ---- technology.c: the backend ---- */
+
+extern const struct guestlock_module model_module;
+void technology_drop_void(struct world *world);
+
+struct scenario {
+	const char *name;
+	uint32_t tasks[HOSTS];          /* bits of enum task: what each does */
+	uint32_t atomic[HOSTS];         /* those that are taken in one step, without a kill */
+	unsigned kills, mishaps;        /* bits of hosts: whose manager may be killed, whose backend may not answer */
+	bool full;                      /* takes long */
+};
+
+/* ---- world.c ---- */
+
+/* The same world in fewer words: epochs relative to the present one, lines of nobody dropped. */
+void world_normalize(struct world *world);
+
+/* NULL, or which rule is broken. */
+const char *world_check(const struct world *world);
+const char *world_check_recovery(const struct world *world, const struct scenario *scenario);
+void world_describe(const struct world *world);
+
+/* Acts of processes. A rule that one breaks is in world_broken then. */
+extern const char *world_broken;
+void world_let_run(struct world *world, unsigned host);
+void world_plug(struct world *world, unsigned host, unsigned disk);
+void world_end_process(struct world *world, unsigned host);
+
+/* ---- explore.c ---- */
+
+
+/* Goes through everything that can happen. false: a rule was broken, which was told on standard output. */
+bool explore(const struct scenario *scenario, unsigned *out_states);
+
+#endif
