@@ -10,7 +10,7 @@
 readonly calls='openat,close,pwrite64,write,fcntl,?rename,renameat,renameat2,?unlink,unlinkat,?mkdir,mkdirat,fchmod,sendmsg,sendto,recvfrom,kill,pidfd_send_signal,execve'
 
 # How many points a test takes without FULL=1.
-readonly few=5
+readonly few=3
 
 # Traced is the command itself, not the script that libtool puts before it.
 setup_file()
@@ -200,6 +200,11 @@ all_reaped()
 is_stopped()
 {
 	test "$(awk '/^State:/ { print $2 }' "/proc/$1/status")" = T
+}
+
+goes_on()
+{
+	test "$(awk '/^State:/ { print $2 }' "/proc/$1/status")" != T
 }
 
 # All guests are killed: others get their disks at once, and after a reap nothing is left.

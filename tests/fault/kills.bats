@@ -147,7 +147,7 @@ runs_or_stands()
 	all_reaped
 	if has web state running; then
 		test "$written" = no
-		! is_stopped "$pid"
+		goes_on "$pid"
 		refused "$disk"
 		return
 	fi
@@ -159,7 +159,7 @@ runs_or_stands()
 		obtained "$disk"
 	else
 		gl resume web
-		! is_stopped "$pid"
+		goes_on "$pid"
 		refused "$disk"
 	fi
 }
@@ -312,7 +312,7 @@ back_at_the_source()
 	nobody_else
 	gl migrate cancel web --out
 	has web state running
-	! is_stopped "$pid"
+	goes_on "$pid"
 	test "$(gl holders "$disk" --json | jq -r '[.resources[0].holders[].mode] | join(" ")')" = exclusive
 	refused "$disk"
 }
