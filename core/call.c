@@ -159,15 +159,19 @@ static enum guestlock_result call_until(struct guestlock *gl, enum gl_call_type 
 	}
 }
 
-/* The item that the result of the batch is about. */
+/* The item that the result of the batch is about: a disk or a lease rather than the lock of the guest itself.
+ */
 static size_t item_of_result(const struct gl_batch *batch, enum guestlock_result result)
 {
-	for (size_t i = 0; i < batch->count; i++) {
-		if (batch->items[i].result == result) {
-			return i;
+	size_t found = 0;
+
+	for (size_t i = batch->count; i-- > 0;) {
+		if (batch->items[i].result == result &&
+		    (!batch->resources[i]->guest_lock || batch->items[found].result != result)) {
+			found = i;
 		}
 	}
-	return 0;
+	return found;
 }
 
 static void explain(const struct guestlock *gl, const struct gl_batch *batch, enum guestlock_result result,

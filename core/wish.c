@@ -153,7 +153,8 @@ static bool accept_unproven(struct gl_operation_run *run, struct gl_batch *batch
 {
 	bool any = false;
 
-	for (size_t i = 0; i < batch->count; i++) {
+	/* Backwards, as the lock of the guest itself comes first and says less to people than a disk. */
+	for (size_t i = batch->count; i-- > 0;) {
 		struct guestlock_item *item = &batch->items[i];
 
 		if (item->result != GUESTLOCK_RES_UNPROVEN || !item->check_epoch) {
