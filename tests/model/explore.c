@@ -262,7 +262,7 @@ static int try_step(struct search *search, const struct world *world, struct ste
 	}
 	task = after.runs[step.host].op;
 	bind = task == TASK_BIND || task == TASK_BIND_MIGRATE;
-	step.task = task;
+	step.task = (uint8_t)task;
 	manager = (struct manager){
 		.world = &after,
 		.host = step.host,

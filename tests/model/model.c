@@ -56,6 +56,7 @@ static const struct scenario scenarios[] = {
 		.atomic = {[SOURCE] = ENDS | BIT(ACQUIRE), [TARGET] = ALL, [OTHER] = ALL},
 		.kills = ON(SOURCE),
 		.mishaps = ON(SOURCE),
+		.full = true,
 	},
 	{
 		.name = "migration, kills at the target",
@@ -63,17 +64,20 @@ static const struct scenario scenarios[] = {
 		.atomic = {[SOURCE] = ALL, [TARGET] = ENDS, [OTHER] = ALL},
 		.kills = ON(TARGET),
 		.mishaps = ON(TARGET),
+		.full = true,
 	},
 	{
 		.name = "migration of a paused guest",
 		.tasks = {[SOURCE] = LIFE | OUT | PAUSES, [TARGET] = IN, [OTHER] = LIFE},
 		.atomic = {[SOURCE] = ENDS | BIT(ACQUIRE), [TARGET] = ALL, [OTHER] = ALL},
 		.kills = ON(SOURCE),
+		.full = true,
 	},
 	{
 		.name = "migration, both ends at once",
 		.tasks = {[SOURCE] = LIFE | OUT, [TARGET] = IN},
 		.atomic = {[SOURCE] = ENDS | BIT(ACQUIRE), [TARGET] = ENDS},
+		.full = true,
 	},
 	{
 		.name = "two starts at once, kills at both",
