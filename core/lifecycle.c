@@ -159,6 +159,8 @@ static const struct gl_row rows[] = {
 	ROW(S(MIGRATING_IN), OP(NONE), PAUSE, REJECT(REJECTED, MOVING)),
 
 	ROW(S(RUNNING), OP(NONE), PREPARE, GO(GL_SAME, OP(PREPARE), GL_ACT_HAND, "the source")),
+	ROW(S(PAUSED), OP(NONE), PREPARE, WHEN(G(HANDED_OVER), 0),
+	    REJECT(REJECTED, "it was handed over already: what it has in its memory may be stale")),
 	ROW(S(PAUSED), OP(NONE), PREPARE,
 	    GO(GL_SAME, OP(PREPARE), GL_ACT_HAND, "the source, of a paused guest")),
 	ROW(S(MIGRATING_OUT), OP(NONE), PREPARE, IGNORE("prepared already")),
