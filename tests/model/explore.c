@@ -7,9 +7,9 @@
 #include <string.h>
 
 static const char *const task_names[TASKS] = {
-	"",       "bind",    "bind (incoming)", "acquire",     "attach",    "detach",       "pause",
-	"resume", "prepare", "complete-in",     "cancel-in",   "complete-out", "cancel-out", "shutdown",
-	"settle", "reap",
+	"",           "bind",     "bind (incoming)", "acquire",     "attach",    "detach",
+	"pause",      "resume",   "prepare",         "complete-in", "cancel-in", "complete-out",
+	"cancel-out", "shutdown", "settle",          "reap",
 };
 
 /* ---- Worlds in less memory: the logs are cut ---- */
@@ -69,19 +69,23 @@ static uint64_t hash(const unsigned char *bytes, size_t size)
 /* How a world came about. */
 struct step {
 	uint32_t from;
-	uint8_t host, task;             /* task TASKS and up: an event */
+	uint8_t host, task; /* task TASKS and up: an event */
 	uint8_t mishap;
 	int8_t kill_at;
 };
 
-enum { EVENT_DEATH = TASKS, EVENT_KILL, EVENT_HAND };
+enum {
+	EVENT_DEATH = TASKS,
+	EVENT_KILL,
+	EVENT_HAND
+};
 
 struct search {
 	const struct scenario *scenario;
-	uint64_t *seen;                 /* open addressing */
+	uint64_t *seen; /* open addressing */
 	size_t room, count;
-	struct step *steps;             /* by number of the world */
-	struct packed *first, **last;   /* worlds to go on from */
+	struct step *steps;           /* by number of the world */
+	struct packed *first, **last; /* worlds to go on from */
 	uint32_t current;
 	bool failed;
 };
@@ -129,14 +133,16 @@ static void grow(struct search *search)
 
 static void tell_step(const struct step *step)
 {
-	static const char *const events[] = {"the guest dies", "the manager is killed", "memory is handed over"};
+	static const char *const events[] = {"the guest dies", "the manager is killed",
+					     "memory is handed over"};
 
 	printf("# host %u: %s", step->host,
 	       step->task >= TASKS ? events[step->task - TASKS] : task_names[step->task]);
 	if (step->mishap > MISHAP_KILLED) {
 		printf(", killed in the backend after %d writes", step->mishap - MISHAP_KILLED);
 	} else if (step->mishap != MISHAP_NONE) {
-		printf(", the backend does %s and does not answer", step->mishap == MISHAP_LOST ? "it" : "nothing");
+		printf(", the backend does %s and does not answer",
+		       step->mishap == MISHAP_LOST ? "it" : "nothing");
 	}
 	if (step->kill_at >= 0) {
 		printf(", killed before act %d of this step", step->kill_at);
@@ -152,7 +158,8 @@ static void tell_way(const struct search *search, uint32_t number)
 	}
 }
 
-static void fail(struct search *search, const struct step *step, const struct world *world, const char *broken)
+static void fail(struct search *search, const struct step *step, const struct world *world,
+		 const char *broken)
 {
 	search->failed = true;
 	printf("# broken: %s\n", broken);
@@ -218,7 +225,8 @@ static void follow(struct world *world, unsigned host, enum task task)
 	case TASK_ACQUIRE:
 	case TASK_RESUME:
 	case TASK_COMPLETE_IN:
-		if (may_run_now(world, host) && (process->state == PROCESS_BOUND || process->state == PROCESS_HALTED)) {
+		if (may_run_now(world, host) &&
+		    (process->state == PROCESS_BOUND || process->state == PROCESS_HALTED)) {
 			world_let_run(world, host);
 		}
 		break;
@@ -238,6 +246,10 @@ static void follow(struct world *world, unsigned host, enum task task)
 		world->handed = 0;
 		if (process->state == PROCESS_HALTED && may_run_now(world, host)) {
 			world_let_run(world, host);
+		} else if (process->state == PROCESS_HALTED && world->target_ran) {
+			/* A paused source holds nothing, so that it is not refused: the caller should have
+			 * known. */
+			world_end_process(world, host);
 		} else if (process->state == PROCESS_HALTED) {
 			process->state = PROCESS_STOPPED;
 		}
@@ -338,7 +350,9 @@ static bool makes_sense(const struct world *world, unsigned host, enum task task
 		/* "The guest must not run here": it does not, then. */
 		return note->exists && process->state != PROCESS_RUNS;
 	case TASK_CANCEL_OUT:
-		return note->exists && world->target_ran != 2;
+		return note->exists && world->target_ran != 2 && !world->given_up;
+	case TASK_PREPARE:
+		return note->exists && !world->given_up;
 	default:
 		return note->exists;
 	}
@@ -350,7 +364,8 @@ static void begin_tasks(struct search *search, const struct world *world, unsign
 
 	for (unsigned task = 1; task < TASKS && !search->failed; task++) {
 		struct world before = *world;
-		const struct step step = {.from = search->current, .host = (uint8_t)host, .task = (uint8_t)task};
+		const struct step step = {
+			.from = search->current, .host = (uint8_t)host, .task = (uint8_t)task};
 
 		if (!(search->scenario->tasks[host] & 1U << task) ||
 		    !(settle ? task == TASK_SETTLE : makes_sense(world, host, task))) {
@@ -361,9 +376,12 @@ static void begin_tasks(struct search *search, const struct world *world, unsign
 			before.processes[host].uses &= (uint8_t)~DISK_E;
 		}
 		before.cancelled |= task == TASK_CANCEL_OUT;
+		before.given_up |= task == TASK_COMPLETE_OUT;
 		before.handed &= task != TASK_CANCEL_IN;
-		before.with_state |= task == TASK_ACQUIRE && host == TARGET && world->saved.given &&
-				     world->notes[host].state == GUESTLOCK_GUEST_BOUND;
+		if (task == TASK_ACQUIRE && host == TARGET &&
+		    world->notes[host].state == GUESTLOCK_GUEST_BOUND) {
+			before.with_state = world->saved.given != 0;
+		}
 		take_steps(search, &before, step, true);
 	}
 }
@@ -376,7 +394,8 @@ static void go_on(struct search *search, const struct world *world, unsigned hos
 	enum task task = world->runs[host].op;
 
 	for (unsigned mishap = 0; mishap < MISHAPS && !search->failed; mishap++) {
-		if (mishap == MISHAP_NONE || (mishap > MISHAP_KILLED ? kills : mishaps && mishap < MISHAP_KILLED)) {
+		if (mishap == MISHAP_NONE ||
+		    (mishap > MISHAP_KILLED ? kills : mishaps && mishap < MISHAP_KILLED)) {
 			step.mishap = (uint8_t)mishap;
 			take_steps(search, world, step, false);
 		}
@@ -396,7 +415,8 @@ static void go_on(struct search *search, const struct world *world, unsigned hos
 static void events(struct search *search, const struct world *world, unsigned host)
 {
 	struct world after = *world;
-	struct step step = {.from = search->current, .host = (uint8_t)host, .task = EVENT_DEATH, .kill_at = -1};
+	struct step step = {
+		.from = search->current, .host = (uint8_t)host, .task = EVENT_DEATH, .kill_at = -1};
 	enum task task = world->runs[host].op;
 
 	/* Who binds is the process itself: its death is a kill. */
@@ -406,7 +426,8 @@ static void events(struct search *search, const struct world *world, unsigned ho
 	}
 }
 
-/* The memory of the source's guest goes to the target, and the source halts. One that was paused goes with its state. */
+/* The memory of the source's guest goes to the target, and the source halts. One that was paused goes with
+ * its state. */
 static void hand_over(struct search *search, const struct world *world)
 {
 	struct world after = *world;
@@ -417,7 +438,8 @@ static void hand_over(struct search *search, const struct world *world)
 	if (source->state != GUESTLOCK_GUEST_MIGRATING_OUT || source->op || world->runs[SOURCE].op ||
 	    target->state != GUESTLOCK_GUEST_MIGRATING_IN || target->op || world->runs[TARGET].op ||
 	    world->processes[TARGET].state != PROCESS_BOUND ||
-	    (process != PROCESS_RUNS && process != PROCESS_STOPPED) || (source->was_paused && !world->with_state)) {
+	    (process != PROCESS_RUNS && process != PROCESS_STOPPED) ||
+	    (source->was_paused && !world->with_state)) {
 		return;
 	}
 	after.processes[SOURCE].state = PROCESS_HALTED;

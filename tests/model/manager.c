@@ -75,7 +75,8 @@ enum turn take_turn(unsigned kind, bool shared, struct entry **out_entry)
 		leave_off(SUSPENDED);
 		return GONE;
 	}
-	/* To be killed before an act that only looks is the same as to be killed before the next that does not. */
+	/* To be killed before an act that only looks is the same as to be killed before the next that does
+	 * not. */
 	if (!shared && kind > ACT_LIFE && manager.acts++ == manager.kill_at) {
 		leave_off(KILLED);
 		return GONE;
@@ -132,7 +133,8 @@ static bool fill_resource(struct gl_record *record, unsigned key, const struct h
 	const char name[] = {'/', (char)('d' + key), '\0'};
 	struct gl_holding *holding;
 
-	if (!resource || gl_set_string(&resource->name, name) < 0 || gl_set_string(&resource->identity, name) < 0) {
+	if (!resource || gl_set_string(&resource->name, name) < 0 ||
+	    gl_set_string(&resource->identity, name) < 0) {
 		return false;
 	}
 	memset(resource->key, 'd' + (int)key, GUESTLOCK_KEY_SIZE - 1);
@@ -228,8 +230,8 @@ void __wrap_gl_sweep(void);
 bool __wrap_gl_pause_before_retry(void);
 int64_t __wrap_guestlock_monotonic_ms(void);
 uint64_t __wrap_guestlock_random64(void);
-int __wrap_gl_identify(const struct guestlock_resource *resource, enum gl_identity_scheme scheme, const char *sysfs,
-		       struct gl_identity *out, struct guestlock_error *err);
+int __wrap_gl_identify(const struct guestlock_resource *resource, enum gl_identity_scheme scheme,
+		       const char *sysfs, struct gl_identity *out, struct guestlock_error *err);
 int __wrap_gl_fail(struct guestlock_error *err, int status);
 void __wrap_gl_error_prefix(struct guestlock_error *err);
 char *__wrap_gl_printable(const char *text);
@@ -350,7 +352,8 @@ uint64_t __wrap_guestlock_random64(void)
 	do {
 		used = world->notes[manager.host].instance == 1 + manager.host * INSTANCES + instance;
 		for (unsigned key = 0; key < KEYS; key++) {
-			used |= world->lines[key][manager.host].instance == 1 + manager.host * INSTANCES + instance;
+			used |= world->lines[key][manager.host].instance ==
+				1 + manager.host * INSTANCES + instance;
 		}
 		instance += used;
 	} while (used);
@@ -490,8 +493,8 @@ int64_t __wrap_guestlock_monotonic_ms(void)
 	return 0;
 }
 
-int __wrap_gl_identify(const struct guestlock_resource *resource, enum gl_identity_scheme scheme, const char *sysfs,
-		       struct gl_identity *out, struct guestlock_error *err)
+int __wrap_gl_identify(const struct guestlock_resource *resource, enum gl_identity_scheme scheme,
+		       const char *sysfs, struct gl_identity *out, struct guestlock_error *err)
 {
 	(void)scheme;
 	(void)sysfs;

@@ -17,7 +17,8 @@
 #define PAUSES (BIT(PAUSE) | BIT(RESUME))
 #define PLUGS (BIT(ATTACH) | BIT(DETACH))
 #define OUT (BIT(PREPARE) | BIT(COMPLETE_OUT) | BIT(CANCEL_OUT))
-#define IN (BIT(BIND_MIGRATE) | BIT(ACQUIRE) | BIT(COMPLETE_IN) | BIT(CANCEL_IN) | BIT(SHUTDOWN) | BIT(SETTLE))
+#define IN                                                                                                   \
+	(BIT(BIND_MIGRATE) | BIT(ACQUIRE) | BIT(COMPLETE_IN) | BIT(CANCEL_IN) | BIT(SHUTDOWN) | BIT(SETTLE))
 
 #define ALL UINT32_MAX
 #define ENDS (BIT(BIND) | BIT(BIND_MIGRATE) | BIT(SHUTDOWN))
@@ -52,32 +53,32 @@ static const struct scenario scenarios[] = {
 	},
 	{
 		.name = "migration, kills at the source",
-		.tasks = {[SOURCE] = LIFE | OUT, [TARGET] = IN, [OTHER] = LIFE},
-		.atomic = {[SOURCE] = ENDS | BIT(ACQUIRE), [TARGET] = ALL, [OTHER] = ALL},
+		.tasks = {[SOURCE] = LIFE | OUT, [TARGET] = IN},
+		.atomic = {[SOURCE] = ENDS | BIT(ACQUIRE), [TARGET] = ALL},
 		.kills = ON(SOURCE),
 		.mishaps = ON(SOURCE),
-		.full = true,
 	},
 	{
 		.name = "migration, kills at the target",
-		.tasks = {[SOURCE] = LIFE | OUT, [TARGET] = IN, [OTHER] = LIFE},
-		.atomic = {[SOURCE] = ALL, [TARGET] = ENDS, [OTHER] = ALL},
+		.tasks = {[SOURCE] = LIFE | OUT, [TARGET] = IN},
+		.atomic = {[SOURCE] = ALL, [TARGET] = ENDS},
 		.kills = ON(TARGET),
 		.mishaps = ON(TARGET),
-		.full = true,
+	},
+	{
+		.name = "migration and another guest",
+		.tasks = {[SOURCE] = LIFE | OUT, [TARGET] = IN, [OTHER] = LIFE},
+		.atomic = {[SOURCE] = ALL, [TARGET] = ALL, [OTHER] = ALL},
 	},
 	{
 		.name = "migration of a paused guest",
 		.tasks = {[SOURCE] = LIFE | OUT | PAUSES, [TARGET] = IN, [OTHER] = LIFE},
 		.atomic = {[SOURCE] = ENDS | BIT(ACQUIRE), [TARGET] = ALL, [OTHER] = ALL},
-		.kills = ON(SOURCE),
-		.full = true,
 	},
 	{
 		.name = "migration, both ends at once",
 		.tasks = {[SOURCE] = LIFE | OUT, [TARGET] = IN},
 		.atomic = {[SOURCE] = ENDS | BIT(ACQUIRE), [TARGET] = ENDS},
-		.full = true,
 	},
 	{
 		.name = "two starts at once, kills at both",
@@ -91,6 +92,22 @@ static const struct scenario scenarios[] = {
 		.tasks = {[SOURCE] = LIFE | OUT, [TARGET] = IN},
 		.atomic = {[SOURCE] = ENDS | BIT(ACQUIRE), [TARGET] = ENDS},
 		.kills = ON(SOURCE) | ON(TARGET),
+		.full = true,
+	},
+	{
+		.name = "migration and another guest, kills at the source",
+		.tasks = {[SOURCE] = LIFE | OUT | PAUSES, [TARGET] = IN, [OTHER] = LIFE},
+		.atomic = {[SOURCE] = ENDS | BIT(ACQUIRE), [TARGET] = ALL, [OTHER] = ALL},
+		.kills = ON(SOURCE),
+		.mishaps = ON(SOURCE),
+		.full = true,
+	},
+	{
+		.name = "migration and another guest, kills at the target",
+		.tasks = {[SOURCE] = LIFE | OUT, [TARGET] = IN, [OTHER] = LIFE},
+		.atomic = {[SOURCE] = ALL, [TARGET] = ENDS, [OTHER] = ALL},
+		.kills = ON(TARGET),
+		.mishaps = ON(TARGET),
 		.full = true,
 	},
 };
@@ -132,8 +149,8 @@ int main(int argc, char *argv[])
 		}
 		good = explore(&scenarios[i], &states);
 		failed += !good;
-		printf("%sok %u - %s: %u states, %.1f s\n", good ? "" : "not ", ++count, scenarios[i].name, states,
-		       now() - begin);
+		printf("%sok %u - %s: %u states, %.1f s\n", good ? "" : "not ", ++count, scenarios[i].name,
+		       states, now() - begin);
 		fflush(stdout);
 	}
 	printf("1..%u\n", count);

@@ -93,7 +93,7 @@ struct world {
 	uint8_t with_state;             /* the target was given it */
 	uint8_t handed;                 /* the guest's memory is at the target */
 	uint8_t target_ran;             /* 1: it does, 2: it did and died */
-	uint8_t cancelled;              /* the source's caller has said so */
+	uint8_t cancelled, given_up;    /* the source's caller has said so: cancel-out, complete-out */
 	struct run runs[HOSTS];
 };
 

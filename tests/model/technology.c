@@ -4,7 +4,13 @@
 
 #include <string.h>
 
-enum { CALL_BIND = 100, CALL_ACQUIRE, CALL_RELEASE, CALL_CONVERT, CALL_INQUIRE };
+enum {
+	CALL_BIND = 100,
+	CALL_ACQUIRE,
+	CALL_RELEASE,
+	CALL_CONVERT,
+	CALL_INQUIRE
+};
 
 static size_t key_of(const struct guestlock_item *item)
 {
@@ -121,7 +127,9 @@ static void keep(const struct guestlock_batch *batch, struct entry *entry, enum 
 		if (item->holder.uuid[0]) {
 			bool is_other = strcmp(item->holder.uuid, host_uuid(OTHER)) == 0;
 
-			answer->holder = (uint8_t)(1 + (is_other ? OTHER : manager.host == SOURCE ? TARGET : SOURCE));
+			answer->holder = (uint8_t)(1 + (is_other                 ? OTHER
+							: manager.host == SOURCE ? TARGET
+										 : SOURCE));
 		}
 	}
 }
@@ -185,7 +193,7 @@ static enum guestlock_result judge_item(struct guestlock_batch *batch, struct gu
 		return GUESTLOCK_RES_UNPROVEN;
 	}
 	return item->check_epoch && epoch->value != item->expected_epoch ? GUESTLOCK_RES_STALE
-									  : GUESTLOCK_RES_GRANTED;
+									 : GUESTLOCK_RES_GRANTED;
 }
 
 static enum guestlock_result acquire(struct guestlock_batch *batch, struct writes *writes)
@@ -417,8 +425,8 @@ static enum guestlock_result model_enumerate(struct guestlock_backend *backend, 
 	return GUESTLOCK_RES_GRANTED;
 }
 
-static enum guestlock_result model_release_orphan(struct guestlock_backend *backend, const char *key, bool force,
-						  struct guestlock_error *err)
+static enum guestlock_result model_release_orphan(struct guestlock_backend *backend, const char *key,
+						  bool force, struct guestlock_error *err)
 {
 	struct line *line = &manager.world->lines[key[0] - 'd'][manager.host];
 
@@ -444,7 +452,8 @@ const struct guestlock_module model_module = {
 	.abi = GUESTLOCK_BACKEND_ABI,
 	.name = "model",
 	.description = "a model",
-	.capabilities = GUESTLOCK_CAP_SHARED | GUESTLOCK_CAP_HANDOVER | GUESTLOCK_CAP_HOTPLUG | GUESTLOCK_CAP_EPOCH,
+	.capabilities =
+		GUESTLOCK_CAP_SHARED | GUESTLOCK_CAP_HANDOVER | GUESTLOCK_CAP_HOTPLUG | GUESTLOCK_CAP_EPOCH,
 	.ops = &ops,
 };
 

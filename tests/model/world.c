@@ -100,8 +100,8 @@ void world_let_run(struct world *world, unsigned host)
 	struct process *process = &world->processes[host];
 
 	/*
-	 * To cancel is to say that the target did not run and will not. If it did and died, no lock tells of it,
-	 * but the caller knows, and does not go on here.
+	 * To cancel is to say that the target did not run and will not. If it did and died, no lock tells of
+	 * it, but the caller knows, and does not go on here.
 	 */
 	if (host == SOURCE && world->cancelled && world->target_ran == 2) {
 		world_end_process(world, host);
@@ -116,7 +116,7 @@ void world_let_run(struct world *world, unsigned host)
 		world->handed = 0;
 		world->target_ran = 1;
 	} else if (host == SOURCE) {
-		world->target_ran = world->cancelled = 0;
+		world->target_ran = world->cancelled = world->given_up = 0;
 	}
 	if (host == SOURCE) {
 		memset(&world->saved, 0, sizeof(world->saved));
@@ -144,7 +144,7 @@ void world_end_process(struct world *world, unsigned host)
 	}
 	if (host == SOURCE) {
 		memset(&world->saved, 0, sizeof(world->saved));
-		world->target_ran = world->cancelled = 0;
+		world->target_ran = world->cancelled = world->given_up = 0;
 	}
 }
 
@@ -190,7 +190,8 @@ static const char *check_key(const struct world *world, unsigned key)
 	if (writers > 1) {
 		return "two guests write one disk";
 	}
-	return exclusive > 1 || (exclusive == 1 && holders > 1) ? "two guests hold what one holds alone" : NULL;
+	return exclusive > 1 || (exclusive == 1 && holders > 1) ? "two guests hold what one holds alone"
+								: NULL;
 }
 
 const char *world_check(const struct world *world)
@@ -339,9 +340,10 @@ void world_describe(const struct world *world)
 	for (unsigned host = 0; host < HOSTS; host++) {
 		const struct note *note = &world->notes[host];
 
-		printf("#   host %u: process %s; record %s%s%s", host, processes[world->processes[host].state],
-		       note->exists ? guestlock_guest_state_name(note->state) : "none", note->op ? ", pending " : "",
-		       gl_operation_name(note->op));
+		printf("#   host %u: process %s; record %s%s%s", host,
+		       processes[world->processes[host].state],
+		       note->exists ? guestlock_guest_state_name(note->state) : "none",
+		       note->op ? ", pending " : "", gl_operation_name(note->op));
 		for (unsigned key = 0; key < KEYS; key++) {
 			describe_key(world, host, key);
 		}
