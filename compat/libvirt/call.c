@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "call.h"
+
+#include "report.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int no_memory(void)
+{
+	return gl_report(GUESTLOCK_NO_MEMORY, "%s", guestlock_status_text(GUESTLOCK_NO_MEMORY));
+}
+
+static const char *string_of(const struct libvirt_param *param)
+{
+	return param->type == LIBVIRT_PARAM_STRING         ? param->value.s
+	       : param->type == LIBVIRT_PARAM_CONST_STRING ? param->value.cs
+							   : NULL;
+}
+
+static uint64_t number_of(const struct libvirt_param *param)
+{
+	switch (param->type) {
+	case LIBVIRT_PARAM_INT:
+		return param->value.i > 0 ? (uint64_t)param->value.i : 0;
+	case LIBVIRT_PARAM_LONG:
+		return param->value.l > 0 ? (uint64_t)param->value.l : 0;
+	case LIBVIRT_PARAM_UINT:
+		return param->value.u;
+	case LIBVIRT_PARAM_ULONG:
+		return param->value.ul;
+	default:
+		return 0;
+	}
+}
+
+/* NULL stays NULL. */
+static int copy(char **out, const char *text)
+{
+	free(*out);
+	*out = text ? strdup(text) : NULL;
+	return text && !*out ? -1 : 0;
+}
+
+static void take_uuid(struct gl_call *call, const struct libvirt_param *param)
+{
+	const unsigned char *b = param->value.uuid;
+
+	if (param->type == LIBVIRT_PARAM_UUID) {
+		snprintf(call->uuid, sizeof(call->uuid),
+			 "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1],
+			 b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14],
+			 b[15]);
+	}
+}
+
+/* What a later libvirt may add is passed over. */
+static int take_param(struct gl_call *call, const struct libvirt_param *param)
+{
+	if (strcmp(param->key, "uuid") == 0) {
+		take_uuid(call, param);
+	} else if (strcmp(param->key, "name") == 0) {
+		return copy(&call->name, string_of(param));
+	} else if (strcmp(param->key, "uri") == 0) {
+		return copy(&call->uri, string_of(param));
+	} else if (strcmp(param->key, "id") == 0) {
+		snprintf(call->id, sizeof(call->id), "%u", (unsigned)number_of(param));
+	} else if (strcmp(param->key, "pid") == 0) {
+		call->pid = (pid_t)number_of(param);
+	}
+	return 0;
+}
+
+static void destroy(struct gl_call *call)
+{
+	for (size_t i = 0; i < call->n_resources; i++) {
+		struct guestlock_resource *resource = &call->resources[i];
+
+		free((void *)(uintptr_t)resource->name);
+		free((void *)(uintptr_t)resource->lockspace);
+		free((void *)(uintptr_t)resource->path);
+	}
+	free(call->resources);
+	free(call->name);
+	free(call->uri);
+	free(call);
+}
+
+int gl_call_create(struct libvirt_lock_manager *manager, unsigned type, size_t n_params,
+		   struct libvirt_param *params, unsigned flags)
+{
+	struct gl_call *call;
+
+	manager->private_data = NULL;
+	if (type != LIBVIRT_OBJECT_DOMAIN || (flags & ~(unsigned)LIBVIRT_NEW_STARTED) != 0) {
+		return gl_report(GUESTLOCK_UNSUPPORTED,
+				 "cannot lock for what libvirt asks (type %u, flags 0x%x): guestlock knows "
+				 "domains only",
+				 type, flags);
+	}
+	call = calloc(1, sizeof(*call));
+	if (!call) {
+		return no_memory();
+	}
+	for (size_t i = 0; i < n_params; i++) {
+		if (take_param(call, &params[i]) < 0) {
+			destroy(call);
+			return no_memory();
+		}
+	}
+	if (!call->uuid[0]) {
+		destroy(call);
+		return gl_report(GUESTLOCK_INVALID,
+				 "cannot lock for a domain without a uuid: libvirt did not say it");
+	}
+	manager->private_data = call;
+	return 0;
+}
+
+void gl_call_destroy(struct libvirt_lock_manager *manager)
+{
+	if (manager && manager->private_data) {
+		destroy(manager->private_data);
+		manager->private_data = NULL;
+	}
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return strcmp(a ? a : "", b ? b : "") == 0;
+}
+
+bool gl_same_resource(const struct guestlock_resource *a, const struct guestlock_resource *b)
+{
+	if (a->type != b->type || strcmp(a->name, b->name) != 0) {
+		return false;
+	}
+	return a->type == GUESTLOCK_DISK ||
+	       (a->offset == b->offset && same_text(a->lockspace, b->lockspace) &&
+		same_text(a->path, b->path));
+}
+
+/* Points into what libvirt gave. */
+static struct guestlock_resource resource_of(unsigned type, const char *name, size_t n_params,
+					     const struct libvirt_param *params, unsigned flags)
+{
+	struct guestlock_resource resource = {
+		.type = type == LIBVIRT_RESOURCE_LEASE ? GUESTLOCK_LEASE : GUESTLOCK_DISK,
+		.flags = (flags & LIBVIRT_RESOURCE_READONLY ? GUESTLOCK_READONLY : 0U) |
+			 (flags & LIBVIRT_RESOURCE_SHARED ? GUESTLOCK_SHARED : 0U),
+		.name = name,
+	};
+
+	for (size_t i = 0; i < n_params && type == LIBVIRT_RESOURCE_LEASE; i++) {
+		if (strcmp(params[i].key, "lockspace") == 0) {
+			resource.lockspace = string_of(&params[i]);
+		} else if (strcmp(params[i].key, "path") == 0) {
+			resource.path = string_of(&params[i]);
+		} else if (strcmp(params[i].key, "offset") == 0) {
+			resource.offset = number_of(&params[i]);
+		}
+	}
+	return resource;
+}
+
+static int append(struct gl_call *call, const struct guestlock_resource *resource)
+{
+	struct guestlock_resource *grown =
+		reallocarray(call->resources, call->n_resources + 1, sizeof(*call->resources));
+	char *name = NULL, *lockspace = NULL, *path = NULL;
+
+	if (!grown) {
+		return -1;
+	}
+	call->resources = grown;
+	if (copy(&name, resource->name) < 0 || copy(&lockspace, resource->lockspace) < 0 ||
+	    copy(&path, resource->path) < 0) {
+		free(name);
+		free(lockspace);
+		free(path);
+		return -1;
+	}
+	grown[call->n_resources] = *resource;
+	grown[call->n_resources].name = name;
+	grown[call->n_resources].lockspace = lockspace;
+	grown[call->n_resources].path = path;
+	call->n_resources++;
+	return 0;
+}
+
+int gl_call_add_resource(struct libvirt_lock_manager *manager, unsigned type, const char *name,
+			 size_t n_params, struct libvirt_param *params, unsigned flags)
+{
+	struct gl_call *call = manager->private_data;
+	struct guestlock_resource resource;
+
+	if (type != LIBVIRT_RESOURCE_DISK && type != LIBVIRT_RESOURCE_LEASE) {
+		return gl_report(GUESTLOCK_UNSUPPORTED,
+				 "cannot lock \"%s\" for guest %s: guestlock knows disks and leases, and "
+				 "this is of type %u",
+				 name, call->uuid, type);
+	}
+	if ((flags & ~(unsigned)(LIBVIRT_RESOURCE_READONLY | LIBVIRT_RESOURCE_SHARED)) != 0) {
+		return gl_report(GUESTLOCK_UNSUPPORTED,
+				 "cannot lock \"%s\" for guest %s: libvirt wants it in a way that guestlock "
+				 "does not know "
+				 "(flags 0x%x)",
+				 name, call->uuid, flags);
+	}
+	resource = resource_of(type, name, n_params, params, flags);
+	for (size_t i = 0; i < call->n_resources; i++) {
+		if (gl_same_resource(&call->resources[i], &resource)) {
+			/* The stronger mode is the one with fewer flags. */
+			call->resources[i].flags &= resource.flags;
+			return 0;
+		}
+	}
+	return append(call, &resource) < 0 ? no_memory() : 0;
+}

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "instance.h"
+
+#include "abi.h"
+#include "report.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/*
+ * Grows at the front and is freed as a whole, so that readers need no mutex: they may be in a child that was
+ * forked while another thread held it. The mutex is between init and deinit only.
+ */
+static struct gl_instance *instances;
+static unsigned users;
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+
+static struct gl_instance *first(void)
+{
+	return __atomic_load_n(&instances, __ATOMIC_ACQUIRE);
+}
+
+static void destroy(struct gl_instance *instance)
+{
+	if (!instance) {
+		return;
+	}
+	guestlock_close(instance->gl);
+	free(instance->config_file);
+	free(instance->driver);
+	free(instance);
+}
+
+/* CONFDIR/DRIVER-NAME.conf: DRIVER. */
+static char *driver_of(const char *config_file)
+{
+	const char *slash = strrchr(config_file, '/');
+	const char *name = slash ? slash + 1 : config_file;
+	const char *dash = strrchr(name, '-');
+
+	return strndup(name, dash ? (size_t)(dash - name) : strlen(name));
+}
+
+static struct gl_instance *create(const char *config_file)
+{
+	struct gl_instance *instance = calloc(1, sizeof(*instance));
+
+	if (!instance) {
+		return NULL;
+	}
+	instance->config_file = strdup(config_file);
+	instance->driver = driver_of(config_file);
+	if (!instance->config_file || !instance->driver) {
+		destroy(instance);
+		return NULL;
+	}
+	return instance;
+}
+
+/* Once, as it loads every module. */
+static int learn_abilities(struct gl_instance *instance, struct guestlock_error *err)
+{
+	struct guestlock_backend_info *infos;
+	size_t count;
+	int status = guestlock_backends(instance->gl, &infos, &count, err);
+
+	if (status < 0) {
+		return status;
+	}
+	for (size_t i = 0; i < count; i++) {
+		if (infos[i].selected) {
+			strncpy(instance->technology, infos[i].name, sizeof(instance->technology) - 1);
+			instance->capabilities = infos[i].capabilities;
+		}
+	}
+	guestlock_backends_free(infos, count);
+	return GUESTLOCK_OK;
+}
+
+static int open_library(struct gl_instance *instance, struct guestlock_error *err)
+{
+	struct guestlock_options options = {.size = sizeof(options), .log = gl_report_log};
+	int status;
+
+	/* A file that is there and cannot be read is an error; one that is not there need not be. */
+	if (instance->config_file[0] && access(instance->config_file, F_OK) == 0) {
+		options.extra_file = instance->config_file;
+	}
+	status = guestlock_open(&instance->gl, &options, err);
+	return status < 0 ? status : learn_abilities(instance, err);
+}
+
+/*
+ * Recovery, and word of what is amiss. None of it is a reason to fail: that would end the daemon, and with it
+ * the way to guests that run. Whoever is refused later is told why.
+ */
+static void recover(const struct gl_instance *instance)
+{
+	struct guestlock_error err = {0};
+
+	if (guestlock_probe(instance->gl, &err) < 0) {
+		gl_report_log(NULL, GUESTLOCK_LOG_WARNING, err.message);
+	}
+	err = (struct guestlock_error){0};
+	if (guestlock_reap(instance->gl, NULL, &err) < 0) {
+		gl_report_log(NULL, GUESTLOCK_LOG_WARNING, err.message);
+	}
+}
+
+static bool is_known(const char *config_file)
+{
+	for (const struct gl_instance *instance = first(); instance; instance = instance->next) {
+		if (strcmp(instance->config_file, config_file) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static int add(const char *config_file)
+{
+	struct guestlock_error err = {0};
+	struct gl_instance *instance;
+
+	if (is_known(config_file)) {
+		return 0;
+	}
+	instance = create(config_file);
+	if (!instance) {
+		return gl_report(GUESTLOCK_NO_MEMORY, "%s", guestlock_status_text(GUESTLOCK_NO_MEMORY));
+	}
+	if (open_library(instance, &err) < 0) {
+		destroy(instance);
+		return gl_report_error(&err);
+	}
+	recover(instance);
+	instance->next = instances;
+	__atomic_store_n(&instances, instance, __ATOMIC_RELEASE);
+	return 0;
+}
+
+int gl_instance_init(unsigned version, const char *config_file, unsigned flags)
+{
+	int result;
+
+	gl_report_init();
+	if (version / 1000000U != LIBVIRT_LOCK_VERSION_MAJOR) {
+		return gl_report(GUESTLOCK_CONFIG,
+				 "cannot load guestlock: libvirt has version %u.%u.%u of the lock manager "
+				 "interface, and "
+				 "guestlock has %u; install a guestlock that goes with this libvirt",
+				 version / 1000000U, version / 1000U % 1000U, version % 1000U,
+				 LIBVIRT_LOCK_VERSION_MAJOR);
+	}
+	if (flags != 0) {
+		return gl_report(
+			GUESTLOCK_CONFIG,
+			"cannot load guestlock: libvirt asks for what guestlock does not know (flags 0x%x); "
+			"install a guestlock that goes with this libvirt",
+			flags);
+	}
+	pthread_mutex_lock(&mutex);
+	result = add(config_file ? config_file : "");
+	if (result == 0) {
+		users++;
+	}
+	pthread_mutex_unlock(&mutex);
+	return result;
+}
+
+int gl_instance_deinit(void)
+{
+	pthread_mutex_lock(&mutex);
+	if (users > 0) {
+		users--;
+	}
+	while (users == 0 && instances) {
+		struct gl_instance *next = instances->next;
+
+		destroy(instances);
+		__atomic_store_n(&instances, next, __ATOMIC_RELEASE);
+	}
+	pthread_mutex_unlock(&mutex);
+	return 0;
+}
+
+/* The driver that a uri belongs to, by the word before its "+" or ":". */
+static bool is_of(const char *uri, const char *driver)
+{
+	static const char *const others[][2] = {{"xen", "libxl"}};
+	size_t length = strcspn(uri, "+:");
+
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		if (strlen(others[i][0]) == length && strncmp(others[i][0], uri, length) == 0) {
+			return strcmp(driver, others[i][1]) == 0;
+		}
+	}
+	return strlen(driver) == length && strncmp(driver, uri, length) == 0;
+}
+
+static bool knows(const struct gl_instance *instance, const char *uuid)
+{
+	struct guestlock_info *info = NULL;
+	struct guestlock_error ignored;
+	int status = guestlock_get_info(instance->gl, uuid, &info, &ignored);
+
+	guestlock_info_free(info);
+	return status != GUESTLOCK_NOT_FOUND;
+}
+
+const struct gl_instance *gl_instance_find(const char *uri, const char *uuid)
+{
+	const struct gl_instance *start = first();
+
+	if (!start || !start->next) {
+		return start;
+	}
+	for (const struct gl_instance *instance = start; instance; instance = instance->next) {
+		if (uri ? is_of(uri, instance->driver) : knows(instance, uuid)) {
+			return instance;
+		}
+	}
+	return start;
+}

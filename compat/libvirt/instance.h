@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* One handle of the library for each configuration file that libvirt's drivers come with. */
+#ifndef GL_LIBVIRT_INSTANCE_H
+#define GL_LIBVIRT_INSTANCE_H
+
+#include <guestlock/guestlock.h>
+
+struct gl_instance {
+	struct gl_instance *next;
+	char *config_file; /* "" where libvirt gave none */
+	char *driver;      /* the driver whose file it is: "qemu", "libxl", ... */
+	struct guestlock *gl;
+	char technology[32]; /* the configured backend, and its GUESTLOCK_CAP_* */
+	unsigned capabilities;
+};
+
+/* init and deinit of the interface (abi.h). Any number of times; the last deinit frees everything. */
+int gl_instance_init(unsigned version, const char *config_file, unsigned flags);
+int gl_instance_deinit(void);
+
+/*
+ * The instance that is asked about a guest: the one of the uri's driver, or, where uri is NULL, the one that
+ * knows the guest. NULL before init. The answer stays valid until the last deinit. Takes no mutex.
+ */
+const struct gl_instance *gl_instance_find(const char *uri, const char *uuid);
+
+#endif

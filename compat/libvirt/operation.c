@@ -1,0 +1,499 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "operation.h"
+
+#include "call.h"
+#include "instance.h"
+#include "report.h"
+
+#include <guestlock/backend.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* One operation: what libvirt names, who is asked, and what is known of the guest. */
+struct gl_operation {
+	const struct gl_call *call;
+	const struct gl_instance *instance;
+	struct guestlock_info *info; /* NULL: there is no record */
+	struct guestlock_guest *guest;
+	struct guestlock_error err;
+};
+
+static void finish(struct gl_operation *op)
+{
+	guestlock_guest_free(op->guest);
+	guestlock_info_free(op->info);
+}
+
+/* Ends the operation: 0, or -1 and the error of it is reported. */
+static int end(struct gl_operation *op, int status)
+{
+	finish(op);
+	return status < 0 ? gl_report_error(&op->err) : 0;
+}
+
+static int begin(struct gl_operation *op, struct libvirt_lock_manager *manager, const char *uri)
+{
+	const struct gl_call *call = manager->private_data;
+
+	*op = (struct gl_operation){.call = call, .instance = gl_instance_find(uri, call->uuid)};
+	if (!op->instance) {
+		return gl_report(GUESTLOCK_FAILED, "cannot lock for guest %s: the plugin was not initialised",
+				 call->uuid);
+	}
+	return 0;
+}
+
+/* ---- The guest ---- */
+
+static int attach(struct gl_operation *op)
+{
+	int status = guestlock_guest_new(op->instance->gl, GUESTLOCK_NEW_ATTACH, &op->guest, &op->err);
+
+	return status < 0 ? status : guestlock_guest_set_param(op->guest, "uuid", op->call->uuid, &op->err);
+}
+
+/* What there is of it: op->info stays NULL where there is no record. */
+static int look(struct gl_operation *op)
+{
+	int status = guestlock_get_info(op->instance->gl, op->call->uuid, &op->info, &op->err);
+
+	return status == GUESTLOCK_NOT_FOUND ? GUESTLOCK_OK : status;
+}
+
+/* The record of a former life goes first, so that it is not taken for this one. */
+static int look_at_the_living(struct gl_operation *op)
+{
+	int status = look(op);
+
+	if (status < 0 || !op->info || op->info->life != GUESTLOCK_LIFE_DEAD) {
+		return status;
+	}
+	status = guestlock_guest_settle(op->guest, &op->err);
+	if (status < 0 && status != GUESTLOCK_NOT_FOUND) {
+		return status;
+	}
+	guestlock_info_free(op->info);
+	op->info = NULL;
+	return look(op);
+}
+
+static int set_params(struct gl_operation *op, const char *action)
+{
+	const char *const params[][2] = {
+		{"uuid", op->call->uuid}, {"name", op->call->name},   {"id", op->call->id},
+		{"uri", op->call->uri},   {"on_lockfailure", action},
+	};
+	int status = GUESTLOCK_OK;
+
+	for (size_t i = 0; i < sizeof(params) / sizeof(params[0]) && status == GUESTLOCK_OK; i++) {
+		if (params[i][1] && params[i][1][0]) {
+			status = guestlock_guest_set_param(op->guest, params[i][0], params[i][1], &op->err);
+		}
+	}
+	return status;
+}
+
+/* A handle of mode START with everything that the call says. */
+static int describe(struct gl_operation *op, const char *action)
+{
+	int status = guestlock_guest_new(op->instance->gl, GUESTLOCK_NEW_START, &op->guest, &op->err);
+
+	if (status == GUESTLOCK_OK) {
+		status = set_params(op, action);
+	}
+	for (size_t i = 0; i < op->call->n_resources && status == GUESTLOCK_OK; i++) {
+		status = guestlock_guest_register_resource(op->guest, &op->call->resources[i], &op->err);
+	}
+	return status;
+}
+
+/* ---- Start ---- */
+
+/* What is to happen when a lock is lost: refused where it could not be done. "" for the default. */
+static const char *check_action(const struct gl_operation *op, int action)
+{
+	static const char *const names[] = {
+		[LIBVIRT_ACTION_DEFAULT] = "",        [LIBVIRT_ACTION_POWEROFF] = "poweroff",
+		[LIBVIRT_ACTION_RESTART] = "restart", [LIBVIRT_ACTION_PAUSE] = "pause",
+		[LIBVIRT_ACTION_IGNORE] = "ignore",
+	};
+	const char *why = "cannot act on a guest that lost a lock";
+
+	if (action < 0 || action >= (int)(sizeof(names) / sizeof(names[0]))) {
+		gl_report(GUESTLOCK_UNSUPPORTED, "guest %s: guestlock does not know on_lockfailure action %d",
+			  op->call->uuid, action);
+		return NULL;
+	}
+	if (action == LIBVIRT_ACTION_DEFAULT || action == LIBVIRT_ACTION_IGNORE ||
+	    op->instance->capabilities & GUESTLOCK_CAP_LOSS_ACTION) {
+		return names[action];
+	}
+	if (!(op->instance->capabilities & GUESTLOCK_CAP_WATCH)) {
+		why = "never loses a lock while the guest runs, so that there is nothing to act on";
+	}
+	gl_report(GUESTLOCK_UNSUPPORTED,
+		  "guest %s wants on_lockfailure \"%s\", and backend %s %s: remove on_lockfailure from its "
+		  "XML, or "
+		  "set it to \"ignore\"",
+		  op->call->uuid, names[action], op->instance->technology, why);
+	return NULL;
+}
+
+/* A guest that was not bound before it started. */
+static int adopt(struct gl_operation *op, const char *action)
+{
+	int status;
+
+	guestlock_guest_free(op->guest);
+	op->guest = NULL;
+	status = describe(op, action);
+	return status < 0 ? status : guestlock_guest_adopt(op->guest, op->call->pid, 0, &op->err);
+}
+
+static int refuse_unknown(struct gl_operation *op, const char *why)
+{
+	finish(op);
+	return gl_report(
+		GUESTLOCK_NOT_FOUND,
+		"guestlock does not know guest %s (%s), which was not started under it, and %s: shut the "
+		"guest down and start it again",
+		op->call->uuid, op->call->name ? op->call->name : "", why);
+}
+
+static int acquire_unknown(struct gl_operation *op, const char *state, int action)
+{
+	const char *name = check_action(op, action);
+
+	if (!name) {
+		finish(op);
+		return -1;
+	}
+	if (state) {
+		return refuse_unknown(op, "what it was paused with cannot be checked");
+	}
+	if (op->call->pid <= 0) {
+		return refuse_unknown(op, "it has no process that could be adopted");
+	}
+	return end(op, adopt(op, name));
+}
+
+/*
+ * In the guest's own process. The tether needs no help of libvirt to be inherited: *fd stays -1. Drivers
+ * whose guests are no processes of the host call this in the daemon, which must never be bound as a guest.
+ */
+static int register_guest(struct gl_operation *op, int action, const int *fd)
+{
+	const char *name = check_action(op, action);
+	int status;
+
+	if (!name) {
+		return -1;
+	}
+	if (op->call->pid ? op->call->pid != getpid() : !fd) {
+		return acquire_unknown(op, NULL, action);
+	}
+	status = describe(op, name);
+	return end(op, status < 0 ? status : guestlock_guest_bind(op->guest, NULL, &op->err));
+}
+
+/* ---- What the call lists beside what the guest has ---- */
+
+/* The lock of the guest itself is in the record too, and libvirt does not know it. */
+static bool is_listable(const struct guestlock_resource_info *known)
+{
+	return known->type != GUESTLOCK_LEASE || strncmp(known->identity, "guest:", 6) != 0;
+}
+
+/* Points into known. */
+static struct guestlock_resource name_of(const struct guestlock_resource_info *known)
+{
+	return (struct guestlock_resource){
+		.type = known->type,
+		.flags = known->flags,
+		.name = known->name,
+		.lockspace = known->lockspace,
+		.path = known->path,
+		.offset = known->offset,
+	};
+}
+
+static const struct guestlock_resource *find_listed(const struct gl_call *call,
+						    const struct guestlock_resource_info *known)
+{
+	const struct guestlock_resource name = name_of(known);
+
+	for (size_t i = 0; i < call->n_resources; i++) {
+		if (gl_same_resource(&call->resources[i], &name)) {
+			return &call->resources[i];
+		}
+	}
+	return NULL;
+}
+
+static const struct guestlock_resource_info *find_known(const struct guestlock_info *info,
+							const struct guestlock_resource *listed)
+{
+	for (size_t i = 0; i < info->n_resources; i++) {
+		const struct guestlock_resource name = name_of(&info->resources[i]);
+
+		if (is_listable(&info->resources[i]) && gl_same_resource(&name, listed)) {
+			return &info->resources[i];
+		}
+	}
+	return NULL;
+}
+
+static bool has(const struct guestlock_info *info, const struct guestlock_resource *listed,
+		enum guestlock_resource_state state)
+{
+	const struct guestlock_resource_info *known = find_known(info, listed);
+
+	return known && known->flags == listed->flags && known->state == state;
+}
+
+static size_t count_listable(const struct guestlock_info *info)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < info->n_resources; i++) {
+		count += is_listable(&info->resources[i]);
+	}
+	return count;
+}
+
+/* A bound guest: is it this call that lets it run, or an attach to a guest that was started paused? */
+static bool means_start(const struct gl_operation *op, const char *state)
+{
+	const struct gl_call *call = op->call;
+
+	return state || call->n_resources > 1 || count_listable(op->info) == 0 ||
+	       (call->n_resources == 1 && find_known(op->info, &call->resources[0]));
+}
+
+/* A paused guest: a resume comes with the state of its pause; libvirt may have lost that, but no more. */
+static bool means_resume(const struct gl_operation *op, const char *state)
+{
+	const struct gl_call *call = op->call;
+
+	return state || call->n_resources > 1 ||
+	       (call->n_resources == 1 && has(op->info, &call->resources[0], GUESTLOCK_RESOURCE_PARKED));
+}
+
+/* Before a start or a resume: the record gets to what the call lists. */
+static int follow_list(struct gl_operation *op)
+{
+	int status = GUESTLOCK_OK;
+
+	for (size_t i = 0; i < op->info->n_resources && status == GUESTLOCK_OK; i++) {
+		const struct guestlock_resource_info *known = &op->info->resources[i];
+		const struct guestlock_resource *listed = find_listed(op->call, known);
+		const struct guestlock_resource name = name_of(known);
+
+		if (is_listable(known) && (!listed || listed->flags != known->flags)) {
+			status = guestlock_guest_release_resource(op->guest, &name, &op->err);
+		}
+	}
+	for (size_t i = 0; i < op->call->n_resources && status == GUESTLOCK_OK; i++) {
+		const struct guestlock_resource *listed = &op->call->resources[i];
+		const struct guestlock_resource_info *known = find_known(op->info, listed);
+
+		if (!known || known->flags != listed->flags) {
+			status = guestlock_guest_register_resource(op->guest, listed, &op->err);
+		}
+	}
+	return status;
+}
+
+/* One after the other; after a failure none of them. */
+static int attach_each(struct gl_operation *op)
+{
+	const struct gl_call *call = op->call;
+
+	for (size_t i = 0; i < call->n_resources; i++) {
+		int status;
+
+		if (has(op->info, &call->resources[i], GUESTLOCK_RESOURCE_HELD)) {
+			continue;
+		}
+		status = guestlock_guest_acquire_resource(op->guest, &call->resources[i], 0, 0, &op->err);
+		if (status == GUESTLOCK_OK) {
+			continue;
+		}
+		while (i-- > 0) {
+			struct guestlock_error ignored;
+
+			if (!find_known(op->info, &call->resources[i])) {
+				guestlock_guest_release_resource(op->guest, &call->resources[i], &ignored);
+			}
+		}
+		return status;
+	}
+	return GUESTLOCK_OK;
+}
+
+/* All at once where that is possible: of two guests that want the same, one gets it. */
+static int attach_running(struct gl_operation *op, const char *state)
+{
+	const struct gl_call *call = op->call;
+	int status = GUESTLOCK_OK;
+	size_t missing = 0;
+	bool changes = false;
+
+	for (size_t i = 0; i < call->n_resources; i++) {
+		const struct guestlock_resource_info *known = find_known(op->info, &call->resources[i]);
+
+		changes |= known && known->flags != call->resources[i].flags;
+		missing += !has(op->info, &call->resources[i], GUESTLOCK_RESOURCE_HELD);
+	}
+	if (!state && (missing <= 1 || changes)) {
+		return attach_each(op);
+	}
+	for (size_t i = 0; i < call->n_resources && status == GUESTLOCK_OK; i++) {
+		status = guestlock_guest_register_resource(op->guest, &call->resources[i], &op->err);
+	}
+	return status < 0 ? status : guestlock_guest_acquire(op->guest, state, 0, 0, &op->err);
+}
+
+/* ---- Acquire ---- */
+
+static int acquire_known(struct gl_operation *op, const char *state)
+{
+	int status;
+
+	switch (op->info->state) {
+	case GUESTLOCK_GUEST_BOUND:
+		if (!means_start(op, state)) {
+			return attach_each(op);
+		}
+		status = follow_list(op);
+		return status < 0 ? status : guestlock_guest_acquire(op->guest, state, 0, 0, &op->err);
+	case GUESTLOCK_GUEST_PAUSED:
+		if (!means_resume(op, state)) {
+			return attach_each(op);
+		}
+		status = follow_list(op);
+		return status < 0 ? status : guestlock_guest_resume(op->guest, state, 0, &op->err);
+	case GUESTLOCK_GUEST_RUNNING:
+		return attach_running(op, state);
+	default:
+		return guestlock_guest_acquire(op->guest, state, 0, 0, &op->err);
+	}
+}
+
+int gl_operation_acquire(struct libvirt_lock_manager *manager, const char *state, unsigned flags, int action,
+			 int *fd)
+{
+	const unsigned known = LIBVIRT_ACQUIRE_REGISTER_ONLY | LIBVIRT_ACQUIRE_RESTRICT;
+	struct gl_operation op;
+	int status;
+
+	if (fd) {
+		*fd = -1;
+	}
+	if (begin(&op, manager, ((const struct gl_call *)manager->private_data)->uri) < 0) {
+		return -1;
+	}
+	if (flags & ~known) {
+		return gl_report(GUESTLOCK_UNSUPPORTED,
+				 "cannot lock for guest %s: libvirt asks for what guestlock does not know "
+				 "(flags 0x%x)",
+				 op.call->uuid, flags);
+	}
+	if (flags & LIBVIRT_ACQUIRE_REGISTER_ONLY) {
+		return register_guest(&op, action, fd);
+	}
+	status = attach(&op);
+	if (status == GUESTLOCK_OK) {
+		status = look_at_the_living(&op);
+	}
+	if (status == GUESTLOCK_OK && !op.info) {
+		return acquire_unknown(&op, state, action);
+	}
+	return end(&op, status < 0 ? status : acquire_known(&op, state));
+}
+
+/* ---- Release ---- */
+
+static int detach(struct gl_operation *op)
+{
+	int result = GUESTLOCK_OK;
+
+	for (size_t i = 0; i < op->call->n_resources; i++) {
+		struct guestlock_error err = {0};
+		int status = guestlock_guest_release_resource(op->guest, &op->call->resources[i], &err);
+
+		if (status < 0 && status != GUESTLOCK_NOT_FOUND && result == GUESTLOCK_OK) {
+			result = status;
+			op->err = err;
+		}
+	}
+	return result;
+}
+
+/*
+ * libvirt releases twice when it pauses a guest, and keeps one string: what it has already is left as it is,
+ * for it frees no string that it is given another one for.
+ */
+static void hand_out(char **state, char *text)
+{
+	if (*state && text && strcmp(*state, text) == 0) {
+		free(text);
+		return;
+	}
+	*state = text;
+}
+
+static int pause_guest(struct gl_operation *op, char **state)
+{
+	char *text = NULL;
+	int status = guestlock_guest_pause(op->guest, GUESTLOCK_EXTERNALLY_STOPPED, &text, &op->err);
+
+	if (status < 0 && status != GUESTLOCK_NOT_FOUND) {
+		return status;
+	}
+	hand_out(state, text);
+	return GUESTLOCK_OK;
+}
+
+int gl_operation_release(struct libvirt_lock_manager *manager, char **state, unsigned flags)
+{
+	struct gl_operation op;
+	int status;
+
+	if (flags != 0) {
+		return gl_report(GUESTLOCK_UNSUPPORTED,
+				 "cannot release locks in a way that is not known (flags 0x%x)", flags);
+	}
+	if (begin(&op, manager, ((const struct gl_call *)manager->private_data)->uri) < 0) {
+		return -1;
+	}
+	status = attach(&op);
+	if (status == GUESTLOCK_OK) {
+		status = state ? pause_guest(&op, state) : detach(&op);
+	}
+	return end(&op, status);
+}
+
+/* A guest that is not known has no state to tell. */
+int gl_operation_inquire(struct libvirt_lock_manager *manager, char **state, unsigned flags)
+{
+	struct gl_operation op;
+	int status;
+
+	if (flags != 0) {
+		return gl_report(GUESTLOCK_UNSUPPORTED,
+				 "cannot inquire in a way that is not known (flags 0x%x)", flags);
+	}
+	if (begin(&op, manager, ((const struct gl_call *)manager->private_data)->uri) < 0) {
+		return -1;
+	}
+	if (state) {
+		*state = NULL;
+	}
+	status = attach(&op);
+	if (status == GUESTLOCK_OK && state) {
+		status = guestlock_guest_inquire(op.guest, state, &op.err);
+	}
+	return end(&op, status == GUESTLOCK_NOT_FOUND ? GUESTLOCK_OK : status);
+}
