@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Calls to the backend: batches of resources, split to its limits, repeated where it asks for it, refusals in words. */
+/* Calls to the backend: batches of resources, split to its limits, repeated where it asks for it, refusals in
+ * words. */
 #ifndef GL_CALL_H
 #define GL_CALL_H
 
@@ -11,7 +12,7 @@ struct gl_batch {
 	struct guestlock_key *keys;
 	struct gl_resource **resources;
 	size_t count;
-	bool uncertain;                 /* something of it was under way already: where it stands is not known */
+	bool uncertain; /* something of it was under way already: where it stands is not known */
 };
 
 /* Room for `capacity` items. 0, or -1 when out of memory. */
@@ -34,13 +35,13 @@ enum gl_call_type {
  * acquired or converted before a part failed is undone. err is filled unless the result is GRANTED (or the
  * call is an inquiry that succeeded).
  */
-enum guestlock_result gl_call(struct guestlock *gl, enum gl_call_type type, const struct guestlock_owner *owner,
-			      struct gl_batch *batch, unsigned flags, int64_t deadline_ms,
-			      struct guestlock_error *err);
+enum guestlock_result gl_call(struct guestlock *gl, enum gl_call_type type,
+			      const struct guestlock_owner *owner, struct gl_batch *batch, unsigned flags,
+			      int64_t deadline_ms, struct guestlock_error *err);
 
 /* err says that item is held by somebody else, with the holder. Returns GUESTLOCK_BUSY. */
-int gl_fail_busy(const struct guestlock *gl, const struct gl_resource *resource, const struct guestlock_holder *holder,
-		 struct guestlock_error *err);
+int gl_fail_busy(const struct guestlock *gl, const struct gl_resource *resource,
+		 const struct guestlock_holder *holder, struct guestlock_error *err);
 
 /* "guest NAME (UUID) on HOST, pid N, since DATE", as much of it as is known. */
 void gl_holder_text(const struct guestlock_holder *holder, char *out, size_t size);

@@ -12,9 +12,9 @@ struct guestlock {
 	struct guestlock_backend_context context;
 	struct gl_module module;
 	struct guestlock_backend *backend;
-	bool joined;                    /* once; a backend that says NOT_JOINED later is joined again */
+	bool joined; /* once; a backend that says NOT_JOINED later is joined again */
 	struct gl_store store;
-	char *default_life_dir;         /* where the backend has none */
+	char *default_life_dir; /* where the backend has none */
 	char *host;
 	char *supervisor;
 	/* settings in effect */
@@ -45,11 +45,13 @@ int gl_ready(struct guestlock *gl, int64_t deadline_ms, struct guestlock_error *
 /* The records of the run directory belong to this backend and its life locks: else CONFIG (pin.c). */
 int gl_check_pin(const struct guestlock *gl, struct guestlock_error *err);
 
-/* Removes files that killed processes left and nobody looks at (sweep.c); known: there is a record of that life. */
+/* Removes files that killed processes left and nobody looks at (sweep.c); known: there is a record of that
+ * life. */
 typedef bool gl_life_known_fn(void *data, const char *uuid, uint64_t instance);
 void gl_sweep(const struct guestlock *gl, gl_life_known_fn *known, void *data);
 
-/* Sleeps a little, longer with each attempt and never the same, not past deadline_ms. false: it has passed. */
+/* Sleeps a little, longer with each attempt and never the same, not past deadline_ms. false: it has passed.
+ */
 bool gl_pause_before_retry(unsigned attempt, int64_t max_ms, int64_t deadline_ms);
 
 #endif

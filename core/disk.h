@@ -8,19 +8,19 @@
 #include <sys/types.h>
 
 struct gl_disk {
-	char *text;                     /* malloc'd */
-	uint64_t device, inode;         /* of the file that is written in the end; of a block device: its number, 0 */
+	char *text;             /* malloc'd */
+	uint64_t device, inode; /* of the file that is written in the end; of a block device: its number, 0 */
 };
 
 /* Looks at path. *out_disk on success only. */
-int gl_disk_identify(const char *path, enum gl_identity_scheme scheme, const char *sysfs, struct gl_disk *out_disk,
-		     struct guestlock_error *err);
+int gl_disk_identify(const char *path, enum gl_identity_scheme scheme, const char *sysfs,
+		     struct gl_disk *out_disk, struct guestlock_error *err);
 
 /* One identification on its way, which may lead from device to device. */
 struct gl_disk_walk {
 	enum gl_identity_scheme scheme;
 	const char *sysfs;
-	unsigned depth;                 /* loop devices and partitions that it went through */
+	unsigned depth; /* loop devices and partitions that it went through */
 	struct guestlock_error *err;
 };
 

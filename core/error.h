@@ -20,12 +20,14 @@ int gl_fail_memory(struct guestlock_error *err);
 void gl_error_about(struct guestlock_error *err, const char *uuid, const char *resource);
 
 /* Puts "text: " before the message. err may be NULL. */
-void gl_error_prefix(struct guestlock_error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void gl_error_prefix(struct guestlock_error *err, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
 
 /* The status a caller of the library sees for a backend's result. */
 int gl_status_of_result(enum guestlock_result result);
 
-/* The status that an errno of creating, writing or reading a file means: DENIED, CANNOT_CREATE, NOT_FOUND, NO_MEMORY, IO. */
+/* The status that an errno of creating, writing or reading a file means: DENIED, CANNOT_CREATE, NOT_FOUND,
+ * NO_MEMORY, IO. */
 int gl_status_of_errno(int sys_errno);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The handle of a guest: what its caller said about it. What is known of the guest itself is in its record. */
+/* The handle of a guest: what its caller said about it. What is known of the guest itself is in its record.
+ */
 #ifndef GL_GUEST_H
 #define GL_GUEST_H
 
@@ -16,7 +17,7 @@ struct gl_named {
 struct guestlock_guest {
 	struct guestlock *gl;
 	enum guestlock_new_mode mode;
-	pid_t creator;                  /* the process that made the handle */
+	pid_t creator; /* the process that made the handle */
 	char uuid[GUESTLOCK_UUID_STRING];
 	char *name, *id;
 	struct gl_param *params;
@@ -24,7 +25,7 @@ struct guestlock_guest {
 	struct gl_named *resources;
 	size_t n_resources;
 	bool bound;
-	pid_t started;                  /* the guest that this handle started, or 0 */
+	pid_t started; /* the guest that this handle started, or 0 */
 	bool detached;
 };
 
@@ -36,8 +37,9 @@ int gl_guest_usable(struct guestlock_guest *guest, struct guestlock_error *err);
  * duplicates (the stronger mode counts), with the guest's own lock if guest_lock. *out_resources is freed
  * with gl_wanted_free().
  */
-int gl_wanted(struct guestlock *gl, const char *uuid, const struct gl_named *named, size_t n_named, bool guest_lock,
-	      struct gl_resource **out_resources, size_t *out_count, struct guestlock_error *err);
+int gl_wanted(struct guestlock *gl, const char *uuid, const struct gl_named *named, size_t n_named,
+	      bool guest_lock, struct gl_resource **out_resources, size_t *out_count,
+	      struct guestlock_error *err);
 void gl_wanted_free(struct gl_resource *resources, size_t count);
 
 /* One resource without the policy: identified, as it would be locked. gl_resource_clear() on success. */
@@ -51,22 +53,24 @@ struct gl_named gl_named_of(const struct guestlock_resource *resource);
 int gl_bind(struct guestlock_guest *guest, bool ask, int *out_tether_fd, struct guestlock_error *err);
 
 /* Takes an absent resource of `wanted` into the record, moving it. */
-int gl_merge_wanted(struct gl_record *record, struct gl_resource *wanted, size_t count, struct guestlock_error *err);
+int gl_merge_wanted(struct gl_record *record, struct gl_resource *wanted, size_t count,
+		    struct guestlock_error *err);
 
 /*
  * Runs attempt() until it is not BUSY any more or wait_ms is over, naming the holder in a message. A holder
  * of this host that is dead or was left unfinished is settled first, even without waiting.
  */
 typedef int gl_attempt_fn(void *data, struct guestlock_error *err);
-int gl_wait_while_busy(struct guestlock *gl, const char *uuid, int wait_ms, gl_attempt_fn *attempt, void *data,
-		       struct guestlock_error *err);
+int gl_wait_while_busy(struct guestlock *gl, const char *uuid, int wait_ms, gl_attempt_fn *attempt,
+		       void *data, struct guestlock_error *err);
 
 /* The state string of a record. */
 int gl_state_of_record(const struct guestlock *gl, struct gl_record *record, char **out_text,
 		       struct guestlock_error *err);
-/* Parses a state string and checks that it is of this guest and technology. text NULL: *out_given is false. */
-int gl_state_for_guest(const struct guestlock *gl, const char *uuid, const char *text, struct gl_state *out_state,
-		       bool *out_given, struct guestlock_error *err);
+/* Parses a state string and checks that it is of this guest and technology. text NULL: *out_given is false.
+ */
+int gl_state_for_guest(const struct guestlock *gl, const char *uuid, const char *text,
+		       struct gl_state *out_state, bool *out_given, struct guestlock_error *err);
 
 /* SIGCONT to every process of a guest that pause stopped. */
 void gl_guest_continue(struct gl_operation_run *run);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A hint file is a checked file (checked.h) whose body has a line "UUID[ VALUE]" for each hint. It is changed
- * under a lock of the file; when it is replaced, those who wait for the lock of the old file find it
- * unlinked.
+ * A hint file is a checked file (checked.h) whose body has a line "NAME UUID[ VALUE]" for each hint. Each
+ * kind has a fixed number of files, and the digest of a name says which one its hints are in: a file that
+ * stays costs less than one that comes and goes with its only hint. It is changed under a lock of the file;
+ * when it is replaced, those who wait for the lock of the old file find it unlinked.
  */
 #include "checked.h"
 #include "error.h"
@@ -16,15 +17,20 @@
 #include <time.h>
 
 #define MAGIC "guestlock-hints 1"
+#define FILE_DIGITS 2 /* of 64 kinds each: 4096 files of a kind, a few hints in each on a large host */
 
 static const char *const kind_parts[] = {
-	[GL_HINT_KEY] = "hints/key",
 	[GL_HINT_FILE] = "hints/file",
 	[GL_HINT_NAME] = "hints/name",
 };
 
+struct entry {
+	char name[GUESTLOCK_KEY_SIZE];
+	struct gl_hint hint;
+};
+
 struct hints {
-	struct gl_hint *items; /* malloc'd, with room for one more */
+	struct entry *items; /* malloc'd, with room for one more */
 	size_t count;
 	bool damaged; /* not all of it could be read */
 };
@@ -38,30 +44,42 @@ static void free_hints(struct hints *hints)
 
 /* ---- Text ---- */
 
-static bool is_value(const char *value, size_t length)
+/* Fits a line and its field, and is one word. */
+static bool is_word(const char *text, size_t length)
 {
 	for (size_t i = 0; i < length; i++) {
-		if (value[i] <= ' ' || value[i] > '~') {
+		if (text[i] <= ' ' || text[i] > '~') {
 			return false;
 		}
 	}
 	return length < GUESTLOCK_KEY_SIZE;
 }
 
-static bool parse_line(const char *line, size_t length, struct gl_hint *out)
+/* Takes the word that ends at a blank or at end, and moves behind that. false: it is none, or too long. */
+static bool take_word(const char **at, const char *end, char *out, size_t size)
 {
-	size_t uuid_length = GUESTLOCK_UUID_STRING - 1;
-	size_t value_length = length > uuid_length ? length - uuid_length - 1 : 0;
+	const char *blank = memchr(*at, ' ', (size_t)(end - *at));
+	size_t length = (size_t)((blank ? blank : end) - *at);
 
-	if (length < uuid_length || (length > uuid_length && line[uuid_length] != ' ') ||
-	    (length > uuid_length && value_length == 0) ||
-	    !is_value(line + length - value_length, value_length)) {
+	if (length == 0 || length >= size || !is_word(*at, length)) {
 		return false;
 	}
+	memcpy(out, *at, length);
+	out[length] = '\0';
+	*at += length + (blank != NULL);
+	return true;
+}
+
+static bool parse_line(const char *line, size_t length, struct entry *out)
+{
+	const char *end = line + length;
+
 	memset(out, 0, sizeof(*out));
-	memcpy(out->uuid, line, uuid_length);
-	memcpy(out->value, line + length - value_length, value_length);
-	return gl_uuid_parse(out->uuid, out->uuid);
+	return take_word(&line, end, out->name, sizeof(out->name)) &&
+	       take_word(&line, end, out->hint.uuid, sizeof(out->hint.uuid)) &&
+	       gl_uuid_parse(out->hint.uuid, out->hint.uuid) &&
+	       (line == end ? end[-1] != ' '
+			    : take_word(&line, end, out->hint.value, sizeof(out->hint.value)) && line == end);
 }
 
 /* Of a damaged file every line that can be read counts, left over ones too: hints are checked anyway. */
@@ -92,10 +110,12 @@ static char *format_hints(const struct hints *hints, size_t *out_size)
 	GL_AUTOTEXT struct gl_text text = GL_TEXT_INIT;
 
 	for (size_t i = 0; i < hints->count; i++) {
-		gl_text_string(&text, hints->items[i].uuid);
-		if (hints->items[i].value[0]) {
+		gl_text_string(&text, hints->items[i].name);
+		gl_text_string(&text, " ");
+		gl_text_string(&text, hints->items[i].hint.uuid);
+		if (hints->items[i].hint.value[0]) {
 			gl_text_string(&text, " ");
-			gl_text_string(&text, hints->items[i].value);
+			gl_text_string(&text, hints->items[i].hint.value);
 		}
 		gl_text_string(&text, "\n");
 	}
@@ -103,6 +123,20 @@ static char *format_hints(const struct hints *hints, size_t *out_size)
 }
 
 /* ---- Files ---- */
+
+int gl_hint_path(const struct gl_store *store, enum gl_hint_kind kind, const char *name,
+		 char out_path[PATH_MAX], struct guestlock_error *err)
+{
+	char digest[GUESTLOCK_KEY_SIZE];
+
+	if (name[0] == '\0' || !is_word(name, strlen(name))) {
+		return gl_fail(err, GUESTLOCK_INVALID, 0, "'%.*s' is not a name that hints are kept under",
+			       GUESTLOCK_KEY_SIZE - 1, name);
+	}
+	guestlock_digest(name, strlen(name), digest);
+	digest[FILE_DIGITS] = '\0';
+	return gl_rundir_path(store, kind_parts[kind], digest, out_path, err);
+}
 
 /* The content of a locked file. 0 or -1 with errno. */
 static int load_hints(int fd, size_t size, struct hints *out)
@@ -133,22 +167,29 @@ static int save_hints(const char *path, int fd, size_t old_size, const struct hi
 
 /* ---- Adding ---- */
 
-static bool equal(const struct gl_hint *a, const struct gl_hint *b)
+static bool is_named(const struct entry *entry, const char *name)
 {
-	return strcmp(a->uuid, b->uuid) == 0 && strcmp(a->value, b->value) == 0;
+	return strcmp(entry->name, name) == 0;
+}
+
+static bool equal(const struct entry *a, const struct entry *b)
+{
+	return is_named(a, b->name) && strcmp(a->hint.uuid, b->hint.uuid) == 0 &&
+	       strcmp(a->hint.value, b->hint.value) == 0;
 }
 
 /* Leaves the hints that count; *out_found: the new one is among them. GUESTLOCK_OK, or the judge's refusal.
  */
-static int judge_hints(struct hints *hints, const struct gl_hint *new, gl_hint_judge_fn *judge, void *data,
+static int judge_hints(struct hints *hints, const struct entry *new, gl_hint_judge_fn *judge, void *data,
 		       bool *out_found, struct guestlock_error *err)
 {
 	size_t kept = 0;
 
 	*out_found = false;
 	for (size_t i = 0; i < hints->count; i++) {
-		bool same = equal(&hints->items[i], new);
-		int verdict = judge && !same ? judge(data, &hints->items[i], err) : 0;
+		const struct entry *old = &hints->items[i];
+		bool same = equal(old, new);
+		int verdict = judge && !same && is_named(old, new->name) ? judge(data, &old->hint, err) : 0;
 
 		if (verdict < 0) {
 			return verdict;
@@ -162,8 +203,8 @@ static int judge_hints(struct hints *hints, const struct gl_hint *new, gl_hint_j
 	return GUESTLOCK_OK;
 }
 
-static int add_locked(const char *path, int fd, size_t size, const struct gl_hint *hint,
-		      gl_hint_judge_fn *judge, void *data, struct guestlock_error *err)
+static int add_locked(const char *path, int fd, size_t size, const struct entry *new, gl_hint_judge_fn *judge,
+		      void *data, struct guestlock_error *err)
 {
 	AUTOHINTS struct hints hints = {.items = NULL};
 	size_t old_count;
@@ -174,12 +215,12 @@ static int add_locked(const char *path, int fd, size_t size, const struct gl_hin
 		return gl_rundir_fail(err, errno, "read", path);
 	}
 	old_count = hints.count;
-	status = judge_hints(&hints, hint, judge, data, &found, err);
+	status = judge_hints(&hints, new, judge, data, &found, err);
 	if (status || (found && !hints.damaged && hints.count == old_count)) {
 		return status;
 	}
 	if (!found) {
-		hints.items[hints.count++] = *hint;
+		hints.items[hints.count++] = *new;
 	}
 	return save_hints(path, fd, size, &hints) < 0 ? gl_rundir_fail(err, errno, "write", path)
 						      : GUESTLOCK_OK;
@@ -191,7 +232,7 @@ static int check_hint(const struct gl_hint *hint, struct guestlock_error *err)
 
 	if (memchr(hint->uuid, '\0', sizeof(hint->uuid)) && memchr(hint->value, '\0', sizeof(hint->value)) &&
 	    gl_uuid_parse(hint->uuid, uuid) && strcmp(uuid, hint->uuid) == 0 &&
-	    is_value(hint->value, strlen(hint->value))) {
+	    is_word(hint->value, strlen(hint->value))) {
 		return GUESTLOCK_OK;
 	}
 	return gl_fail(err, GUESTLOCK_INVALID, 0, "'%.*s' is not the uuid of a guest, or '%.*s' not a key",
@@ -213,13 +254,14 @@ int gl_hint_add(const struct gl_store *store, enum gl_hint_kind kind, const char
 		const struct gl_hint *hint, gl_hint_judge_fn *judge, void *data, int64_t deadline_ms,
 		struct guestlock_error *err)
 {
+	struct entry new = {.hint = *hint};
 	char path[PATH_MAX];
 	int status = check_hint(hint, err);
 	size_t size;
 	int fd;
 
 	if (status == GUESTLOCK_OK) {
-		status = gl_rundir_path(store, kind_parts[kind], name, path, err);
+		status = gl_hint_path(store, kind, name, path, err);
 	}
 	if (status) {
 		return status;
@@ -227,7 +269,8 @@ int gl_hint_add(const struct gl_store *store, enum gl_hint_kind kind, const char
 	if (gl_rundir_open_locked(store, path, true, deadline_ms, &fd, &size) < 0) {
 		return fail_open(path, errno, err);
 	}
-	status = add_locked(path, fd, size, hint, judge, data, err);
+	gl_copy_cut(new.name, sizeof(new.name), name);
+	status = add_locked(path, fd, size, &new, judge, data, err);
 	/* A file that was made in vain, or by somebody who was killed before he wrote to it. */
 	if (status && size == 0) {
 		unlink(path);
@@ -238,7 +281,7 @@ int gl_hint_add(const struct gl_store *store, enum gl_hint_kind kind, const char
 
 /* ---- Removing, reading ---- */
 
-static void remove_locked(const char *path, int fd, size_t size, const char *uuid)
+static void remove_locked(const char *path, int fd, size_t size, const char *name, const char *uuid)
 {
 	AUTOHINTS struct hints hints = {.items = NULL};
 	size_t kept = 0, old_count;
@@ -248,14 +291,12 @@ static void remove_locked(const char *path, int fd, size_t size, const char *uui
 	}
 	old_count = hints.count;
 	for (size_t i = 0; i < old_count; i++) {
-		if (strcmp(hints.items[i].uuid, uuid) != 0) {
+		if (!is_named(&hints.items[i], name) || strcmp(hints.items[i].hint.uuid, uuid) != 0) {
 			hints.items[kept++] = hints.items[i];
 		}
 	}
 	hints.count = kept;
-	if (kept == 0) {
-		unlink(path);
-	} else if (kept < old_count || hints.damaged) {
+	if (kept < old_count || hints.damaged) {
 		save_hints(path, fd, size, &hints);
 	}
 }
@@ -267,11 +308,11 @@ void gl_hint_remove(const struct gl_store *store, enum gl_hint_kind kind, const 
 	size_t size;
 	int fd;
 
-	if (gl_rundir_path(store, kind_parts[kind], name, path, NULL) ||
+	if (gl_hint_path(store, kind, name, path, NULL) ||
 	    gl_rundir_open_locked(store, path, false, deadline_ms, &fd, &size) < 0) {
 		return;
 	}
-	remove_locked(path, fd, size, uuid);
+	remove_locked(path, fd, size, name, uuid);
 	gl_rundir_close_locked(fd);
 }
 
@@ -292,9 +333,11 @@ static int look(const char *path, struct hints *out_hints)
 int gl_hint_read(const struct gl_store *store, enum gl_hint_kind kind, const char *name,
 		 struct gl_hint **out_hints, size_t *out_count, struct guestlock_error *err)
 {
-	struct hints hints = {.items = NULL};
+	AUTOHINTS struct hints hints = {.items = NULL};
+	struct gl_hint *found;
+	size_t count = 0;
 	char path[PATH_MAX];
-	int status = gl_rundir_path(store, kind_parts[kind], name, path, err);
+	int status = gl_hint_path(store, kind, name, path, err);
 
 	if (status) {
 		return status;
@@ -302,11 +345,16 @@ int gl_hint_read(const struct gl_store *store, enum gl_hint_kind kind, const cha
 	if (look(path, &hints) < 0) {
 		return gl_rundir_fail(err, errno, "read", path);
 	}
-	if (hints.count == 0) {
-		free_hints(&hints);
-		hints.items = NULL;
+	found = calloc(hints.count + 1, sizeof(*found));
+	if (!found) {
+		return gl_fail_memory(err);
 	}
-	*out_hints = hints.items;
-	*out_count = hints.count;
+	for (size_t i = 0; i < hints.count; i++) {
+		if (is_named(&hints.items[i], name)) {
+			found[count++] = hints.items[i].hint;
+		}
+	}
+	*out_hints = found;
+	*out_count = count;
 	return GUESTLOCK_OK;
 }

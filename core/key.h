@@ -6,17 +6,18 @@
 #include <guestlock/backend.h>
 
 enum gl_identity_scheme {
-	GL_IDENTITY_AUTO,               /* stable identities of block devices, else the real path */
-	GL_IDENTITY_PATH,               /* the real path always */
+	GL_IDENTITY_AUTO, /* stable identities of block devices, else the real path */
+	GL_IDENTITY_PATH, /* the real path always */
 };
 
 struct gl_identity {
-	char *text;                     /* "file:PATH", "device:PATH", "lvm:UUID", "luks:UUID", "wwid:ID", each with
-	                                   "-partN" for partitions; "lease:LOCKSPACE:PATH:OFFSET:KEY"; "guest:UUID" */
-	char key[GUESTLOCK_KEY_SIZE];   /* digest of "disk", "lease" or "guest", NUL, and what follows the type */
-	bool has_file;                  /* a regular file of this host, known by device and inode */
-	uint64_t device, inode;         /* (block devices: has_file is set too, device is the rdev, inode 0; but a
-	                                   loop device has those of its backing file) */
+	char *text; /* "file:PATH", "device:PATH", "lvm:UUID", "luks:UUID", "wwid:ID", each with
+		       "-partN" for partitions; "lease:LOCKSPACE:PATH:OFFSET:KEY"; "guest:UUID" */
+	char key[GUESTLOCK_KEY_SIZE]; /* digest of "disk", "lease" or "guest", NUL, and what follows the type
+				       */
+	bool has_file;                /* a regular file of this host, known by device and inode */
+	uint64_t device, inode; /* (block devices: has_file is set too, device is the rdev, inode 0; but a
+				   loop device has those of its backing file) */
 };
 
 /*

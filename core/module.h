@@ -6,7 +6,7 @@
 #include "settings.h"
 
 struct gl_module {
-	void *handle;                   /* of dlopen */
+	void *handle; /* of dlopen */
 	const struct guestlock_module *descriptor;
 	char *file;
 };

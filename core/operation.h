@@ -19,10 +19,10 @@
 struct gl_operation_run {
 	struct guestlock *gl;
 	struct gl_guest_lock lock;
-	struct gl_record *record;       /* NULL: there is none */
-	struct guestlock_owner owner;   /* of the record */
+	struct gl_record *record;     /* NULL: there is none */
+	struct guestlock_owner owner; /* of the record */
 	enum guestlock_life life;
-	bool was_dead;                  /* it was dead when we came, and has been released since */
+	bool was_dead; /* it was dead when we came, and has been released since */
 	bool remove_lock;
 	int64_t deadline_ms;
 };
@@ -35,11 +35,11 @@ void gl_run_end(struct gl_operation_run *run);
 /* What a wish is about, beside the event. Zeroed: all resources, nothing to check. */
 struct gl_wish {
 	enum gl_event event;
-	const char *only_key;           /* ATTACH, DETACH: the one resource; NULL: all */
-	const struct gl_state *state;   /* epochs to be checked; NULL: the record's own, of parked resources */
+	const char *only_key;         /* ATTACH, DETACH: the one resource; NULL: all */
+	const struct gl_state *state; /* epochs to be checked; NULL: the record's own, of parked resources */
 	bool force;
-	bool unchecked;                 /* whatever the epochs are: the guest runs already */
-	bool probe;                     /* judge, take nothing, leave everything as it was */
+	bool unchecked; /* whatever the epochs are: the guest runs already */
+	bool probe;     /* judge, take nothing, leave everything as it was */
 };
 
 /* Steps 3 to 5. */
@@ -63,7 +63,8 @@ void gl_run_settle_resources(struct gl_operation_run *run, bool finish_taken, en
 bool gl_holding_under_way(const struct gl_holding *holding);
 
 /* Applies an event to one resource of the record: the only place that changes its state. */
-void gl_run_step_resource(struct gl_operation_run *run, struct gl_resource *resource, enum gl_resource_event event);
+void gl_run_step_resource(struct gl_operation_run *run, struct gl_resource *resource,
+			  enum gl_resource_event event);
 
 /* The row of the table that decides about an event now; the error of a row that rejects. */
 const struct gl_row *gl_run_row(const struct gl_operation_run *run, enum gl_event event, bool force);
@@ -81,8 +82,10 @@ void gl_run_refresh_owner(struct gl_operation_run *run);
 /* Removes everything of the guest but its locks: hints, life file, record. */
 int gl_run_remove(struct gl_operation_run *run, struct guestlock_error *err);
 
-/* Hints of files: added before a key is acquired, ALIASED if the same file is in use by another key; removed last. */
-int gl_hint_file(struct gl_operation_run *run, const struct gl_resource *resource, struct guestlock_error *err);
+/* Hints of files: added before a key is acquired, ALIASED if the same file is in use by another key; removed
+ * last. */
+int gl_hint_file(struct gl_operation_run *run, const struct gl_resource *resource,
+		 struct guestlock_error *err);
 void gl_unhint_file(struct gl_operation_run *run, const struct gl_resource *resource);
 /* The hint of the guest's name. */
 int gl_hint_name(struct gl_operation_run *run, struct guestlock_error *err);

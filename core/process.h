@@ -7,15 +7,15 @@
 
 struct gl_process {
 	pid_t pid;
-	uint64_t start;                 /* clock ticks since boot */
-	uint64_t ns;                    /* inode of the pid namespace pid is valid in */
+	uint64_t start; /* clock ticks since boot */
+	uint64_t ns;    /* inode of the pid namespace pid is valid in */
 	char boot_id[GUESTLOCK_UUID_STRING];
 };
 
 enum gl_presence {
-	GL_PRESENCE_GONE,               /* ended; a zombie counts as ended, another start time as another process */
+	GL_PRESENCE_GONE, /* ended; a zombie counts as ended, another start time as another process */
 	GL_PRESENCE_HERE,
-	GL_PRESENCE_FOREIGN,            /* of another pid namespace or boot_id unknown: cannot be judged by pid */
+	GL_PRESENCE_FOREIGN, /* of another pid namespace or boot_id unknown: cannot be judged by pid */
 };
 
 /* What there is to know of a process of this pid namespace. 0 or -1 with errno (ESRCH: gone or a zombie). */

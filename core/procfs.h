@@ -10,12 +10,13 @@
 
 /* What is used of /proc/PID/stat. */
 struct gl_stat {
-	char state;                     /* field 3 */
-	uint64_t threads;               /* field 20 */
-	uint64_t start;                 /* field 22 */
+	char state;       /* field 3 */
+	uint64_t threads; /* field 20 */
+	uint64_t start;   /* field 22 */
 };
 
-/* Of a process (tid 0), of one of its threads, or of the caller (pid 0). 0 or -1 with errno: it is gone, or hidden from us. */
+/* Of a process (tid 0), of one of its threads, or of the caller (pid 0). 0 or -1 with errno: it is gone, or
+ * hidden from us. */
 int gl_stat_read(pid_t pid, pid_t tid, struct gl_stat *out_stat);
 
 /* The text of such a file. false: it is not of that form. */

@@ -11,25 +11,25 @@
 
 /* How a kind of member is written and read. */
 struct gl_field_kind {
-	size_t size;                    /* bytes of the member */
-	const char *what;               /* what a value is, for messages: "a number" */
-	bool text;                      /* a char * of any bytes, percent-encoded and split over lines; else: */
+	size_t size;      /* bytes of the member */
+	const char *what; /* what a value is, for messages: "a number" */
+	bool text;        /* a char * of any bytes, percent-encoded and split over lines; else: */
 	/* false: that is no value of this kind. */
 	bool (*put)(const struct gl_field_kind *kind, struct gl_text *text, const void *member);
 	bool (*get)(const struct gl_field_kind *kind, void *member, const char *value);
 	/* for put and get */
-	uint64_t max;                   /* of numbers and words */
-	int base;                       /* of numbers */
+	uint64_t max; /* of numbers and words */
+	int base;     /* of numbers */
 	const char *(*word)(unsigned value);
-	bool (*valid)(const char *value);       /* of strings in arrays */
+	bool (*valid)(const char *value); /* of strings in arrays */
 };
 
 struct gl_field {
-	const char *key;                /* NULL: the end of the table */
+	const char *key; /* NULL: the end of the table */
 	const struct gl_field_kind *kind;
 	size_t offset;
-	bool optional;                  /* zero (a string: NULL, an array: "") is written by leaving the line out */
-	bool flagged;                   /* there is a value if the bool at offset `flag` says so */
+	bool optional; /* zero (a string: NULL, an array: "") is written by leaving the line out */
+	bool flagged;  /* there is a value if the bool at offset `flag` says so */
 	size_t flag;
 };
 
@@ -41,12 +41,12 @@ struct gl_head {
 	size_t version;
 };
 extern const struct gl_head gl_head;
-extern const struct gl_field gl_head_fields[];          /* of struct gl_head; reading it stores nothing */
-extern const struct gl_field gl_end_fields[];           /* none */
-extern const struct gl_field gl_guest_fields[];         /* of struct gl_record */
-extern const struct gl_field gl_param_fields[];         /* of struct gl_param */
-extern const struct gl_field gl_resource_fields[];      /* of struct gl_resource */
-extern const struct gl_field gl_holding_fields[];       /* of struct gl_holding */
+extern const struct gl_field gl_head_fields[];     /* of struct gl_head; reading it stores nothing */
+extern const struct gl_field gl_end_fields[];      /* none */
+extern const struct gl_field gl_guest_fields[];    /* of struct gl_record */
+extern const struct gl_field gl_param_fields[];    /* of struct gl_param */
+extern const struct gl_field gl_resource_fields[]; /* of struct gl_resource */
+extern const struct gl_field gl_holding_fields[];  /* of struct gl_holding */
 
 /* Is there a line for this member of object? */
 bool gl_field_present(const struct gl_field *field, const void *object);

@@ -12,12 +12,13 @@ struct gl_settings;
  * once; other sections are kept until gl_settings_declare() tells what they may hold. Errors (CONFIG) name
  * file, line, and what would be right.
  */
-int gl_settings_load(const struct guestlock_options *options, struct gl_settings **out, struct guestlock_error *err);
+int gl_settings_load(const struct guestlock_options *options, struct gl_settings **out,
+		     struct guestlock_error *err);
 void gl_settings_free(struct gl_settings *settings);
 
 /* Declares the options of a module's section and checks what was read for it. Repeated: no change. */
-int gl_settings_declare(struct gl_settings *settings, const char *section, const struct guestlock_option *options,
-			struct guestlock_error *err);
+int gl_settings_declare(struct gl_settings *settings, const char *section,
+			const struct guestlock_option *options, struct guestlock_error *err);
 
 /* The value in effect, "" when there is none. The section and key must be declared. */
 const char *gl_settings_string(const struct gl_settings *settings, const char *section, const char *key);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Inside the configuration: settings.c, settings_file.c, settings_declare.c, settings_core.c, and their tests. */
+/* Inside the configuration: settings.c, settings_file.c, settings_declare.c, settings_core.c, and their
+ * tests. */
 #ifndef GL_SETTINGS_PRIV_H
 #define GL_SETTINGS_PRIV_H
 
@@ -7,14 +8,14 @@
 #include "settings.h"
 
 #define GL_CORE_SECTION "guestlock"
-#define GL_CONFIG_MAX 65536             /* bytes of the largest file */
-#define GL_OVERRIDES 0                  /* the source of what did not come from a file */
+#define GL_CONFIG_MAX 65536 /* bytes of the largest file */
+#define GL_OVERRIDES 0      /* the source of what did not come from a file */
 
 /* One setting as it was read; later ones count more. */
 struct gl_entry {
 	char *section, *key, *value;
-	char *origin;                   /* "FILE:LINE" or "override" */
-	size_t source;                  /* number of its file, or GL_OVERRIDES */
+	char *origin;  /* "FILE:LINE" or "override" */
+	size_t source; /* number of its file, or GL_OVERRIDES */
 	unsigned line;
 };
 
@@ -45,10 +46,12 @@ int gl_settings_parse(struct gl_settings *settings, const char *file, const char
 		      struct guestlock_error *err);
 
 /* Reads a file, or nothing if it is missing and not required. */
-int gl_settings_read_file(struct gl_settings *settings, const char *file, bool required, struct guestlock_error *err);
+int gl_settings_read_file(struct gl_settings *settings, const char *file, bool required,
+			  struct guestlock_error *err);
 
 /* Reads guestlock.conf and conf.d/ *.conf of a directory. Whatever is missing is passed over. */
-int gl_settings_read_directory(struct gl_settings *settings, const char *directory, struct guestlock_error *err);
+int gl_settings_read_directory(struct gl_settings *settings, const char *directory,
+			       struct guestlock_error *err);
 
 /* Takes "section.key=value". */
 int gl_settings_override(struct gl_settings *settings, const char *text, struct guestlock_error *err);
@@ -57,8 +60,8 @@ int gl_settings_override(struct gl_settings *settings, const char *text, struct 
  * Checks what was read for a section and gives each of its options its value; names starting with '@' in
  * defaults are replaced. Nothing is declared after an error.
  */
-int gl_settings_declare_options(struct gl_settings *settings, const char *section, const struct gl_option *options,
-				size_t count, struct guestlock_error *err);
+int gl_settings_declare_options(struct gl_settings *settings, const char *section,
+				const struct gl_option *options, size_t count, struct guestlock_error *err);
 
 /* Forgets all declared settings but the first count. */
 void gl_settings_undeclare(struct gl_settings *settings, size_t count);

@@ -27,7 +27,8 @@ struct gl_state {
 
 /* *out_text is malloc'd. NO_MEMORY. */
 int gl_state_format(const struct gl_state *state, char **out_text, struct guestlock_error *err);
-/* DAMAGED for everything that gl_state_format() did not write, with what it is instead. gl_state_clear() on success. */
+/* DAMAGED for everything that gl_state_format() did not write, with what it is instead. gl_state_clear() on
+ * success. */
 int gl_state_parse(const char *text, struct gl_state *out_state, struct guestlock_error *err);
 const struct gl_state_entry *gl_state_find(const struct gl_state *state, const char *key);
 void gl_state_clear(struct gl_state *state);

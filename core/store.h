@@ -1,31 +1,38 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The run directory: one record per guest (guests/UUID), its lock file (locks/UUID), hints (hints/KIND/NAME)
- * and records that were set aside (damaged/UUID.TIME). Records can be read without a lock; whoever changes a guest holds its lock, from before the intent until after the outcome,
- * so that a pending operation found under the lock is one whose process was killed.
+ * The run directory: one record per guest (guests/UUID), its lock file (locks/UUID), hints (hints/KIND/) and
+ * records that were set aside (damaged/UUID.TIME). Records can be read without a lock; whoever changes a
+ * guest holds its lock, from before the intent until after the outcome, so that a pending operation found
+ * under the lock is one whose process was killed.
  */
 #ifndef GL_STORE_H
 #define GL_STORE_H
 
 #include "record.h"
 
+#include <limits.h>
+
 struct gl_store {
-	char *run_dir;                  /* absolute */
+	char *run_dir; /* absolute */
 };
 
 /* The lock of one guest's record: an open-file-description lock that ends with the process at the latest. */
 struct gl_guest_lock {
-	int fd;                         /* -1: not held */
+	int fd; /* -1: not held */
 	char uuid[GUESTLOCK_UUID_STRING];
 };
-#define GL_GUEST_LOCK_INIT { .fd = -1 }
+#define GL_GUEST_LOCK_INIT                                                                                   \
+	{                                                                                                    \
+		.fd = -1                                                                                     \
+	}
 
 /* Makes the directories (0700) if missing. CANNOT_CREATE, DENIED, IO. */
 int gl_store_prepare(const struct gl_store *store, struct guestlock_error *err);
 
-/* TIMEOUT (saying which pid has it, where /proc/locks or the file tells) when it is not free by deadline_ms. */
-int gl_store_lock(const struct gl_store *store, const char *uuid, int64_t deadline_ms, struct gl_guest_lock *out_lock,
-		  struct guestlock_error *err);
+/* TIMEOUT (saying which pid has it, where /proc/locks or the file tells) when it is not free by deadline_ms.
+ */
+int gl_store_lock(const struct gl_store *store, const char *uuid, int64_t deadline_ms,
+		  struct gl_guest_lock *out_lock, struct guestlock_error *err);
 /* remove: the guest is gone, so the lock file goes too (safe against others that wait for it). */
 void gl_store_unlock(const struct gl_store *store, struct gl_guest_lock *lock, bool remove);
 
@@ -36,25 +43,26 @@ int gl_store_load(const struct gl_store *store, const char *uuid, struct gl_reco
 int gl_store_open(const struct gl_store *store, const char *uuid, struct gl_record **out_record,
 		  struct guestlock_error *err);
 /*
- * Needs the lock. CANNOT_CREATE (full, read-only), DENIED, IO: then the old record still stands. A record that
- * was loaded or saved before is written in place if it is short enough (see checked.h), else as a new file.
+ * Needs the lock. CANNOT_CREATE (full, read-only), DENIED, IO: then the old record still stands. A record
+ * that was loaded or saved before is written in place if it is short enough (see checked.h), else as a new
+ * file.
  */
 int gl_store_save(const struct gl_store *store, struct gl_record *record, struct guestlock_error *err);
 /* Needs the lock. A missing record is fine. */
 int gl_store_remove(const struct gl_store *store, const char *uuid, struct guestlock_error *err);
 /* Needs the lock. Moves a damaged record out of the way; *out_path (free()) is where it went. */
-int gl_store_set_aside(const struct gl_store *store, const char *uuid, char **out_path, struct guestlock_error *err);
+int gl_store_set_aside(const struct gl_store *store, const char *uuid, char **out_path,
+		       struct guestlock_error *err);
 
 /* uuids of all records, unsorted: one block, freed with free(). A missing directory: none. */
 int gl_store_uuids(const struct gl_store *store, char (**out_uuids)[GUESTLOCK_UUID_STRING], size_t *out_count,
 		   struct guestlock_error *err);
 
-/* ---- Hints: who on this host has a key, a file, a name; always to be checked against the record ---- */
+/* ---- Hints: who on this host has a file, a name; always to be checked against the record ---- */
 
 enum gl_hint_kind {
-	GL_HINT_KEY,                    /* name: the key */
-	GL_HINT_FILE,                   /* name: "DEVICE-INODE" in hexadecimal; value: the key */
-	GL_HINT_NAME,                   /* name: digest of the guest's name */
+	GL_HINT_FILE, /* name: "DEVICE-INODE" in hexadecimal; value: the key */
+	GL_HINT_NAME, /* name: digest of the guest's name */
 };
 
 struct gl_hint {
@@ -69,15 +77,21 @@ struct gl_hint {
  */
 typedef int gl_hint_judge_fn(void *data, const struct gl_hint *other, struct guestlock_error *err);
 
-/* Adds, after judge (may be NULL) has seen the others. The same hint twice: once. Not held up by others for
- * more than deadline_ms: TIMEOUT. A damaged hint file is rebuilt from what can be read of it. */
-int gl_hint_add(const struct gl_store *store, enum gl_hint_kind kind, const char *name, const struct gl_hint *hint,
-		gl_hint_judge_fn *judge, void *data, int64_t deadline_ms, struct guestlock_error *err);
-/* Removes; the file goes with its last hint. Missing is fine; errors are not reported. */
+/* The file that has the hints of a name, beside those of others. INVALID: not one word of less than 44 bytes.
+ */
+int gl_hint_path(const struct gl_store *store, enum gl_hint_kind kind, const char *name,
+		 char out_path[PATH_MAX], struct guestlock_error *err);
+
+/* Adds, after judge (may be NULL) has seen the others of that name. The same hint twice: once. Not held up by
+ * others for more than deadline_ms: TIMEOUT. A damaged hint file is rebuilt from what can be read of it. */
+int gl_hint_add(const struct gl_store *store, enum gl_hint_kind kind, const char *name,
+		const struct gl_hint *hint, gl_hint_judge_fn *judge, void *data, int64_t deadline_ms,
+		struct guestlock_error *err);
+/* Removes all of that guest under that name. Missing is fine; errors are not reported. */
 void gl_hint_remove(const struct gl_store *store, enum gl_hint_kind kind, const char *name, const char *uuid,
 		    int64_t deadline_ms);
 /* All hints of a name: one block, freed with free(). None: *out_count 0. */
-int gl_hint_read(const struct gl_store *store, enum gl_hint_kind kind, const char *name, struct gl_hint **out_hints,
-		 size_t *out_count, struct guestlock_error *err);
+int gl_hint_read(const struct gl_store *store, enum gl_hint_kind kind, const char *name,
+		 struct gl_hint **out_hints, size_t *out_count, struct guestlock_error *err);
 
 #endif

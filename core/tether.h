@@ -16,8 +16,8 @@
  * kernel refuses a descriptor in flight (ETOOMANYREFS), the life file's own descriptor is inherited
  * instead (then *out_inode is 0). life_dir is made if missing.
  */
-int gl_tether_open(const struct guestlock_owner *owner, const char *life_dir, int *out_fd, uint64_t *out_inode,
-		   struct guestlock_error *err);
+int gl_tether_open(const struct guestlock_owner *owner, const char *life_dir, int *out_fd,
+		   uint64_t *out_inode, struct guestlock_error *err);
 
 /* Removes the life file of a dead owner, or of one that was never let run. A missing file is fine. */
 void gl_tether_remove(const struct guestlock_owner *owner, const char *life_dir);
@@ -27,7 +27,7 @@ void gl_tether_remove(const struct guestlock_owner *owner, const char *life_dir)
  * that inode open, or where inode is 0 with the life file open. malloc'd array, *out_count may be 0.
  * 0 or -1 with errno.
  */
-int gl_tether_processes(const struct guestlock_owner *owner, const char *life_dir, uint64_t inode, pid_t **out_pids,
-			size_t *out_count);
+int gl_tether_processes(const struct guestlock_owner *owner, const char *life_dir, uint64_t inode,
+			pid_t **out_pids, size_t *out_count);
 
 #endif

@@ -9,12 +9,15 @@
 #include <string.h>
 
 struct gl_text {
-	char *data;                     /* malloc'd; NULL while nothing was added */
+	char *data; /* malloc'd; NULL while nothing was added */
 	size_t size;
 	size_t room;
-	bool failed;                    /* memory ran out: gl_text_take() will say so */
+	bool failed; /* memory ran out: gl_text_take() will say so */
 };
-#define GL_TEXT_INIT { .data = NULL }
+#define GL_TEXT_INIT                                                                                         \
+	{                                                                                                    \
+		.data = NULL                                                                                 \
+	}
 
 /* Makes room for size more bytes and a NUL; false: out of memory. */
 bool gl_text_reserve(struct gl_text *text, size_t size);
@@ -34,9 +37,10 @@ static inline void gl_text_string(struct gl_text *text, const char *string)
 }
 
 void gl_text_decimal(struct gl_text *text, uint64_t value);
-void gl_text_hex(struct gl_text *text, uint64_t value);        /* 16 digits */
+void gl_text_hex(struct gl_text *text, uint64_t value); /* 16 digits */
 
-/* Hands the text over to the caller (free()), with a NUL after it, or NULL if memory ran out. out_size may be NULL. */
+/* Hands the text over to the caller (free()), with a NUL after it, or NULL if memory ran out. out_size may be
+ * NULL. */
 char *gl_text_take(struct gl_text *text, size_t *out_size);
 
 /* For GL_AUTOTEXT: a text that is freed, unless it was taken, when it goes out of scope. */

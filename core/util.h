@@ -38,13 +38,15 @@ bool gl_parse_u64(const char *text, int base, uint64_t *out_value);
 /* text with every control byte and every byte that is not UTF-8 as \xNN, for messages; malloc'd, or NULL. */
 char *gl_printable(const char *text);
 
-/* The same into a fixed buffer; of what does not fit the middle is left out, as "...". out and text must not overlap. */
+/* The same into a fixed buffer; of what does not fit the middle is left out, as "...". out and text must not
+ * overlap. */
 void gl_printable_fit(char *out, size_t size, const char *text);
 
 /* Copies into a fixed buffer, cut at a UTF-8 boundary if too long. */
 void gl_copy_cut(char *out, size_t size, const char *text);
 
-/* mkdir -p with mode 0755 for parents and mode for the last. 0 or -1 with errno; an existing directory is fine. */
+/* mkdir -p with mode 0755 for parents and mode for the last. 0 or -1 with errno; an existing directory is
+ * fine. */
 int gl_make_directory(const char *path, mode_t mode);
 
 #endif

@@ -18,8 +18,8 @@
 
 #include <stdatomic.h>
 
-#define GL_FCNTL_TEXT 160               /* bytes of a name in an entry, longer ones are cut */
-#define GL_FCNTL_IDENTITY 512           /* bytes of an identity in an entry, longer ones are cut */
+#define GL_FCNTL_TEXT 160     /* bytes of a name in an entry, longer ones are cut */
+#define GL_FCNTL_IDENTITY 512 /* bytes of an identity in an entry, longer ones are cut */
 #define GL_FCNTL_FORMAT_SIZE 192
 #define GL_FCNTL_WHEN_SIZE 32
 
@@ -29,11 +29,11 @@
 struct gl_fcntl {
 	struct guestlock_backend base;
 	char *lock_dir, *keys_dir, *life_dir, *new_dir, *format_path, *setup_path;
-	char *manager;                  /* base.run_dir as it stands in entries */
+	char *manager; /* base.run_dir as it stands in entries */
 	bool allow_network;
 	_Atomic bool joined;
-	_Atomic int noted;              /* 0: format is not filled in, 1: being so, 2: valid for good */
-	char format[GL_FCNTL_FORMAT_SIZE];      /* the format file as join found it right */
+	_Atomic int noted;                 /* 0: format is not filled in, 1: being so, 2: valid for good */
+	char format[GL_FCNTL_FORMAT_SIZE]; /* the format file as join found it right */
 };
 
 static inline struct gl_fcntl *gl_fcntl_of(struct guestlock_backend *backend)
@@ -51,23 +51,23 @@ struct gl_fcntl_word {
 
 /* What release with BATCH_UNDO does to the epoch. */
 enum gl_fcntl_undo {
-	GL_FCNTL_UNDO_NOTHING = 0,      /* this hold did not move it, or it was used since */
-	GL_FCNTL_UNDO_NONE,             /* there was none before */
-	GL_FCNTL_UNDO_VALUE,            /* it was line.before */
+	GL_FCNTL_UNDO_NOTHING = 0, /* this hold did not move it, or it was used since */
+	GL_FCNTL_UNDO_NONE,        /* there was none before */
+	GL_FCNTL_UNDO_VALUE,       /* it was line.before */
 };
 
 /* One owner in an entry. */
 struct gl_fcntl_line {
-	struct gl_fcntl_word text;      /* as read; text.text NULL: to be written from the members and tail */
-	const char *tail;               /* the end of the line, from "pid=" on, with its newline */
-	struct guestlock_owner owner;   /* name, host and manager are "": they are in the words below */
-	struct gl_fcntl_word name, host, manager;       /* percent-encoded */
-	enum guestlock_mode mode;       /* held; NONE: parked, interest in the epoch */
-	enum guestlock_mode intent;     /* being taken by an acquire of several keys; NONE: nothing */
+	struct gl_fcntl_word text;    /* as read; text.text NULL: to be written from the members and tail */
+	const char *tail;             /* the end of the line, from "pid=" on, with its newline */
+	struct guestlock_owner owner; /* name, host and manager are "": they are in the words below */
+	struct gl_fcntl_word name, host, manager; /* percent-encoded */
+	enum guestlock_mode mode;                 /* held; NONE: parked, interest in the epoch */
+	enum guestlock_mode intent; /* being taken by an acquire of several keys; NONE: nothing */
 	enum gl_fcntl_undo undo;
 	uint64_t before;
 	int64_t since;
-	bool judged;                    /* life was asked in this call */
+	bool judged; /* life was asked in this call */
 	enum guestlock_life life;
 };
 
@@ -79,18 +79,21 @@ enum gl_fcntl_presence {
 
 struct gl_fcntl_entry {
 	enum gl_fcntl_presence presence;
-	const char *damage;             /* DAMAGED: "is empty", ... */
-	int fd;                         /* locked for writing, or -1 */
-	char *text;                     /* as read: words and lines point into it */
+	const char *damage; /* DAMAGED: "is empty", ... */
+	int fd;             /* locked for writing, or -1 */
+	char *text;         /* as read: words and lines point into it */
 	size_t size;
 	bool has_epoch;
 	uint64_t epoch;
-	struct gl_fcntl_word identity;  /* percent-encoded */
+	struct gl_fcntl_word identity; /* percent-encoded */
 	struct gl_fcntl_line *lines;
 	size_t count;
 };
 
-#define GL_FCNTL_ENTRY_INIT { .fd = -1 }
+#define GL_FCNTL_ENTRY_INIT                                                                                  \
+	{                                                                                                    \
+		.fd = -1                                                                                     \
+	}
 
 /* Bytes that an entry has at least, and those that it says it has; 0: this is not the beginning of one. */
 extern const size_t gl_fcntl_entry_min;
@@ -106,9 +109,10 @@ char *gl_fcntl_entry_format(const struct gl_fcntl_entry *entry, const char *key,
 struct gl_fcntl_line *gl_fcntl_entry_add(struct gl_fcntl_entry *entry);
 void gl_fcntl_entry_drop(struct gl_fcntl_entry *entry, size_t index);
 struct gl_fcntl_line *gl_fcntl_entry_find(const struct gl_fcntl_entry *entry,
-							  const struct guestlock_owner *owner);
+					  const struct guestlock_owner *owner);
 
-/* An owner's tail, and a text percent-encoded after it was cut to size bytes; malloc'd, or NULL with ENOMEM. */
+/* An owner's tail, and a text percent-encoded after it was cut to size bytes; malloc'd, or NULL with ENOMEM.
+ */
 char *gl_fcntl_tail(const struct guestlock_owner *owner);
 char *gl_fcntl_encode_cut(const char *text, size_t size);
 
@@ -149,14 +153,14 @@ enum guestlock_life gl_fcntl_line_life(const struct gl_fcntl *fc, struct gl_fcnt
 
 /* A living line other than owner's (may be NULL) that does not go with mode; NULL: none. */
 struct gl_fcntl_line *gl_fcntl_conflict(const struct gl_fcntl *fc, struct gl_fcntl_entry *entry,
-							const struct guestlock_owner *owner, enum guestlock_mode mode);
+					const struct guestlock_owner *owner, enum guestlock_mode mode);
 
 /* The mode in which a line stands in the way of others: the held one, or the stronger one being taken. */
 enum guestlock_mode gl_fcntl_line_weight(const struct gl_fcntl_line *line);
 
 /* Drops lines of dead owners other than owner; of a long entry only some, so that its cost has a bound. */
 void gl_fcntl_prune(const struct gl_fcntl *fc, struct gl_fcntl_entry *entry,
-				    const struct guestlock_owner *owner);
+		    const struct guestlock_owner *owner);
 
 bool gl_fcntl_same_owner(const struct guestlock_owner *a, const struct guestlock_owner *b);
 bool gl_fcntl_is_ours(const struct gl_fcntl *fc, const struct gl_fcntl_line *line);
@@ -170,12 +174,12 @@ const char *gl_fcntl_advice(int sys_errno);
 
 /* "cannot VERB PATH: REASON; ADVICE" from an errno. */
 enum guestlock_result gl_fcntl_fail(struct guestlock_error *err, int sys_errno, const char *verb,
-						    const char *path);
+				    const char *path);
 enum guestlock_result gl_fcntl_fail_damaged(const struct gl_fcntl *fc, struct guestlock_error *err,
-							    const char *verb, const char *key, const char *damage);
+					    const char *verb, const char *key, const char *damage);
 enum guestlock_result gl_fcntl_fail_busy(struct guestlock_error *err, const char *verb,
-							 struct gl_fcntl_word identity, const char *key,
-							 const struct guestlock_holder *holder);
+					 struct gl_fcntl_word identity, const char *key,
+					 const struct guestlock_holder *holder);
 /* NOT_JOINED with its message, or GRANTED. */
 enum guestlock_result gl_fcntl_check_joined(const struct gl_fcntl *fc, struct guestlock_error *err);
 
@@ -184,8 +188,8 @@ enum guestlock_result gl_fcntl_check_joined(const struct gl_fcntl *fc, struct gu
 struct gl_fcntl_slot {
 	struct guestlock_item *item;
 	struct gl_fcntl_entry entry;
-	char *identity;                 /* of a new entry */
-	bool change;                    /* to be written */
+	char *identity; /* of a new entry */
+	bool change;    /* to be written */
 	bool written;
 };
 
@@ -193,17 +197,17 @@ struct gl_fcntl_call {
 	const struct gl_fcntl *fc;
 	struct guestlock_batch *batch;
 	struct guestlock_error *err;
-	const char *verb;               /* "lock", "release", ... */
-	enum guestlock_result result;   /* the worst so far */
-	struct gl_fcntl_slot *slots;    /* sorted by key */
+	const char *verb;             /* "lock", "release", ... */
+	enum guestlock_result result; /* the worst so far */
+	struct gl_fcntl_slot *slots;  /* sorted by key */
 	size_t count;
-	char *tail;                     /* of the owner */
-	int64_t now;                    /* seconds since 1970 */
+	char *tail;  /* of the owner */
+	int64_t now; /* seconds since 1970 */
 };
 
 /* Prepares a call; its result is GRANTED if it can go on. gl_fcntl_call_end() always follows. */
 void gl_fcntl_call_begin(struct gl_fcntl_call *call, struct guestlock_backend *backend,
-					 struct guestlock_batch *batch, const char *verb, struct guestlock_error *err);
+			 struct guestlock_batch *batch, const char *verb, struct guestlock_error *err);
 enum guestlock_result gl_fcntl_call_end(struct gl_fcntl_call *call);
 
 /* Opens one entry, or all of them in the order of keys; locked unless peek. A damaged one is a failure. */
@@ -213,16 +217,15 @@ void gl_fcntl_call_open(struct gl_fcntl_call *call, bool peek);
 /* Notes a failure of an item; err keeps the worst. */
 void gl_fcntl_slot_errno(struct gl_fcntl_call *call, struct gl_fcntl_slot *slot, int sys_errno);
 void gl_fcntl_slot_busy(struct gl_fcntl_call *call, struct gl_fcntl_slot *slot,
-					const struct gl_fcntl_line *line);
-void gl_fcntl_slot_fail(struct gl_fcntl_call *call, struct gl_fcntl_slot *slot,
-					enum guestlock_result result, const char *format, ...)
-	__attribute__((format(printf, 4, 5)));
+			const struct gl_fcntl_line *line);
+void gl_fcntl_slot_fail(struct gl_fcntl_call *call, struct gl_fcntl_slot *slot, enum guestlock_result result,
+			const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 /* The owner's line, made if add (NULL: out of memory, noted). What is changed in it will be written. */
-struct gl_fcntl_line *gl_fcntl_slot_own(struct gl_fcntl_call *call, struct gl_fcntl_slot *slot,
-							bool add);
+struct gl_fcntl_line *gl_fcntl_slot_own(struct gl_fcntl_call *call, struct gl_fcntl_slot *slot, bool add);
 
-/* Writes one slot, or every slot that is to be changed. false: it failed, and all are as they were (or INFLIGHT). */
+/* Writes one slot, or every slot that is to be changed. false: it failed, and all are as they were (or
+ * INFLIGHT). */
 bool gl_fcntl_slot_write(struct gl_fcntl_call *call, struct gl_fcntl_slot *slot);
 bool gl_fcntl_call_write(struct gl_fcntl_call *call);
 
@@ -233,36 +236,33 @@ void gl_fcntl_slot_tell(struct gl_fcntl_slot *slot);
 
 enum guestlock_result gl_fcntl_probe(struct guestlock_backend *backend, struct guestlock_error *err);
 enum guestlock_result gl_fcntl_join(struct guestlock_backend *backend, struct guestlock_kept *kept,
-						    struct guestlock_error *err);
+				    struct guestlock_error *err);
 enum guestlock_result gl_fcntl_leave(struct guestlock_backend *backend, struct guestlock_error *err);
-enum guestlock_join_state gl_fcntl_status(struct guestlock_backend *backend,
-							  struct guestlock_error *err);
+enum guestlock_join_state gl_fcntl_status(struct guestlock_backend *backend, struct guestlock_error *err);
 enum guestlock_result gl_fcntl_bind(struct guestlock_backend *backend, struct guestlock_batch *batch,
-						    struct guestlock_error *err);
-enum guestlock_result gl_fcntl_acquire(struct guestlock_backend *backend,
-						       struct guestlock_batch *batch, struct guestlock_error *err);
-enum guestlock_result gl_fcntl_release(struct guestlock_backend *backend,
-						       struct guestlock_batch *batch, struct guestlock_error *err);
-enum guestlock_result gl_fcntl_convert(struct guestlock_backend *backend,
-						       struct guestlock_batch *batch, struct guestlock_error *err);
-enum guestlock_result gl_fcntl_inquire(struct guestlock_backend *backend,
-						       struct guestlock_batch *batch, struct guestlock_error *err);
-enum guestlock_result gl_fcntl_enumerate(struct guestlock_backend *backend,
-							 guestlock_enumerate_fn *visit, void *data,
-							 struct guestlock_error *err);
-enum guestlock_result gl_fcntl_release_orphan(struct guestlock_backend *backend, const char *key,
-							      bool force, struct guestlock_error *err);
-enum guestlock_result gl_fcntl_provision(struct guestlock_backend *backend,
-							 struct guestlock_batch *batch, struct guestlock_error *err);
-enum guestlock_result gl_fcntl_unprovision(struct guestlock_backend *backend,
-							   struct guestlock_batch *batch, unsigned unused_s,
-							   struct guestlock_error *err);
+				    struct guestlock_error *err);
+enum guestlock_result gl_fcntl_acquire(struct guestlock_backend *backend, struct guestlock_batch *batch,
+				       struct guestlock_error *err);
+enum guestlock_result gl_fcntl_release(struct guestlock_backend *backend, struct guestlock_batch *batch,
+				       struct guestlock_error *err);
+enum guestlock_result gl_fcntl_convert(struct guestlock_backend *backend, struct guestlock_batch *batch,
+				       struct guestlock_error *err);
+enum guestlock_result gl_fcntl_inquire(struct guestlock_backend *backend, struct guestlock_batch *batch,
+				       struct guestlock_error *err);
+enum guestlock_result gl_fcntl_enumerate(struct guestlock_backend *backend, guestlock_enumerate_fn *visit,
+					 void *data, struct guestlock_error *err);
+enum guestlock_result gl_fcntl_release_orphan(struct guestlock_backend *backend, const char *key, bool force,
+					      struct guestlock_error *err);
+enum guestlock_result gl_fcntl_provision(struct guestlock_backend *backend, struct guestlock_batch *batch,
+					 struct guestlock_error *err);
+enum guestlock_result gl_fcntl_unprovision(struct guestlock_backend *backend, struct guestlock_batch *batch,
+					   unsigned unused_s, struct guestlock_error *err);
 
 /* ---- What an earlier boot left: clear.c ---- */
 
 enum gl_fcntl_cleared {
 	GL_FCNTL_CLEARED,
-	GL_FCNTL_ALIVE,                 /* somebody lives, so there was no reboot: nothing was touched */
+	GL_FCNTL_ALIVE, /* somebody lives, so there was no reboot: nothing was touched */
 };
 
 /* Removes all entries and life files, unless some owner lives. 0 or -1 with errno. */

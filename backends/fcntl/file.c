@@ -182,21 +182,18 @@ int gl_fcntl_entry_peek(const struct gl_fcntl *fc, const char *key, struct gl_fc
 	return result;
 }
 
-/* 1: locked, and still the file of that name; 0: it was replaced meanwhile; -1 with errno. */
-static int lock_entry(int fd, const char *path, struct gl_fcntl_entry *entry)
+/* 1: locked, and still the file of that name; 0: it was replaced or removed meanwhile; -1 with errno. */
+static int lock_entry(int fd, struct gl_fcntl_entry *entry)
 {
-	struct stat mine, named;
+	struct stat st;
 
-	if (lock_file(fd, F_WRLCK) < 0 || fstat(fd, &mine) < 0) {
+	if (lock_file(fd, F_WRLCK) < 0 || fstat(fd, &st) < 0) {
 		return -1;
 	}
-	if (stat(path, &named) < 0) {
-		return errno == ENOENT ? 0 : -1;
-	}
-	if (!S_ISREG(mine.st_mode)) {
+	if (!S_ISREG(st.st_mode)) {
 		set_damaged(entry, "it is not a regular file");
 	}
-	return mine.st_dev == named.st_dev && mine.st_ino == named.st_ino;
+	return st.st_nlink > 0;
 }
 
 int gl_fcntl_entry_open(const struct gl_fcntl *fc, const char *key, struct gl_fcntl_entry *out)
@@ -215,7 +212,7 @@ int gl_fcntl_entry_open(const struct gl_fcntl *fc, const char *key, struct gl_fc
 			return judge_open(fc, out);
 		}
 		out->fd = fd;
-		locked = lock_entry(fd, path, out);
+		locked = lock_entry(fd, out);
 		if (locked > 0) {
 			return out->presence == GL_FCNTL_DAMAGED ? 0 : read_entry(fd, key, out);
 		}

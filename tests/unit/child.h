@@ -16,10 +16,10 @@
 #define NOBODY 65534
 
 /* Says that a test could not be done here, as a comment of the TAP stream. */
-#define SKIP(reason)                                              \
-	do {                                                      \
-		dprintf(STDOUT_FILENO, "# skipped: %s: %s\n", __func__, reason); \
-		return;                                           \
+#define SKIP(reason)                                                                                         \
+	do {                                                                                                 \
+		dprintf(STDOUT_FILENO, "# skipped: %s: %s\n", __func__, reason);                             \
+		return;                                                                                      \
 	} while (0)
 
 static inline void child_sleep_ms(unsigned ms)
@@ -79,17 +79,18 @@ static inline void child_expect_success(pid_t pid)
 {
 	int status = child_reap(pid);
 
-	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the child ended with status %#x", (unsigned)status);
+	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the child ended with status %#x",
+		      (unsigned)status);
 }
 
 /* In such a child, where ck_assert would end the wrong process. */
-#define CHILD_ASSERT(condition)                                                                      \
-	do {                                                                                         \
-		if (!(condition)) {                                                                  \
-			dprintf(STDERR_FILENO, "%s:%d: not so: %s (errno: %s)\n", __FILE__, __LINE__, \
-				#condition, strerror(errno));                                        \
-			_exit(1);                                                                    \
-		}                                                                                    \
+#define CHILD_ASSERT(condition)                                                                              \
+	do {                                                                                                 \
+		if (!(condition)) {                                                                          \
+			dprintf(STDERR_FILENO, "%s:%d: not so: %s (errno: %s)\n", __FILE__, __LINE__,        \
+				#condition, strerror(errno));                                                \
+			_exit(1);                                                                            \
+		}                                                                                            \
 	} while (0)
 
 #endif

@@ -24,9 +24,9 @@ static void setup(void)
 
 static const char *path_of(const char *name)
 {
-	static char path[PATH_MAX + 300];
+	static char path[PATH_MAX];
 
-	snprintf(path, sizeof(path), "%s/hints/key/%s", run_dir, name);
+	ck_assert_int_eq(gl_hint_path(&store, GL_HINT_FILE, name, path, &err), GUESTLOCK_OK);
 	return path;
 }
 
@@ -48,7 +48,7 @@ static int add(const char *name, const char *uuid, const char *value)
 {
 	struct gl_hint hint = hint_of(uuid, value);
 
-	return gl_hint_add(&store, GL_HINT_KEY, name, &hint, NULL, NULL, soon(), &err);
+	return gl_hint_add(&store, GL_HINT_FILE, name, &hint, NULL, NULL, soon(), &err);
 }
 
 static void check_add(const char *name, const char *uuid, const char *value)
@@ -65,7 +65,7 @@ static void check_hints(const char *name, const char *expected)
 	char found[2048] = "";
 	size_t count;
 
-	ck_assert_int_eq(gl_hint_read(&store, GL_HINT_KEY, name, &hints, &count, &err), GUESTLOCK_OK);
+	ck_assert_int_eq(gl_hint_read(&store, GL_HINT_FILE, name, &hints, &count, &err), GUESTLOCK_OK);
 	for (size_t i = 0; i < count; i++) {
 		size_t used = strlen(found);
 
@@ -93,135 +93,6 @@ static char *read_text(const char *name, size_t *out_size)
 	return text;
 }
 
-/* ---- Adding, reading, removing ---- */
-
-START_TEST(test_add_and_remove)
-{
-	check_hints(KEY, "");
-	check_add(KEY, UUID_A, "");
-	check_hints(KEY, UUID_A " ,");
-	check_add(KEY, UUID_B, "value");
-	check_add(KEY, UUID_A, "");
-	check_add(KEY, UUID_B, "value");
-	check_hints(KEY, UUID_A " ," UUID_B " value,");
-	check_add(KEY, UUID_B, "other");
-	check_add("x", UUID_C, KEY);
-	check_hints(KEY, UUID_A " ," UUID_B " value," UUID_B " other,");
-	gl_hint_remove(&store, GL_HINT_KEY, KEY, UUID_B, soon());
-	check_hints(KEY, UUID_A " ,");
-	gl_hint_remove(&store, GL_HINT_KEY, KEY, UUID_B, soon());
-	check_hints(KEY, UUID_A " ,");
-	gl_hint_remove(&store, GL_HINT_KEY, KEY, UUID_A, soon());
-	ck_assert_int_lt(access(path_of(KEY), F_OK), 0);
-	check_hints(KEY, "");
-	gl_hint_remove(&store, GL_HINT_KEY, KEY, UUID_A, soon());
-	ck_assert_int_lt(access(path_of(KEY), F_OK), 0);
-	check_hints("x", UUID_C " " KEY ",");
-}
-END_TEST
-
-START_TEST(test_kinds)
-{
-	static const char *const parts[] = {"key", "file", "name"};
-	struct gl_hint hint = hint_of(UUID_A, "");
-	struct gl_hint *hints;
-	size_t count;
-	char path[PATH_MAX + 64];
-
-	ck_assert_int_eq(gl_hint_add(&store, (enum gl_hint_kind)_i, "n", &hint, NULL, NULL, 0, &err),
-			 GUESTLOCK_OK);
-	snprintf(path, sizeof(path), "%s/hints/%s/n", run_dir, parts[_i]);
-	ck_assert_int_eq(access(path, F_OK), 0);
-	for (int kind = 0; kind < 3; kind++) {
-		ck_assert_int_eq(gl_hint_read(&store, (enum gl_hint_kind)kind, "n", &hints, &count, &err),
-				 GUESTLOCK_OK);
-		ck_assert_uint_eq(count, kind == _i);
-		free(hints);
-	}
-}
-END_TEST
-
-/* What older versions wrote must stay readable. */
-START_TEST(test_text)
-{
-	static const char expected[] = "guestlock-hints 1 00000080 J2uiJyAE\n" UUID_A "\n" UUID_B " value\n";
-	size_t size;
-	char *text;
-
-	check_add(KEY, UUID_A, "");
-	check_add(KEY, UUID_B, "value");
-	text = read_text(KEY, &size);
-	ck_assert_str_eq(text, expected);
-	free(text);
-}
-END_TEST
-
-START_TEST(test_invalid)
-{
-	static const char *const names[] = {"", ".", "..", "../x", "/", "a/b"};
-	struct gl_hint hint = hint_of(UUID_A, "");
-
-	for (size_t i = 0; i < GL_COUNT(names); i++) {
-		ck_assert_int_eq(add(names[i], UUID_A, ""), GUESTLOCK_INVALID);
-		gl_hint_remove(&store, GL_HINT_KEY, names[i], UUID_A, 0);
-	}
-	ck_assert_int_eq(add(KEY, "AAAAAAAA-edaf-9455-926a-d65c16db1809", ""), GUESTLOCK_INVALID);
-	ck_assert_int_eq(add(KEY, "", ""), GUESTLOCK_INVALID);
-	ck_assert_int_eq(add(KEY, UUID_A, "a b"), GUESTLOCK_INVALID);
-	ck_assert_int_eq(add(KEY, UUID_A, "a\n"), GUESTLOCK_INVALID);
-	ck_assert_int_eq(add(KEY, UUID_A, "\xff"), GUESTLOCK_INVALID);
-	memset(hint.value, 'x', sizeof(hint.value));
-	ck_assert_int_eq(gl_hint_add(&store, GL_HINT_KEY, KEY, &hint, NULL, NULL, 0, &err),
-			 GUESTLOCK_INVALID);
-	check_hints(KEY, "");
-}
-END_TEST
-
-START_TEST(test_without_directory)
-{
-	char command[PATH_MAX + 64];
-
-	snprintf(command, sizeof(command), "rm -r '%s/hints'", run_dir);
-	ck_assert_int_eq(system(command), 0);
-	check_hints(KEY, "");
-	gl_hint_remove(&store, GL_HINT_KEY, KEY, UUID_A, 0);
-	check_add(KEY, UUID_A, "");
-	check_hints(KEY, UUID_A " ,");
-}
-END_TEST
-
-/* More than a page: the file is replaced, and shrinks again. */
-START_TEST(test_many)
-{
-	struct gl_hint *hints;
-	size_t count, size;
-
-	for (unsigned i = 0; i < 100; i++) {
-		char uuid[64];
-
-		snprintf(uuid, sizeof(uuid), "%08x-edaf-9455-926a-d65c16db1809", i);
-		check_add(KEY, uuid, KEY);
-	}
-	ck_assert_int_eq(gl_hint_read(&store, GL_HINT_KEY, KEY, &hints, &count, &err), GUESTLOCK_OK);
-	ck_assert_uint_eq(count, 100);
-	for (unsigned i = 0; i < 100; i++) {
-		ck_assert_uint_eq(strtoul(hints[i].uuid, NULL, 16), i);
-		ck_assert_str_eq(hints[i].value, KEY);
-		if (i != 7) {
-			gl_hint_remove(&store, GL_HINT_KEY, KEY, hints[i].uuid, soon());
-		}
-	}
-	free(hints);
-	check_hints(KEY, "00000007-edaf-9455-926a-d65c16db1809 " KEY ",");
-	free(read_text(KEY, &size));
-	ck_assert_uint_le(size, 4096);
-	gl_hint_remove(&store, GL_HINT_KEY, KEY, "00000007-edaf-9455-926a-d65c16db1809", soon());
-	ck_assert_int_lt(access(path_of(KEY), F_OK), 0);
-}
-END_TEST
-
-/* ---- The judge ---- */
-
 struct court {
 	const char *drop, *refuse; /* uuids */
 	char heard[512];
@@ -241,12 +112,166 @@ static int judge(void *data, const struct gl_hint *other, struct guestlock_error
 	return court->drop && strcmp(other->uuid, court->drop) == 0;
 }
 
+/* ---- Adding, reading, removing ---- */
+
+START_TEST(test_add_and_remove)
+{
+	check_hints(KEY, "");
+	check_add(KEY, UUID_A, "");
+	check_hints(KEY, UUID_A " ,");
+	check_add(KEY, UUID_B, "value");
+	check_add(KEY, UUID_A, "");
+	check_add(KEY, UUID_B, "value");
+	check_hints(KEY, UUID_A " ," UUID_B " value,");
+	check_add(KEY, UUID_B, "other");
+	check_add("x", UUID_C, KEY);
+	check_hints(KEY, UUID_A " ," UUID_B " value," UUID_B " other,");
+	gl_hint_remove(&store, GL_HINT_FILE, KEY, UUID_B, soon());
+	check_hints(KEY, UUID_A " ,");
+	gl_hint_remove(&store, GL_HINT_FILE, KEY, UUID_B, soon());
+	check_hints(KEY, UUID_A " ,");
+	gl_hint_remove(&store, GL_HINT_FILE, KEY, UUID_A, soon());
+	check_hints(KEY, "");
+	gl_hint_remove(&store, GL_HINT_FILE, KEY, UUID_A, soon());
+	check_hints(KEY, "");
+	check_hints("x", UUID_C " " KEY ",");
+}
+END_TEST
+
+/* Names that share a file do not see each other. */
+START_TEST(test_neighbours)
+{
+	char first[PATH_MAX], other[16];
+	struct court court = {.drop = NULL};
+	struct gl_hint hint = hint_of(UUID_A, "2");
+	unsigned i = 0;
+
+	gl_copy_cut(first, sizeof(first), path_of("x"));
+	do {
+		snprintf(other, sizeof(other), "y%u", i++);
+	} while (strcmp(path_of(other), first) != 0);
+	check_add("x", UUID_A, "1");
+	ck_assert_int_eq(gl_hint_add(&store, GL_HINT_FILE, other, &hint, judge, &court, soon(), &err),
+			 GUESTLOCK_OK);
+	ck_assert_str_eq(court.heard, "");
+	check_add(other, UUID_B, "3");
+	check_hints("x", UUID_A " 1,");
+	check_hints(other, UUID_A " 2," UUID_B " 3,");
+	gl_hint_remove(&store, GL_HINT_FILE, other, UUID_A, soon());
+	check_hints("x", UUID_A " 1,");
+	check_hints(other, UUID_B " 3,");
+}
+END_TEST
+
+START_TEST(test_kinds)
+{
+	static const char *const parts[] = {"file", "name"};
+	struct gl_hint hint = hint_of(UUID_A, "");
+	struct gl_hint *hints;
+	size_t count;
+	char path[PATH_MAX + 64];
+
+	ck_assert_int_eq(gl_hint_add(&store, (enum gl_hint_kind)_i, "n", &hint, NULL, NULL, 0, &err),
+			 GUESTLOCK_OK);
+	snprintf(path, sizeof(path), "%s/hints/%s/%.2s", run_dir, parts[_i], strrchr(path_of("n"), '/') + 1);
+	ck_assert_int_eq(access(path, F_OK), 0);
+	for (int kind = 0; kind < 2; kind++) {
+		ck_assert_int_eq(gl_hint_read(&store, (enum gl_hint_kind)kind, "n", &hints, &count, &err),
+				 GUESTLOCK_OK);
+		ck_assert_uint_eq(count, kind == _i);
+		free(hints);
+	}
+}
+END_TEST
+
+/* What older versions wrote must stay readable. */
+START_TEST(test_text)
+{
+	static const char expected[] =
+		"guestlock-hints 1 00000168 DXuDSx01\n" KEY " " UUID_A "\n" KEY " " UUID_B " value\n";
+	size_t size;
+	char *text;
+
+	check_add(KEY, UUID_A, "");
+	check_add(KEY, UUID_B, "value");
+	text = read_text(KEY, &size);
+	ck_assert_str_eq(text, expected);
+	free(text);
+}
+END_TEST
+
+START_TEST(test_invalid)
+{
+	static const char *const names[] = {"", " ", "a b", "a\n", "\xff", KEY "A"};
+	struct gl_hint hint = hint_of(UUID_A, "");
+
+	for (size_t i = 0; i < GL_COUNT(names); i++) {
+		ck_assert_int_eq(add(names[i], UUID_A, ""), GUESTLOCK_INVALID);
+		gl_hint_remove(&store, GL_HINT_FILE, names[i], UUID_A, 0);
+	}
+	ck_assert_int_eq(add(KEY, "AAAAAAAA-edaf-9455-926a-d65c16db1809", ""), GUESTLOCK_INVALID);
+	ck_assert_int_eq(add(KEY, "", ""), GUESTLOCK_INVALID);
+	ck_assert_int_eq(add(KEY, UUID_A, "a b"), GUESTLOCK_INVALID);
+	ck_assert_int_eq(add(KEY, UUID_A, "a\n"), GUESTLOCK_INVALID);
+	ck_assert_int_eq(add(KEY, UUID_A, "\xff"), GUESTLOCK_INVALID);
+	memset(hint.value, 'x', sizeof(hint.value));
+	ck_assert_int_eq(gl_hint_add(&store, GL_HINT_FILE, KEY, &hint, NULL, NULL, 0, &err),
+			 GUESTLOCK_INVALID);
+	check_hints(KEY, "");
+}
+END_TEST
+
+START_TEST(test_without_directory)
+{
+	char command[PATH_MAX + 64];
+
+	snprintf(command, sizeof(command), "rm -r '%s/hints'", run_dir);
+	ck_assert_int_eq(system(command), 0);
+	check_hints(KEY, "");
+	gl_hint_remove(&store, GL_HINT_FILE, KEY, UUID_A, 0);
+	check_add(KEY, UUID_A, "");
+	check_hints(KEY, UUID_A " ,");
+}
+END_TEST
+
+/* More than a page: the file is replaced, and shrinks again. */
+START_TEST(test_many)
+{
+	struct gl_hint *hints;
+	size_t count, size;
+
+	for (unsigned i = 0; i < 100; i++) {
+		char uuid[64];
+
+		snprintf(uuid, sizeof(uuid), "%08x-edaf-9455-926a-d65c16db1809", i);
+		check_add(KEY, uuid, KEY);
+	}
+	ck_assert_int_eq(gl_hint_read(&store, GL_HINT_FILE, KEY, &hints, &count, &err), GUESTLOCK_OK);
+	ck_assert_uint_eq(count, 100);
+	for (unsigned i = 0; i < 100; i++) {
+		ck_assert_uint_eq(strtoul(hints[i].uuid, NULL, 16), i);
+		ck_assert_str_eq(hints[i].value, KEY);
+		if (i != 7) {
+			gl_hint_remove(&store, GL_HINT_FILE, KEY, hints[i].uuid, soon());
+		}
+	}
+	free(hints);
+	check_hints(KEY, "00000007-edaf-9455-926a-d65c16db1809 " KEY ",");
+	free(read_text(KEY, &size));
+	ck_assert_uint_le(size, 4096);
+	gl_hint_remove(&store, GL_HINT_FILE, KEY, "00000007-edaf-9455-926a-d65c16db1809", soon());
+	check_hints(KEY, "");
+}
+END_TEST
+
+/* ---- The judge ---- */
+
 static int add_judged(const char *uuid, const char *value, struct court *court)
 {
 	struct gl_hint hint = hint_of(uuid, value);
 
 	court->heard[0] = '\0';
-	return gl_hint_add(&store, GL_HINT_KEY, KEY, &hint, judge, court, soon(), &err);
+	return gl_hint_add(&store, GL_HINT_FILE, KEY, &hint, judge, court, soon(), &err);
 }
 
 START_TEST(test_judge)
@@ -303,8 +328,8 @@ START_TEST(test_empty_file)
 	ck_assert_str_eq(court.heard, "");
 	check_hints(KEY, UUID_A " 1,");
 	write_text(KEY, "", 0);
-	gl_hint_remove(&store, GL_HINT_KEY, KEY, UUID_A, soon());
-	ck_assert_int_lt(access(path_of(KEY), F_OK), 0);
+	gl_hint_remove(&store, GL_HINT_FILE, KEY, UUID_A, soon());
+	check_hints(KEY, "");
 }
 END_TEST
 
@@ -318,7 +343,8 @@ START_TEST(test_torn)
 	check_add(KEY, UUID_B, "2");
 	text = read_text(KEY, &size);
 	for (size_t length = 1; length < size; length += 3) {
-		size_t line_a = strlen("guestlock-hints 1 00000078 12345678\n") + strlen(UUID_A " 1\n");
+		size_t line_a =
+			strlen("guestlock-hints 1 00000078 12345678\n") + strlen(KEY " " UUID_A " 1\n");
 
 		write_text(KEY, text, length);
 		check_hints(KEY, length >= line_a ? UUID_A " 1," : "");
@@ -331,8 +357,9 @@ END_TEST
 
 START_TEST(test_garbage)
 {
-	static const char garbage[] = "guestlock-hints 1 99999999 AAAAAAAA\n\0\n" UUID_A " 1\nx\n" UUID_B
-				      " 2 3\n" UUID_C " \n" UUID_B " 2\n" UUID_C "\n";
+	static const char garbage[] = "guestlock-hints 1 99999999 AAAAAAAA\n\0\n" KEY " " UUID_A " 1\nx\n" KEY
+				      " " UUID_B " 2 3\n" KEY " " UUID_C " \n" KEY "  " UUID_C "\n" KEY
+				      "A " UUID_C "\n" KEY " " UUID_B " 2\n" UUID_C "\n" KEY " " UUID_C "\n";
 
 	write_text(KEY, garbage, sizeof(garbage) - 1);
 	check_hints(KEY, UUID_A " 1," UUID_B " 2," UUID_C " ,");
@@ -340,13 +367,13 @@ START_TEST(test_garbage)
 	check_add(KEY, UUID_B, "2");
 	check_hints(KEY, UUID_A " 1," UUID_B " 2," UUID_C " ,");
 	write_text(KEY, garbage, sizeof(garbage) - 1);
-	gl_hint_remove(&store, GL_HINT_KEY, KEY, "00000000-edaf-9455-926a-d65c16db1809", soon());
+	gl_hint_remove(&store, GL_HINT_FILE, KEY, "00000000-edaf-9455-926a-d65c16db1809", soon());
 	check_add(KEY, UUID_A, "1");
 	check_hints(KEY, UUID_A " 1," UUID_B " 2," UUID_C " ,");
 	write_text(KEY, "nothing", 7);
 	check_hints(KEY, "");
-	gl_hint_remove(&store, GL_HINT_KEY, KEY, UUID_A, soon());
-	ck_assert_int_lt(access(path_of(KEY), F_OK), 0);
+	gl_hint_remove(&store, GL_HINT_FILE, KEY, UUID_A, soon());
+	check_hints(KEY, "");
 }
 END_TEST
 
@@ -408,9 +435,9 @@ START_TEST(test_rest_of_longer_content)
 	check_add(KEY, UUID_A, "1");
 	check_add(KEY, UUID_B, "2");
 	check_add(KEY, UUID_C, "3");
-	gl_hint_remove(&store, GL_HINT_KEY, KEY, UUID_A, soon());
+	gl_hint_remove(&store, GL_HINT_FILE, KEY, UUID_A, soon());
 	check_hints(KEY, UUID_B " 2," UUID_C " 3,");
-	gl_hint_remove(&store, GL_HINT_KEY, KEY, UUID_C, soon());
+	gl_hint_remove(&store, GL_HINT_FILE, KEY, UUID_C, soon());
 	check_hints(KEY, UUID_B " 2,");
 	check_add(KEY, UUID_B, "2");
 	check_hints(KEY, UUID_B " 2,");
@@ -435,13 +462,13 @@ START_TEST(test_denied)
 	char directory[PATH_MAX + 64];
 
 	check_add(KEY, UUID_A, "1");
-	snprintf(directory, sizeof(directory), "%s/hints/key", run_dir);
+	snprintf(directory, sizeof(directory), "%s/hints/file", run_dir);
 	if (geteuid() != 0) {
 		ck_assert_int_eq(chmod(directory, 0), 0);
 	}
 	scratch_become_nobody();
 	check_add_fails(KEY, GUESTLOCK_DENIED, "Permission denied");
-	ck_assert_int_eq(gl_hint_read(&store, GL_HINT_KEY, KEY, &hints, &count, &err), GUESTLOCK_DENIED);
+	ck_assert_int_eq(gl_hint_read(&store, GL_HINT_FILE, KEY, &hints, &count, &err), GUESTLOCK_DENIED);
 	if (geteuid() == getuid()) {
 		ck_assert_int_eq(chmod(directory, 0700), 0);
 	}
@@ -462,7 +489,7 @@ START_TEST(test_read_only)
 	check_add_fails(KEY, GUESTLOCK_CANNOT_CREATE, "Read-only file system");
 	check_add_fails("new", GUESTLOCK_CANNOT_CREATE, "Read-only file system");
 	check_hints(KEY, UUID_A " 1,");
-	gl_hint_remove(&store, GL_HINT_KEY, KEY, UUID_A, 0);
+	gl_hint_remove(&store, GL_HINT_FILE, KEY, UUID_A, 0);
 	check_hints(KEY, UUID_A " 1,");
 }
 END_TEST
@@ -499,7 +526,7 @@ static int add_limited(void *data)
 	(void)data;
 
 	return scratch_limit_files(140) ||
-	       gl_hint_add(&store, GL_HINT_KEY, KEY, &hint, NULL, NULL, soon(), NULL) == GUESTLOCK_OK;
+	       gl_hint_add(&store, GL_HINT_FILE, KEY, &hint, NULL, NULL, soon(), NULL) == GUESTLOCK_OK;
 }
 
 /* A write that cannot be finished loses no hint that was there. */
@@ -539,13 +566,13 @@ START_TEST(test_timeout)
 	pid = scratch_spawn(hold_for_ever, held);
 	scratch_await(held);
 	begun = guestlock_monotonic_ms();
-	ck_assert_int_eq(gl_hint_add(&store, GL_HINT_KEY, KEY, &hint, NULL, NULL, begun + 200, &err),
+	ck_assert_int_eq(gl_hint_add(&store, GL_HINT_FILE, KEY, &hint, NULL, NULL, begun + 200, &err),
 			 GUESTLOCK_TIMEOUT);
 	ck_assert_int_ge(guestlock_monotonic_ms() - begun, 199);
 	ck_assert_int_lt(guestlock_monotonic_ms() - begun, 3000);
 	ck_assert_ptr_nonnull(strstr(err.message, path_of(KEY)));
 	begun = guestlock_monotonic_ms();
-	gl_hint_remove(&store, GL_HINT_KEY, KEY, UUID_A, begun + 200);
+	gl_hint_remove(&store, GL_HINT_FILE, KEY, UUID_A, begun + 200);
 	ck_assert_int_lt(guestlock_monotonic_ms() - begun, 3000);
 	/* Reading takes no lock. */
 	check_hints(KEY, UUID_A " 1,");
@@ -571,15 +598,15 @@ static int write_hints(void *data)
 		snprintf(kept, sizeof(kept), "%08x-0000-4000-8000-00000000000%d", i, number);
 		snprintf(passing, sizeof(passing), "%08x-1111-4000-8000-00000000000%d", i, number);
 		hint = hint_of(passing, "");
-		if (gl_hint_add(&store, GL_HINT_KEY, name, &hint, NULL, NULL, soon() + 50000, NULL)) {
+		if (gl_hint_add(&store, GL_HINT_FILE, name, &hint, NULL, NULL, soon() + 50000, NULL)) {
 			return 1;
 		}
 		hint = hint_of(kept, KEY);
 		if (i % 4 == 0 &&
-		    gl_hint_add(&store, GL_HINT_KEY, name, &hint, NULL, NULL, soon() + 50000, NULL)) {
+		    gl_hint_add(&store, GL_HINT_FILE, name, &hint, NULL, NULL, soon() + 50000, NULL)) {
 			return 2;
 		}
-		gl_hint_remove(&store, GL_HINT_KEY, name, passing, soon() + 50000);
+		gl_hint_remove(&store, GL_HINT_FILE, name, passing, soon() + 50000);
 	}
 	return 0;
 }
@@ -624,7 +651,8 @@ START_TEST(test_concurrent)
 		size_t count;
 
 		snprintf(name, sizeof(name), "n%d", i);
-		ck_assert_int_eq(gl_hint_read(&store, GL_HINT_KEY, name, &hints, &count, &err), GUESTLOCK_OK);
+		ck_assert_int_eq(gl_hint_read(&store, GL_HINT_FILE, name, &hints, &count, &err),
+				 GUESTLOCK_OK);
 		total += check_kept(name, hints, count);
 		free(hints);
 	}
@@ -642,8 +670,8 @@ static int come_and_go(void *data)
 		struct gl_hint *hints;
 		size_t count, found = 0;
 
-		if (gl_hint_add(&store, GL_HINT_KEY, KEY, &hint, NULL, NULL, soon() + 50000, NULL) ||
-		    gl_hint_read(&store, GL_HINT_KEY, KEY, &hints, &count, NULL)) {
+		if (gl_hint_add(&store, GL_HINT_FILE, KEY, &hint, NULL, NULL, soon() + 50000, NULL) ||
+		    gl_hint_read(&store, GL_HINT_FILE, KEY, &hints, &count, NULL)) {
 			return 1;
 		}
 		for (size_t j = 0; j < count; j++) {
@@ -653,12 +681,12 @@ static int come_and_go(void *data)
 		if (found != 1) {
 			return 2;
 		}
-		gl_hint_remove(&store, GL_HINT_KEY, KEY, uuid, soon() + 50000);
+		gl_hint_remove(&store, GL_HINT_FILE, KEY, uuid, soon() + 50000);
 	}
 	return 0;
 }
 
-/* The file is removed with its last hint while others are about to add theirs: none is lost. */
+/* The last hint goes while others are about to add theirs: none is lost. */
 START_TEST(test_last_one_leaves)
 {
 	int numbers[WRITERS];
@@ -671,7 +699,7 @@ START_TEST(test_last_one_leaves)
 	for (int i = 0; i < WRITERS; i++) {
 		scratch_wait(pids[i]);
 	}
-	ck_assert_int_lt(access(path_of(KEY), F_OK), 0);
+	check_hints(KEY, "");
 }
 END_TEST
 
@@ -682,7 +710,7 @@ static int change_for_ever(void *data)
 		if (add(KEY, UUID_B, "")) {
 			return 1;
 		}
-		gl_hint_remove(&store, GL_HINT_KEY, KEY, UUID_B, soon());
+		gl_hint_remove(&store, GL_HINT_FILE, KEY, UUID_B, soon());
 	}
 }
 
@@ -697,12 +725,12 @@ START_TEST(test_killed_writer)
 
 		usleep((useconds_t)(1000 + i * 37));
 		scratch_kill(pid);
-		ck_assert_int_eq(gl_hint_read(&store, GL_HINT_KEY, KEY, &hints, &count, &err), GUESTLOCK_OK);
+		ck_assert_int_eq(gl_hint_read(&store, GL_HINT_FILE, KEY, &hints, &count, &err), GUESTLOCK_OK);
 		ck_assert_uint_ge(count, 1);
 		ck_assert_str_eq(hints[0].uuid, UUID_A);
 		ck_assert_str_eq(hints[0].value, "1");
 		free(hints);
-		gl_hint_remove(&store, GL_HINT_KEY, KEY, UUID_B, soon());
+		gl_hint_remove(&store, GL_HINT_FILE, KEY, UUID_B, soon());
 		check_hints(KEY, UUID_A " 1,");
 	}
 }
@@ -718,7 +746,8 @@ Suite *hint_suite(void)
 
 	tcase_add_checked_fixture(basic, setup, scratch_remove);
 	tcase_add_test(basic, test_add_and_remove);
-	tcase_add_loop_test(basic, test_kinds, 0, 3);
+	tcase_add_test(basic, test_neighbours);
+	tcase_add_loop_test(basic, test_kinds, 0, 2);
 	tcase_add_test(basic, test_text);
 	tcase_add_test(basic, test_invalid);
 	tcase_add_test(basic, test_without_directory);

@@ -73,7 +73,7 @@ static size_t count_files(const char *path)
 /* ---- Directories ---- */
 
 static const char *const directories[] = {
-	"", "guests", "locks", "damaged", "hints", "hints/key", "hints/file", "hints/name",
+	"", "guests", "locks", "damaged", "hints", "hints/file", "hints/name",
 };
 
 START_TEST(test_prepare)
