@@ -45,7 +45,7 @@ static void problem(struct checks *checks, const char *check, int exit_status, c
 	note(checks, check, "problem", detail);
 }
 
-/* The files that settings come from: "FILE:LINE" without the line, each once. */
+/* The files that settings come from: "FILE:LINE" without the line, each once. Other origins have no colon. */
 static void check_configuration(struct checks *checks)
 {
 	size_t count;
@@ -56,7 +56,7 @@ static void check_configuration(struct checks *checks)
 		const char *colon = strrchr(settings[i].origin, ':');
 		CLI_AUTOFREE char *file = NULL;
 
-		if (settings[i].origin[0] != '/' || !colon) {
+		if (!colon) {
 			continue;
 		}
 		file = cli_need(strndup(settings[i].origin, (size_t)(colon - settings[i].origin)));
@@ -108,22 +108,63 @@ static void check_run_dir(struct checks *checks)
 	}
 }
 
+/* Is it a directory of the backend, where its locks are? */
+static bool is_backend_path(const struct checks *checks, const struct guestlock_setting *setting)
+{
+	return strcmp(setting->section, cli_setting(checks->cli, "guestlock", "backend")) == 0 &&
+	       strcmp(setting->type, "path") == 0;
+}
+
+/* Whether they can be used is for the backend to say. */
+static void check_other_directories(struct checks *checks)
+{
+	size_t count;
+	const struct guestlock_setting *settings = guestlock_settings(checks->cli->gl, &count);
+
+	note(checks, "state directory", "ok",
+	     cli_format("%s", cli_setting(checks->cli, "guestlock", "state_dir")));
+	for (size_t i = 0; i < count; i++) {
+		if (is_backend_path(checks, &settings[i])) {
+			note(checks, settings[i].key, "ok", cli_format("%s", settings[i].value));
+		}
+	}
+}
+
+/* " unless they use the same lock_dir", with whatever the backend calls its directories. */
+static char *exception_words(const struct checks *checks)
+{
+	size_t count;
+	const struct guestlock_setting *settings = guestlock_settings(checks->cli->gl, &count);
+	char *words = cli_need(strdup(""));
+
+	for (size_t i = 0; i < count; i++) {
+		if (is_backend_path(checks, &settings[i])) {
+			char *longer =
+				cli_format("%s%s%s", words, *words ? " and " : ", unless they use the same ",
+					   settings[i].key);
+
+			free(words);
+			words = longer;
+		}
+	}
+	return words;
+}
+
 static void check_user(struct checks *checks)
 {
-	const char *path = cli_setting(checks->cli, "guestlock", "run_dir");
+	CLI_AUTOFREE char *exception = NULL;
 
 	if (geteuid() == 0) {
 		note(checks, "user", "ok",
-		     cli_format("root: the guests in %s; those of other users and run directories are not "
-				"listed",
-				path));
-	} else {
-		note(checks, "user", "note",
-		     cli_format("user %u is not root: only the guests in %s are listed, and they are "
-				"separate from "
-				"root's; both exclude each other only where they share the backend's storage",
-				(unsigned)geteuid(), path));
+		     cli_format("root: guests of other users and in other run directories are not listed"));
+		return;
 	}
+	exception = exception_words(checks);
+	note(checks, "user", "note",
+	     cli_format("user %u, not root: has guests of its own in the directories above, separate from "
+			"root's. Root's are not listed, and both can use one disk at the same time%s: let "
+			"one user run all guests that could use the same disks",
+			(unsigned)geteuid(), exception));
 }
 
 static char *holder_words(const struct guestlock_holder *holders, size_t count)
@@ -184,6 +225,7 @@ static int check_all(struct cli *cli, const struct cli_resources *list)
 	check_configuration(&checks);
 	check_backend(&checks);
 	check_run_dir(&checks);
+	check_other_directories(&checks);
 	check_user(&checks);
 	for (size_t i = 0; i < list->count; i++) {
 		check_resource(&checks, &list->items[i], resources);

@@ -15,8 +15,11 @@ load helpers
 	contains "$output" "$dir/run"
 	run -0 gl check --json
 	test "$(jq -c '[.ok, (.checks | map(.check)), .resources]' <<<"$output")" = \
-		'[true,["configuration","backend","run directory","user"],[]]'
-	contains "$(jq -r '.checks[0].detail' <<<"$output")" "$GUESTLOCK_CONFIG"
+		'[true,["configuration","backend","run directory","state directory","lock_dir","user"],[]]'
+	test "$(jq -r '.checks[0].detail' <<<"$output")" = "$GUESTLOCK_CONFIG"
+	run -0 gl -c guestlock.conf check --json
+	test "$(jq -r '.checks[0].detail' <<<"$output")" = guestlock.conf
+	test "$(jq -r '.checks[4].detail' <<<"$output")" = "$dir/state/fcntl"
 }
 
 @test "check PATH: identity, key and holder" {
@@ -51,10 +54,10 @@ load helpers
 @test "check: who is not root is told whose guests are seen" {
 	run -0 gl check --json
 	if test "$(id -u)" = 0; then
-		contains "$(jq -r '.checks[3].detail' <<<"$output")" root
+		contains "$(jq -r '.checks[-1].detail' <<<"$output")" root
 	else
-		test "$(jq -r '.checks[3].result' <<<"$output")" = note
-		contains "$(jq -r '.checks[3].detail' <<<"$output")" separate
+		test "$(jq -r '.checks[-1].result' <<<"$output")" = note
+		contains "$(jq -r '.checks[-1].detail' <<<"$output")" separate
 	fi
 }
 

@@ -45,11 +45,47 @@ prepare()
 	test -z "$output"
 }
 
-@test "check tells that they are separate from root's" {
+@test "check tells that they are separate from root's, and where they are" {
 	prepare
-	run -0 "${as_user[@]}" check
-	contains "$output" "separate"
-	contains "$output" "$dir/xdg/guestlock"
+	run -0 "${as_user[@]}" check --json
+	test "$(jq -r '.checks[] | select(.check == "run directory").detail' <<<"$output" | sed 's/ will be made.*//')" = \
+		"$dir/xdg/guestlock"
+	test "$(jq -r '.checks[] | select(.check == "state directory").detail' <<<"$output")" = "$dir/home/state/guestlock"
+	test "$(jq -r '.checks[] | select(.check == "lock_dir").detail' <<<"$output")" = "$dir/home/state/guestlock/fcntl"
+	user=$(jq -r '.checks[] | select(.check == "user").detail' <<<"$output")
+	contains "$user" "not root"
+	contains "$user" "separate from root's"
+	contains "$user" "Root's are not listed"
+	contains "$user" "unless they use the same lock_dir"
+	test "$(jq -r '.checks[] | select(.check == "user").result' <<<"$output")" = note
+}
+
+@test "what check tells is so: two users' guests have one disk, and neither is listed to the other" {
+	prepare
+	need_root
+	begin roots --disk "$disk"
+	"${as_user[@]}" run --name theirs --disk "$disk" -- sleep 300 >"$dir/theirs" 2>&1 3>&- &
+	theirs_runs()
+	{
+		test "$("${as_user[@]}" list --json | jq -c '[.guests[] | [.name, .state]]')" = '[["theirs","running"]]'
+	}
+	eventually theirs_runs
+	test "$(gl list --json | jq -c '[.guests[].name]')" = '["roots"]'
+	test "$(holder "$disk")" = roots
+}
+
+@test "a lock_dir is for one user: others are refused, by check, too" {
+	prepare
+	need_root
+	begin roots --disk "$disk"
+	chmod 1777 "$dir/state" "$dir/state/fcntl"
+	mkdir -m 777 "$dir/theirs"
+	write_config "$dir/theirs.conf" "$dir/theirs/run" "$dir/state"
+	run -77 --separate-stderr "${as_user[@]}" -c "$dir/theirs.conf" run --disk "$disk" -- true
+	is_message "$stderr"
+	contains "$stderr" "the user that owns the lock directory"
+	run -77 "${as_user[@]}" -c "$dir/theirs.conf" check
+	contains "$output" "the user that owns the lock directory"
 }
 
 @test "a disk that the user may not reach: refused" {
