@@ -9,8 +9,8 @@
  *  - libvirt loads LIBDIR/libvirt/lock-driver/NAME.so with RTLD_NOW | RTLD_LOCAL and looks for one object,
  *    virLockDriverImpl. If that fails, or init returns -1, the whole daemon ends. [S]
  *  - One object serves every driver of the daemon: init comes once for each of them, with its own
- * configuration file, CONFDIR/DRIVER-NAME.conf, which need not exist. deinit comes as often; -1 from it keeps
- * the object loaded. [L]
+ *    configuration file, CONFDIR/DRIVER-NAME.conf, which need not exist. deinit comes as often; -1 from it
+ *    keeps the object loaded. [L]
  *  - Each operation on a domain is: new, add_resource for everything it is about, one of acquire, release and
  *    inquire, free. No manager survives it. [S]
  *  - Calls are serialised for one domain and parallel for different ones. [S]
@@ -18,7 +18,7 @@
  *    before the program is executed, with ACQUIRE_REGISTER_ONLY. There is one thread, and every descriptor of
  *    the daemon is closed. A mutex may be held by a thread that does not exist there. [S]
  *  - When a guest ends, whatever way, nothing is called. When the daemon starts and finds guests running,
- * only init is. [S]
+ *    only init is. [S]
  *  - Strings that come out are freed by libvirt with free(). They go into XML as they are: nothing but
  *    [A-Za-z0-9._:,-] may be in them. [S]
  *  - Every function returns 0, or -1 and reports one error.

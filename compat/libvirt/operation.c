@@ -3,6 +3,7 @@
 
 #include "call.h"
 #include "instance.h"
+#include "list.h"
 #include "report.h"
 
 #include <guestlock/backend.h>
@@ -199,87 +200,6 @@ static int register_guest(struct gl_operation *op, int action, const int *fd)
 
 /* ---- What the call lists beside what the guest has ---- */
 
-/* The lock of the guest itself is in the record too, and libvirt does not know it. */
-static bool is_listable(const struct guestlock_resource_info *known)
-{
-	return known->type != GUESTLOCK_LEASE || strncmp(known->identity, "guest:", 6) != 0;
-}
-
-/* Points into known. */
-static struct guestlock_resource name_of(const struct guestlock_resource_info *known)
-{
-	return (struct guestlock_resource){
-		.type = known->type,
-		.flags = known->flags,
-		.name = known->name,
-		.lockspace = known->lockspace,
-		.path = known->path,
-		.offset = known->offset,
-	};
-}
-
-static const struct guestlock_resource *find_listed(const struct gl_call *call,
-						    const struct guestlock_resource_info *known)
-{
-	const struct guestlock_resource name = name_of(known);
-
-	for (size_t i = 0; i < call->n_resources; i++) {
-		if (gl_same_resource(&call->resources[i], &name)) {
-			return &call->resources[i];
-		}
-	}
-	return NULL;
-}
-
-static const struct guestlock_resource_info *find_known(const struct guestlock_info *info,
-							const struct guestlock_resource *listed)
-{
-	for (size_t i = 0; i < info->n_resources; i++) {
-		const struct guestlock_resource name = name_of(&info->resources[i]);
-
-		if (is_listable(&info->resources[i]) && gl_same_resource(&name, listed)) {
-			return &info->resources[i];
-		}
-	}
-	return NULL;
-}
-
-static bool has(const struct guestlock_info *info, const struct guestlock_resource *listed,
-		enum guestlock_resource_state state)
-{
-	const struct guestlock_resource_info *known = find_known(info, listed);
-
-	return known && known->flags == listed->flags && known->state == state;
-}
-
-static size_t count_listable(const struct guestlock_info *info)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < info->n_resources; i++) {
-		count += is_listable(&info->resources[i]);
-	}
-	return count;
-}
-
-/* A bound guest: is it this call that lets it run, or an attach to a guest that was started paused? */
-static bool means_start(const struct gl_operation *op, const char *state)
-{
-	const struct gl_call *call = op->call;
-
-	return state || call->n_resources > 1 || count_listable(op->info) == 0 ||
-	       (call->n_resources == 1 && find_known(op->info, &call->resources[0]));
-}
-
-/* A paused guest: a resume comes with the state of its pause; libvirt may have lost that, but no more. */
-static bool means_resume(const struct gl_operation *op, const char *state)
-{
-	const struct gl_call *call = op->call;
-
-	return state || call->n_resources > 1 ||
-	       (call->n_resources == 1 && has(op->info, &call->resources[0], GUESTLOCK_RESOURCE_PARKED));
-}
-
 /* Before a start or a resume: the record gets to what the call lists. */
 static int follow_list(struct gl_operation *op)
 {
@@ -287,16 +207,16 @@ static int follow_list(struct gl_operation *op)
 
 	for (size_t i = 0; i < op->info->n_resources && status == GUESTLOCK_OK; i++) {
 		const struct guestlock_resource_info *known = &op->info->resources[i];
-		const struct guestlock_resource *listed = find_listed(op->call, known);
-		const struct guestlock_resource name = name_of(known);
+		const struct guestlock_resource *listed = gl_list_find(op->call, known);
+		const struct guestlock_resource name = gl_list_name(known);
 
-		if (is_listable(known) && (!listed || listed->flags != known->flags)) {
+		if (gl_list_is_listable(known) && (!listed || listed->flags != known->flags)) {
 			status = guestlock_guest_release_resource(op->guest, &name, &op->err);
 		}
 	}
 	for (size_t i = 0; i < op->call->n_resources && status == GUESTLOCK_OK; i++) {
 		const struct guestlock_resource *listed = &op->call->resources[i];
-		const struct guestlock_resource_info *known = find_known(op->info, listed);
+		const struct guestlock_resource_info *known = gl_list_known(op->info, listed);
 
 		if (!known || known->flags != listed->flags) {
 			status = guestlock_guest_register_resource(op->guest, listed, &op->err);
@@ -313,7 +233,7 @@ static int attach_each(struct gl_operation *op)
 	for (size_t i = 0; i < call->n_resources; i++) {
 		int status;
 
-		if (has(op->info, &call->resources[i], GUESTLOCK_RESOURCE_HELD)) {
+		if (gl_list_known_as(op->info, &call->resources[i], GUESTLOCK_RESOURCE_HELD)) {
 			continue;
 		}
 		status = guestlock_guest_acquire_resource(op->guest, &call->resources[i], 0, 0, &op->err);
@@ -323,7 +243,7 @@ static int attach_each(struct gl_operation *op)
 		while (i-- > 0) {
 			struct guestlock_error ignored;
 
-			if (!find_known(op->info, &call->resources[i])) {
+			if (!gl_list_known(op->info, &call->resources[i])) {
 				guestlock_guest_release_resource(op->guest, &call->resources[i], &ignored);
 			}
 		}
@@ -341,10 +261,10 @@ static int attach_running(struct gl_operation *op, const char *state)
 	bool changes = false;
 
 	for (size_t i = 0; i < call->n_resources; i++) {
-		const struct guestlock_resource_info *known = find_known(op->info, &call->resources[i]);
+		const struct guestlock_resource_info *known = gl_list_known(op->info, &call->resources[i]);
 
 		changes |= known && known->flags != call->resources[i].flags;
-		missing += !has(op->info, &call->resources[i], GUESTLOCK_RESOURCE_HELD);
+		missing += !gl_list_known_as(op->info, &call->resources[i], GUESTLOCK_RESOURCE_HELD);
 	}
 	if (!state && (missing <= 1 || changes)) {
 		return attach_each(op);
@@ -363,13 +283,13 @@ static int acquire_known(struct gl_operation *op, const char *state)
 
 	switch (op->info->state) {
 	case GUESTLOCK_GUEST_BOUND:
-		if (!means_start(op, state)) {
+		if (!gl_list_means_start(op->call, op->info, state)) {
 			return attach_each(op);
 		}
 		status = follow_list(op);
 		return status < 0 ? status : guestlock_guest_acquire(op->guest, state, 0, 0, &op->err);
 	case GUESTLOCK_GUEST_PAUSED:
-		if (!means_resume(op, state)) {
+		if (!gl_list_means_resume(op->call, op->info, state)) {
 			return attach_each(op);
 		}
 		status = follow_list(op);
@@ -415,6 +335,12 @@ int gl_operation_acquire(struct libvirt_lock_manager *manager, const char *state
 
 /* ---- Release ---- */
 
+/* A guest that is not known, or is dead, has nothing that could be released. */
+static bool is_over(int status)
+{
+	return status == GUESTLOCK_NOT_FOUND || status == GUESTLOCK_DEAD;
+}
+
 static int detach(struct gl_operation *op)
 {
 	int result = GUESTLOCK_OK;
@@ -423,7 +349,7 @@ static int detach(struct gl_operation *op)
 		struct guestlock_error err = {0};
 		int status = guestlock_guest_release_resource(op->guest, &op->call->resources[i], &err);
 
-		if (status < 0 && status != GUESTLOCK_NOT_FOUND && result == GUESTLOCK_OK) {
+		if (status < 0 && !is_over(status) && result == GUESTLOCK_OK) {
 			result = status;
 			op->err = err;
 		}
@@ -449,7 +375,7 @@ static int pause_guest(struct gl_operation *op, char **state)
 	char *text = NULL;
 	int status = guestlock_guest_pause(op->guest, GUESTLOCK_EXTERNALLY_STOPPED, &text, &op->err);
 
-	if (status < 0 && status != GUESTLOCK_NOT_FOUND) {
+	if (status < 0 && !is_over(status)) {
 		return status;
 	}
 	hand_out(state, text);
