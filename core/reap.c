@@ -14,6 +14,7 @@
 
 /* A record as it was read, and which of its resources the backend turned out to hold. */
 struct known {
+	char uuid[GUESTLOCK_UUID_STRING]; /* of the record, here for the search */
 	struct gl_record *record;
 	enum guestlock_life life;
 	bool *seen;
@@ -30,27 +31,15 @@ static int by_uuid(const void *a, const void *b)
 {
 	const struct known *left = a, *right = b;
 
-	return strcmp(left->record->uuid, right->record->uuid);
+	return memcmp(left->uuid, right->uuid, sizeof(left->uuid));
 }
 
 static struct known *find_known(const struct reaper *reaper, const char *uuid)
 {
-	size_t low = 0, high = reaper->count;
+	struct known wanted = {.record = NULL};
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		int order = strcmp(reaper->known[middle].record->uuid, uuid);
-
-		if (order == 0) {
-			return &reaper->known[middle];
-		}
-		if (order < 0) {
-			low = middle + 1;
-		} else {
-			high = middle;
-		}
-	}
-	return NULL;
+	gl_copy_cut(wanted.uuid, sizeof(wanted.uuid), uuid);
+	return bsearch(&wanted, reaper->known, reaper->count, sizeof(wanted), by_uuid);
 }
 
 static void forget_known(struct reaper *reaper)
@@ -122,12 +111,18 @@ static void settle_one(struct reaper *reaper, const char *uuid, bool dead)
 
 static int keep(struct reaper *reaper, struct gl_record *record, enum guestlock_life life)
 {
-	bool *seen = calloc(record->n_resources + 1, sizeof(*seen));
+	struct known *known = &reaper->known[reaper->count];
 
-	if (!seen) {
+	*known = (struct known){
+		.record = record,
+		.life = life,
+		.seen = calloc(record->n_resources + 1, sizeof(*known->seen)),
+	};
+	if (!known->seen) {
 		return -1;
 	}
-	reaper->known[reaper->count++] = (struct known){.record = record, .life = life, .seen = seen};
+	memcpy(known->uuid, record->uuid, sizeof(known->uuid));
+	reaper->count++;
 	return 0;
 }
 

@@ -3,6 +3,7 @@
 #include "checked.h"
 #include "error.h"
 #include "rundir.h"
+#include "tether.h"
 #include "util.h"
 
 #include <dirent.h>
@@ -20,40 +21,17 @@
 
 /* ---- The lock of a guest ---- */
 
-#define PID_TEXT 12 /* bytes of the text that names the process which has the lock */
-
-/* Always the same length, so that it can be replaced with a single write. For messages only. */
-static void write_holder(int fd)
+/* Who it is, is looked for only now: this is rare, and every operation would pay for a note of it. */
+static int fail_held(const char *uuid, struct guestlock_error *err)
 {
-	char text[PID_TEXT + 1];
-	ssize_t written;
-
-	snprintf(text, sizeof(text), "%-*d\n", PID_TEXT - 1, (int)getpid());
-	written = pwrite(fd, text, PID_TEXT, 0);
-	(void)written;
-}
-
-/* The process that took the lock last, 0 if that is not known. */
-static int read_holder(const char *path)
-{
-	GL_AUTOFREE char *text = NULL;
-	size_t size;
-	uint64_t pid;
-
-	if (guestlock_read_file(path, PID_TEXT, &text, &size) < 0) {
-		return 0;
-	}
-	text[strcspn(text, " \n")] = '\0';
-	return gl_parse_u64(text, 10, &pid) && pid <= INT32_MAX ? (int)pid : 0;
-}
-
-static int fail_held(const char *uuid, const char *path, struct guestlock_error *err)
-{
-	int pid = read_holder(path);
+	char name[sizeof(LOCKS) + GUESTLOCK_UUID_STRING];
 	char who[48] = "another process of guestlock";
+	pid_t pid;
 
+	snprintf(name, sizeof(name), LOCKS "/%.*s", GUESTLOCK_UUID_STRING - 1, uuid);
+	pid = gl_lock_holder(name);
 	if (pid > 0) {
-		snprintf(who, sizeof(who), "process %d", pid);
+		snprintf(who, sizeof(who), "process %d", (int)pid);
 	}
 	gl_fail(err, GUESTLOCK_TIMEOUT, ETIMEDOUT,
 		"cannot change guest %s: %s is changing it and did not finish in time; "
@@ -75,10 +53,8 @@ int gl_store_lock(const struct gl_store *store, const char *uuid, int64_t deadli
 		return status;
 	}
 	if (gl_rundir_open_locked(store, path, true, deadline_ms, &fd, &size) < 0) {
-		return errno == ETIMEDOUT ? fail_held(uuid, path, err)
-					  : gl_rundir_fail(err, errno, "lock", path);
+		return errno == ETIMEDOUT ? fail_held(uuid, err) : gl_rundir_fail(err, errno, "lock", path);
 	}
-	write_holder(fd);
 	out_lock->fd = fd;
 	gl_copy_cut(out_lock->uuid, sizeof(out_lock->uuid), uuid);
 	return GUESTLOCK_OK;

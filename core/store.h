@@ -29,7 +29,7 @@ struct gl_guest_lock {
 /* Makes the directories (0700) if missing. CANNOT_CREATE, DENIED, IO. */
 int gl_store_prepare(const struct gl_store *store, struct guestlock_error *err);
 
-/* TIMEOUT (saying which pid has it, where /proc/locks or the file tells) when it is not free by deadline_ms.
+/* TIMEOUT (saying which pid has it, where /proc tells) when it is not free by deadline_ms.
  */
 int gl_store_lock(const struct gl_store *store, const char *uuid, int64_t deadline_ms,
 		  struct gl_guest_lock *out_lock, struct guestlock_error *err);

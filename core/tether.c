@@ -57,15 +57,15 @@ void guestlock_life_name_of(const struct guestlock_owner *owner, char out_name[G
 
 static int gl_life_path(const struct guestlock_owner *owner, const char *life_dir, char out_path[PATH_MAX])
 {
-	char name[GUESTLOCK_LIFE_NAME_SIZE];
-	int length;
+	size_t length = strlen(life_dir);
 
-	guestlock_life_name_of(owner, name);
-	length = snprintf(out_path, PATH_MAX, "%s/%s", life_dir, name);
-	if (length < 0 || length >= PATH_MAX) {
+	if (length + 1 + GUESTLOCK_LIFE_NAME_SIZE > PATH_MAX) {
 		errno = ENAMETOOLONG;
 		return -1;
 	}
+	memcpy(out_path, life_dir, length);
+	out_path[length] = '/';
+	guestlock_life_name_of(owner, out_path + length + 1);
 	return 0;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Who holds a tether, as /proc tells. */
+/* Who holds a tether, or another lock of a file, as /proc tells. */
 #include "procfs.h"
 #include "tether.h"
 #include "util.h"
@@ -14,7 +14,7 @@
 /* What is looked for: the name that /proc/PID/fd gives it. */
 struct gl_sought {
 	bool socket;
-	char name[GUESTLOCK_LIFE_NAME_SIZE]; /* "socket:[INODE]", or the life file's without its directory */
+	char name[GUESTLOCK_LIFE_NAME_SIZE]; /* "socket:[INODE]", or the end of the path of a locked file */
 };
 
 struct gl_pids {
@@ -39,8 +39,9 @@ static int gl_pids_add(struct gl_pids *pids, pid_t pid)
 }
 
 /*
- * A life file is open for an instant also in whoever probes it, but only the guest's descriptor has the
- * lock. It is never looked at through stat: that could hang in a file system of the guest's making.
+ * A life file is open for an instant also in whoever probes it, and a file that is waited for in whoever
+ * waits, but only one descriptor has the lock. It is never looked at through stat: that could hang in a file
+ * system of the guest's making.
  */
 static bool gl_has_lock(const char *owner_dir, uint64_t fd)
 {
@@ -51,14 +52,15 @@ static bool gl_has_lock(const char *owner_dir, uint64_t fd)
 	return gl_read_proc(path, text, sizeof(text)) > 0 && strstr(text, "OFDLCK") != NULL;
 }
 
-/* The life file may have been removed, and be known by another directory in another mount namespace. */
-static bool gl_is_life_file(const char *target, const char *name)
+/* The file may have been removed, and be known by another directory in another mount namespace. */
+static bool gl_is_file(const char *target, const char *name)
 {
-	const char *base = strrchr(target, '/');
-	size_t length = strlen(name);
+	const char *gone = strstr(target, " (deleted)");
+	size_t length = gone && gone[strlen(" (deleted)")] == '\0' ? (size_t)(gone - target) : strlen(target);
+	size_t name_length = strlen(name);
 
-	return base && strncmp(base + 1, name, length) == 0 &&
-	       (base[1 + length] == '\0' || strcmp(base + 1 + length, " (deleted)") == 0);
+	return length > name_length && target[length - name_length - 1] == '/' &&
+	       memcmp(target + length - name_length, name, name_length) == 0;
 }
 
 /* Does this descriptor hold the tether? owner_dir is /proc/PID or /proc/PID/task/TID. */
@@ -77,7 +79,7 @@ static bool gl_is_tether(const char *owner_dir, int directory, uint64_t fd, cons
 	if (sought->socket) {
 		return strcmp(target, sought->name) == 0;
 	}
-	return gl_is_life_file(target, sought->name) && gl_has_lock(owner_dir, fd);
+	return gl_is_file(target, sought->name) && gl_has_lock(owner_dir, fd);
 }
 
 /* 1 it holds the tether, 0 it does not, -1 it has no descriptors at all, or none that we may see. */
@@ -145,28 +147,20 @@ static int gl_scan(DIR *proc, const struct gl_sought *sought, struct gl_pids *pi
 	return errno ? -1 : 0;
 }
 
-int gl_tether_processes(const struct guestlock_owner *owner, const char *life_dir, uint64_t inode,
-			pid_t **out_pids, size_t *out_count)
+static int gl_find(const struct gl_sought *sought, pid_t **out_pids, size_t *out_count)
 {
-	struct gl_sought sought = {.socket = inode != 0};
 	struct gl_pids pids = {0};
 	DIR *proc;
 
-	(void)life_dir; /* the file's name alone is unique, and paths differ between mount namespaces */
 	if (!gl_proc_is_ours()) {
 		errno = EOPNOTSUPP;
 		return -1;
-	}
-	if (sought.socket) {
-		snprintf(sought.name, sizeof(sought.name), "socket:[%" PRIu64 "]", inode);
-	} else {
-		guestlock_life_name_of(owner, sought.name);
 	}
 	proc = opendir("/proc");
 	if (!proc) {
 		return -1;
 	}
-	if (gl_scan(proc, &sought, &pids) < 0) {
+	if (gl_scan(proc, sought, &pids) < 0) {
 		int saved_errno = errno;
 
 		closedir(proc);
@@ -178,4 +172,28 @@ int gl_tether_processes(const struct guestlock_owner *owner, const char *life_di
 	*out_pids = pids.pids;
 	*out_count = pids.count;
 	return 0;
+}
+
+int gl_tether_processes(const struct guestlock_owner *owner, const char *life_dir, uint64_t inode,
+			pid_t **out_pids, size_t *out_count)
+{
+	struct gl_sought sought = {.socket = inode != 0};
+
+	(void)life_dir; /* the file's name alone is unique, and paths differ between mount namespaces */
+	if (sought.socket) {
+		snprintf(sought.name, sizeof(sought.name), "socket:[%" PRIu64 "]", inode);
+	} else {
+		guestlock_life_name_of(owner, sought.name);
+	}
+	return gl_find(&sought, out_pids, out_count);
+}
+
+pid_t gl_lock_holder(const char *name)
+{
+	struct gl_sought sought = {.socket = false};
+	GL_AUTOFREE pid_t *pids = NULL;
+	size_t count = 0;
+
+	gl_copy_cut(sought.name, sizeof(sought.name), name);
+	return gl_find(&sought, &pids, &count) == 0 && count > 0 ? pids[0] : 0;
 }

@@ -165,7 +165,7 @@ void gl_fcntl_slot_fail(struct gl_fcntl_call *call, struct gl_fcntl_slot *slot, 
 bool gl_fcntl_slot_open(struct gl_fcntl_call *call, struct gl_fcntl_slot *slot, bool peek)
 {
 	const char *key = slot->item->key->key;
-	int result = peek ? gl_fcntl_entry_peek(call->fc, key, &slot->entry)
+	int result = peek ? gl_fcntl_entry_peek(call->fc, -1, key, &slot->entry)
 			  : gl_fcntl_entry_open(call->fc, key, &slot->entry);
 
 	if (result < 0) {

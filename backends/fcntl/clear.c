@@ -84,10 +84,11 @@ void gl_fcntl_clear_new(const struct gl_fcntl *fc, unsigned age_s)
 	for_each_file(fc->new_dir, remove_new, age_s);
 }
 
-static int is_entry(const struct gl_fcntl *fc, const char *key, void *data)
+static int is_entry(const struct gl_fcntl *fc, int directory, const char *key, void *data)
 {
 	(void)fc;
 	(void)key;
+	(void)directory;
 	(void)data;
 	return 1;
 }
@@ -103,21 +104,22 @@ static bool is_in_use(const struct gl_fcntl *fc, struct gl_fcntl_entry *entry)
 	return i < entry->count;
 }
 
-static int has_living(const struct gl_fcntl *fc, const char *key, void *data)
+static int has_living(const struct gl_fcntl *fc, int directory, const char *key, void *data)
 {
 	struct gl_fcntl_entry entry = GL_FCNTL_ENTRY_INIT;
-	int result = gl_fcntl_entry_peek(fc, key, &entry) < 0 || is_in_use(fc, &entry);
+	int result = gl_fcntl_entry_peek(fc, directory, key, &entry) < 0 || is_in_use(fc, &entry);
 
 	(void)data;
 	gl_fcntl_entry_close(&entry);
 	return result;
 }
 
-static int remove_entry(const struct gl_fcntl *fc, const char *key, void *data)
+static int remove_entry(const struct gl_fcntl *fc, int directory, const char *key, void *data)
 {
 	struct gl_fcntl_entry entry = GL_FCNTL_ENTRY_INIT;
 	int result = gl_fcntl_entry_open(fc, key, &entry);
 
+	(void)directory;
 	(void)data;
 	if (result == 0 && entry.presence == GL_FCNTL_DAMAGED) {
 		guestlock_backend_log(

@@ -24,8 +24,6 @@
 #include "fcntl_priv.h"
 
 #include <endian.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -305,7 +303,7 @@ int gl_fcntl_entry_parse(struct gl_fcntl_entry *entry, const char *key)
 /* ---- Writing ---- */
 
 struct writer {
-	char *at, *end;
+	char *at;
 };
 
 static void put(struct writer *writer, const char *text, size_t size)
@@ -314,35 +312,70 @@ static void put(struct writer *writer, const char *text, size_t size)
 	writer->at += size;
 }
 
-__attribute__((format(printf, 2, 3))) static void putf(struct writer *writer, const char *format, ...)
+static void put_string(struct writer *writer, const char *text)
 {
-	va_list args;
-	int length;
-
-	va_start(args, format);
-	length = vsnprintf(writer->at, (size_t)(writer->end - writer->at), format, args);
-	va_end(args);
-	writer->at += length > 0 ? length : 0;
+	put(writer, text, strlen(text));
 }
 
+static void put_hex(struct writer *writer, uint64_t number)
+{
+	static const char digits[] = "0123456789abcdef";
+	int shift;
+
+	for (shift = 60; shift >= 0; shift -= 4) {
+		*writer->at++ = digits[number >> shift & 15];
+	}
+}
+
+/* At least that many digits. */
+static void put_decimal(struct writer *writer, uint64_t number, size_t width)
+{
+	char digits[24];
+	size_t at = sizeof(digits);
+
+	while (number > 0 || sizeof(digits) - at < width) {
+		digits[--at] = (char)('0' + number % 10);
+		number /= 10;
+	}
+	put(writer, digits + at, sizeof(digits) - at);
+}
+
+static void put_before(struct writer *writer, const struct gl_fcntl_line *line)
+{
+	switch (line->undo) {
+	case GL_FCNTL_UNDO_VALUE:
+		put_hex(writer, line->before);
+		break;
+	case GL_FCNTL_UNDO_NONE:
+		put_string(writer, "-");
+		break;
+	default:
+		put_string(writer, "=");
+		break;
+	}
+}
+
+/* Without formats: a batch of many keys spends its time here. */
 static void put_line(struct writer *writer, const struct gl_fcntl_line *line)
 {
-	const struct guestlock_owner *owner = &line->owner;
-	char before[20] = "=";
-
 	if (line->text.text) {
 		put(writer, line->text.text, line->text.size);
 		return;
 	}
-	if (line->undo == GL_FCNTL_UNDO_NONE) {
-		before[0] = '-';
-	} else if (line->undo == GL_FCNTL_UNDO_VALUE) {
-		snprintf(before, sizeof(before), "%016llx", (unsigned long long)line->before);
-	}
-	putf(writer, "owner %.36s %016llx mode=%s intent=%s before=%s since=%lld ", owner->uuid,
-	     (unsigned long long)owner->instance, guestlock_mode_name(line->mode),
-	     guestlock_mode_name(line->intent), before, (long long)line->since);
-	put(writer, line->tail, strlen(line->tail));
+	put_string(writer, "owner ");
+	put(writer, line->owner.uuid, strnlen(line->owner.uuid, GUESTLOCK_UUID_STRING - 1));
+	put_string(writer, " ");
+	put_hex(writer, line->owner.instance);
+	put_string(writer, " mode=");
+	put_string(writer, guestlock_mode_name(line->mode));
+	put_string(writer, " intent=");
+	put_string(writer, guestlock_mode_name(line->intent));
+	put_string(writer, " before=");
+	put_before(writer, line);
+	put_string(writer, " since=");
+	put_decimal(writer, line->since > 0 ? (uint64_t)line->since : 0, 1);
+	put_string(writer, " ");
+	put_string(writer, line->tail);
 }
 
 static size_t room_for(const struct gl_fcntl_entry *entry)
@@ -360,31 +393,36 @@ static size_t room_for(const struct gl_fcntl_entry *entry)
 
 static void put_head(char *text, size_t size)
 {
-	char head[GL_FCNTL_HEAD + 32];
+	struct writer writer = {.at = text};
 
-	snprintf(head, sizeof(head), GL_FCNTL_MAGIC GL_FCNTL_VERSION "%08zu %016llx\n", size,
-		 (unsigned long long)checksum(text + GL_FCNTL_HEAD, size - GL_FCNTL_HEAD));
-	memcpy(text, head, GL_FCNTL_HEAD);
+	put_string(&writer, GL_FCNTL_MAGIC GL_FCNTL_VERSION);
+	put_decimal(&writer, size, 8);
+	put_string(&writer, " ");
+	put_hex(&writer, checksum(text + GL_FCNTL_HEAD, size - GL_FCNTL_HEAD));
+	put_string(&writer, "\n");
 }
 
 char *gl_fcntl_entry_format(const struct gl_fcntl_entry *entry, const char *key, size_t *out_size)
 {
-	size_t room = room_for(entry);
-	char *text = malloc(room);
+	char *text = malloc(room_for(entry));
 	struct writer writer;
 	size_t i;
 
 	if (!text) {
 		return NULL;
 	}
-	writer = (struct writer){.at = text + GL_FCNTL_HEAD, .end = text + room};
+	writer = (struct writer){.at = text + GL_FCNTL_HEAD};
+	put_string(&writer, "key ");
+	put_string(&writer, key);
+	put_string(&writer, "\nepoch ");
 	if (entry->has_epoch) {
-		putf(&writer, "key %s\nepoch %016llx\nidentity ", key, (unsigned long long)entry->epoch);
+		put_hex(&writer, entry->epoch);
 	} else {
-		putf(&writer, "key %s\nepoch -\nidentity ", key);
+		put_string(&writer, "-");
 	}
+	put_string(&writer, "\nidentity ");
 	put(&writer, entry->identity.text, entry->identity.size);
-	put(&writer, "\n", 1);
+	put_string(&writer, "\n");
 	for (i = 0; i < entry->count; i++) {
 		put_line(&writer, &entry->lines[i]);
 	}

@@ -78,13 +78,13 @@ static int report_entry(const struct gl_fcntl *fc, const char *key, struct gl_fc
 }
 
 /* An entry that cannot be read now does not keep the others from being reported. */
-static int visit_entry(const struct gl_fcntl *fc, const char *key, void *data)
+static int visit_entry(const struct gl_fcntl *fc, int directory, const char *key, void *data)
 {
 	struct enumeration *all = data;
 	struct gl_fcntl_entry entry = GL_FCNTL_ENTRY_INIT;
 	int result = 0;
 
-	if (gl_fcntl_entry_peek(fc, key, &entry) == 0) {
+	if (gl_fcntl_entry_peek(fc, directory, key, &entry) == 0) {
 		result = report_entry(fc, key, &entry, all);
 	} else if (errno == ENOMEM) {
 		result = -1;
@@ -117,11 +117,11 @@ struct search {
 };
 
 /* 1: a living owner of this host is in that entry, or it cannot be known. */
-static int find_living(const struct gl_fcntl *fc, const char *key, void *data)
+static int find_living(const struct gl_fcntl *fc, int directory, const char *key, void *data)
 {
 	struct search *search = data;
 	struct gl_fcntl_entry entry = GL_FCNTL_ENTRY_INIT;
-	int result = gl_fcntl_entry_peek(fc, key, &entry) < 0;
+	int result = gl_fcntl_entry_peek(fc, directory, key, &entry) < 0;
 	size_t i;
 
 	search->sys_errno = result ? errno : 0;

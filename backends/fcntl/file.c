@@ -24,14 +24,19 @@
 
 static int entry_path(const struct gl_fcntl *fc, const char *key, char out[PATH_MAX])
 {
+	size_t length = strlen(fc->keys_dir);
+
 	if (!gl_fcntl_key_valid(key)) {
 		errno = EBADMSG;
 		return -1;
 	}
-	if (snprintf(out, PATH_MAX, "%s/%s", fc->keys_dir, key) >= PATH_MAX) {
+	if (length + 1 + GUESTLOCK_KEY_SIZE > PATH_MAX) {
 		errno = ENAMETOOLONG;
 		return -1;
 	}
+	memcpy(out, fc->keys_dir, length);
+	out[length] = '/';
+	memcpy(out + length + 1, key, GUESTLOCK_KEY_SIZE);
 	return 0;
 }
 
@@ -165,7 +170,7 @@ static int peek_at(int fd, const char *key, struct gl_fcntl_entry *entry)
 	return -1;
 }
 
-int gl_fcntl_entry_peek(const struct gl_fcntl *fc, const char *key, struct gl_fcntl_entry *out)
+int gl_fcntl_entry_peek(const struct gl_fcntl *fc, int directory, const char *key, struct gl_fcntl_entry *out)
 {
 	char path[PATH_MAX];
 	int fd, result;
@@ -173,7 +178,7 @@ int gl_fcntl_entry_peek(const struct gl_fcntl *fc, const char *key, struct gl_fc
 	if (entry_path(fc, key, path) < 0) {
 		return -1;
 	}
-	fd = open(path, O_RDONLY | GL_FCNTL_FLAGS);
+	fd = openat(directory, directory >= 0 ? key : path, O_RDONLY | GL_FCNTL_FLAGS);
 	if (fd < 0) {
 		return judge_open(fc, out);
 	}
@@ -385,7 +390,7 @@ static int scan_names(const struct gl_fcntl *fc, DIR *directory, gl_fcntl_visit_
 		if (!gl_fcntl_key_valid(found->d_name)) {
 			continue;
 		}
-		result = visit(fc, found->d_name, data);
+		result = visit(fc, dirfd(directory), found->d_name, data);
 		if (result != 0) {
 			return result;
 		}

@@ -172,12 +172,13 @@ static enum guestlock_result unprovision_batch(struct guestlock_backend *backend
 }
 
 /* What is damaged, used, or busy at the moment stays. */
-static int remove_if_old(const struct gl_fcntl *fc, const char *key, void *data)
+static int remove_if_old(const struct gl_fcntl *fc, int directory, const char *key, void *data)
 {
 	const time_t *oldest = data;
 	struct gl_fcntl_entry entry = GL_FCNTL_ENTRY_INIT;
 	struct stat st;
 
+	(void)directory;
 	if (gl_fcntl_entry_open(fc, key, &entry) == 0 && entry.presence == GL_FCNTL_READABLE &&
 	    fstat(entry.fd, &st) == 0 && st.st_mtime <= *oldest && !find_user(fc, &entry)) {
 		remove_unused(fc, key, &entry);
