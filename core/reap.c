@@ -24,6 +24,7 @@ struct reaper {
 	struct guestlock *gl;
 	struct known *known; /* sorted by uuid */
 	size_t count;
+	struct known *last; /* that was found: the locks of a guest often come together */
 	struct guestlock_reap_result result;
 };
 
@@ -34,12 +35,15 @@ static int by_uuid(const void *a, const void *b)
 	return memcmp(left->uuid, right->uuid, sizeof(left->uuid));
 }
 
-static struct known *find_known(const struct reaper *reaper, const char *uuid)
+static struct known *find_known(struct reaper *reaper, const char *uuid)
 {
 	struct known wanted = {.record = NULL};
 
-	gl_copy_cut(wanted.uuid, sizeof(wanted.uuid), uuid);
-	return bsearch(&wanted, reaper->known, reaper->count, sizeof(wanted), by_uuid);
+	if (!reaper->last || strcmp(reaper->last->uuid, uuid) != 0) {
+		gl_copy_cut(wanted.uuid, sizeof(wanted.uuid), uuid);
+		reaper->last = bsearch(&wanted, reaper->known, reaper->count, sizeof(wanted), by_uuid);
+	}
+	return reaper->last;
 }
 
 static void forget_known(struct reaper *reaper)

@@ -7,47 +7,50 @@
 #include <string.h>
 
 struct enumeration {
+	struct gl_fcntl_entry entry; /* its memory serves all of them */
+	char *words;
+	size_t room;
 	guestlock_enumerate_fn *visit;
 	void *data;
 	enum guestlock_result result;
 	struct guestlock_error *err;
 };
 
-/* The words of one line, decoded: a piece of memory for all. */
-static char *decode_line(const struct gl_fcntl_line *line, struct guestlock_owner *owner)
+/* The words of one line, decoded into a piece of memory that serves all lines. */
+static bool decode_line(struct enumeration *all, const struct gl_fcntl_line *line,
+			struct guestlock_owner *owner)
 {
 	size_t name = line->name.size + 1, host = line->host.size + 1, manager = line->manager.size + 1;
-	char *words = malloc(name + host + manager);
 
-	if (!words) {
-		return NULL;
+	if (name + host + manager > all->room) {
+		char *words = realloc(all->words, name + host + manager);
+
+		if (!words) {
+			return false;
+		}
+		all->words = words;
+		all->room = name + host + manager;
 	}
-	gl_fcntl_decode(line->name, words, name);
-	gl_fcntl_decode(line->host, words + name, host);
-	gl_fcntl_decode(line->manager, words + name + host, manager);
-	owner->name = words;
-	owner->host = words + name;
-	owner->manager = words + name + host;
-	return words;
+	gl_fcntl_decode(line->name, all->words, name);
+	gl_fcntl_decode(line->host, all->words + name, host);
+	gl_fcntl_decode(line->manager, all->words + name + host, manager);
+	owner->name = all->words;
+	owner->host = all->words + name;
+	owner->manager = all->words + name + host;
+	return true;
 }
 
 static int report_line(struct enumeration *all, struct gl_fcntl_line *line, struct guestlock_lock *lock)
 {
-	char *words;
-	int result;
-
 	lock->owner = line->owner;
 	lock->mode = gl_fcntl_line_weight(line);
 	lock->since = line->since;
 	lock->readable = true;
-	words = decode_line(line, &lock->owner);
-	if (!words) {
+	if (!decode_line(all, line, &lock->owner)) {
 		errno = ENOMEM;
 		return -1;
 	}
-	result = all->visit(all->data, lock);
-	free(words);
-	return result != 0;
+	return all->visit(all->data, lock) != 0;
 }
 
 static int report_entry(const struct gl_fcntl *fc, const char *key, struct gl_fcntl_entry *entry,
@@ -81,30 +84,30 @@ static int report_entry(const struct gl_fcntl *fc, const char *key, struct gl_fc
 static int visit_entry(const struct gl_fcntl *fc, int directory, const char *key, void *data)
 {
 	struct enumeration *all = data;
-	struct gl_fcntl_entry entry = GL_FCNTL_ENTRY_INIT;
-	int result = 0;
 
-	if (gl_fcntl_entry_peek(fc, directory, key, &entry) == 0) {
-		result = report_entry(fc, key, &entry, all);
-	} else if (errno == ENOMEM) {
-		result = -1;
-	} else {
-		all->result = gl_fcntl_fail(all->err, errno, "read the lock entry of", key);
+	gl_fcntl_entry_reuse(&all->entry);
+	if (gl_fcntl_entry_peek(fc, directory, key, &all->entry) == 0) {
+		return report_entry(fc, key, &all->entry, all);
 	}
-	gl_fcntl_entry_close(&entry);
-	return result;
+	if (errno == ENOMEM) {
+		return -1;
+	}
+	all->result = gl_fcntl_fail(all->err, errno, "read the lock entry of", key);
+	return 0;
 }
 
 enum guestlock_result gl_fcntl_enumerate(struct guestlock_backend *backend, guestlock_enumerate_fn *visit,
 					 void *data, struct guestlock_error *err)
 {
 	const struct gl_fcntl *fc = gl_fcntl_of(backend);
-	struct enumeration all = {.visit = visit, .data = data, .err = err};
+	struct enumeration all = {.entry = GL_FCNTL_ENTRY_INIT, .visit = visit, .data = data, .err = err};
 
 	all.result = gl_fcntl_check_joined(fc, err);
 	if (all.result == GUESTLOCK_RES_GRANTED && gl_fcntl_scan(fc, visit_entry, &all) < 0) {
-		return gl_fcntl_fail(err, errno, "read the lock entries in", fc->keys_dir);
+		all.result = gl_fcntl_fail(err, errno, "read the lock entries in", fc->keys_dir);
 	}
+	gl_fcntl_entry_close(&all.entry);
+	free(all.words);
 	return all.result;
 }
 

@@ -134,6 +134,9 @@ int gl_fcntl_entry_peek(const struct gl_fcntl *fc, int directory, const char *ke
 /* Unlocks, closes, frees; the entry is as after GL_FCNTL_ENTRY_INIT then. */
 void gl_fcntl_entry_close(struct gl_fcntl_entry *entry);
 
+/* The same for one that was only peeked at, but it keeps its memory for the next. */
+void gl_fcntl_entry_reuse(struct gl_fcntl_entry *entry);
+
 /*
  * Of an entry that was opened: writes its members; writes what was read (removes it if it was absent);
  * removes the file. 0 or -1 with errno, EAGAIN when somebody else created it meanwhile.

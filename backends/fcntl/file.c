@@ -238,6 +238,15 @@ void gl_fcntl_entry_close(struct gl_fcntl_entry *entry)
 	*entry = (struct gl_fcntl_entry)GL_FCNTL_ENTRY_INIT;
 }
 
+void gl_fcntl_entry_reuse(struct gl_fcntl_entry *entry)
+{
+	struct gl_fcntl_entry next = GL_FCNTL_ENTRY_INIT;
+
+	next.text = entry->text;
+	next.lines = entry->lines;
+	*entry = next;
+}
+
 /* ---- Writing ---- */
 
 static int write_from_start(int fd, const char *text, size_t size)
