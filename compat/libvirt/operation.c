@@ -2,11 +2,13 @@
 #include "operation.h"
 
 #include "call.h"
+#include "guest.h"
 #include "instance.h"
 #include "list.h"
 #include "report.h"
 
 #include <guestlock/backend.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -200,6 +202,25 @@ static int register_guest(struct gl_operation *op, int action, const int *fd)
 
 /* ---- What the call lists beside what the guest has ---- */
 
+/*
+ * Gives back what libvirt does not need any more. As long as the guest can write to it the lock stays: it is
+ * the same image that the guest has another time.
+ */
+static int give_back(struct gl_operation *op, const struct guestlock_resource *resource,
+		     struct guestlock_error *err)
+{
+	if (resource->type == GUESTLOCK_DISK && gl_guest_writes(op->call->pid, resource->name)) {
+		char message[512];
+
+		snprintf(message, sizeof(message),
+			 "guest %s has %.255s open for writing still: its lock is not given back now",
+			 op->call->uuid, resource->name);
+		gl_report_log(NULL, GUESTLOCK_LOG_WARNING, message);
+		return GUESTLOCK_OK;
+	}
+	return guestlock_guest_release_resource(op->guest, resource, err);
+}
+
 /* Before a start or a resume: the record gets to what the call lists. */
 static int follow_list(struct gl_operation *op)
 {
@@ -211,7 +232,7 @@ static int follow_list(struct gl_operation *op)
 		const struct guestlock_resource name = gl_list_name(known);
 
 		if (gl_list_is_listable(known) && (!listed || listed->flags != known->flags)) {
-			status = guestlock_guest_release_resource(op->guest, &name, &op->err);
+			status = give_back(op, &name, &op->err);
 		}
 	}
 	for (size_t i = 0; i < op->call->n_resources && status == GUESTLOCK_OK; i++) {
@@ -225,18 +246,51 @@ static int follow_list(struct gl_operation *op)
 	return status;
 }
 
+/*
+ * What the guest has already is wanted in another way: as a base that was written in a commit and is read
+ * only again, or the other way round. Nothing is lost in between: an image that it cannot write, it does not
+ * write.
+ */
+static int change(struct gl_operation *op, const struct guestlock_resource_info *known,
+		  const struct guestlock_resource *listed)
+{
+	const struct guestlock_resource before = gl_list_name(known);
+	struct guestlock_error ignored;
+	int status;
+
+	/* The stronger mode counts as long as the guest uses it. */
+	if (listed->flags != 0 && gl_guest_writes(op->call->pid, listed->name)) {
+		return GUESTLOCK_OK;
+	}
+	status = guestlock_guest_release_resource(op->guest, &before, &op->err);
+	if (status < 0) {
+		return status;
+	}
+	status = guestlock_guest_acquire_resource(op->guest, listed, 0, 0, &op->err);
+	if (status < 0) {
+		guestlock_guest_acquire_resource(op->guest, &before, 0, 0, &ignored);
+	}
+	return status;
+}
+
+static int attach_one(struct gl_operation *op, const struct guestlock_resource *listed)
+{
+	const struct guestlock_resource_info *known = gl_list_known(op->info, listed);
+
+	if (!known || known->state != GUESTLOCK_RESOURCE_HELD) {
+		return guestlock_guest_acquire_resource(op->guest, listed, 0, 0, &op->err);
+	}
+	return known->flags == listed->flags ? GUESTLOCK_OK : change(op, known, listed);
+}
+
 /* One after the other; after a failure none of them. */
 static int attach_each(struct gl_operation *op)
 {
 	const struct gl_call *call = op->call;
 
 	for (size_t i = 0; i < call->n_resources; i++) {
-		int status;
+		int status = attach_one(op, &call->resources[i]);
 
-		if (gl_list_known_as(op->info, &call->resources[i], GUESTLOCK_RESOURCE_HELD)) {
-			continue;
-		}
-		status = guestlock_guest_acquire_resource(op->guest, &call->resources[i], 0, 0, &op->err);
 		if (status == GUESTLOCK_OK) {
 			continue;
 		}
@@ -281,6 +335,9 @@ static int acquire_known(struct gl_operation *op, const char *state)
 {
 	int status;
 
+	if (state && op->info->state == GUESTLOCK_GUEST_BOUND && !gl_guest_arrives(op->call->pid)) {
+		state = NULL;
+	}
 	switch (op->info->state) {
 	case GUESTLOCK_GUEST_BOUND:
 		if (!gl_list_means_start(op->call, op->info, state)) {
@@ -347,7 +404,7 @@ static int detach(struct gl_operation *op)
 
 	for (size_t i = 0; i < op->call->n_resources; i++) {
 		struct guestlock_error err = {0};
-		int status = guestlock_guest_release_resource(op->guest, &op->call->resources[i], &err);
+		int status = give_back(op, &op->call->resources[i], &err);
 
 		if (status < 0 && !is_over(status) && result == GUESTLOCK_OK) {
 			result = status;

@@ -571,7 +571,7 @@ migrating()
 	migrating
 	ok alpha inquire a
 	state=$(state_of_reply)
-	ok beta register a
+	ok beta register a incoming=yes
 	ok alpha pause a
 	ok alpha domain c "$disk"
 	ok alpha start c
@@ -584,11 +584,24 @@ migrating()
 
 @test "live migration: a state of another lock manager is refused on arrival" {
 	migrating
-	ok beta register a
+	ok beta register a incoming=yes
 	ok alpha pause a
 	no beta resume a state=42:1:0
 	ok beta kill a
 	ok alpha resume a
+	is alpha a running disk.img:held:exclusive
+}
+
+@test "a start gets the state of a life that ended while it was paused: there is no memory that could be stale" {
+	migrating
+	ok alpha pause a
+	state=$(state_of_reply)
+	ok alpha kill a
+	ok alpha domain c "$disk"
+	ok alpha start c
+	ok alpha kill c
+	ok alpha register a
+	ok alpha resume a "state=$state"
 	is alpha a running disk.img:held:exclusive
 }
 

@@ -24,7 +24,7 @@ static const char help[] =
 	"  domain NAME [uri=U] [id=N] [pid=N] [RESOURCE]...\n"
 	"                                    a domain, and all that it uses; again: another list\n"
 	"  start NAME [state=S] [action=N]   a child registers and becomes the guest, then acquire\n"
-	"  register NAME [action=N]          the child alone: started paused\n"
+	"  register NAME [action=N] [incoming=yes]   the child alone: started paused, or to be migrated to\n"
 	"  suspend NAME                      release, twice, with a place for the state\n"
 	"  pause NAME                        the same once\n"
 	"  resume NAME [state=S|none]        acquire of everything; else with the state of the last release\n"
@@ -110,7 +110,7 @@ static int number(const char *text)
 
 static bool is_option(const char *word)
 {
-	static const char *const keys[] = {"state=", "action=", "uri=", "id=", "pid="};
+	static const char *const keys[] = {"state=", "action=", "uri=", "id=", "pid=", "incoming="};
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
 		if (strncmp(word, keys[i], strlen(keys[i])) == 0) {
@@ -322,6 +322,7 @@ static bool about_domain(const struct words *words)
 	if (strcmp(command, "start") == 0) {
 		domain_start(plugin, domain, state, action, &out);
 	} else if (strcmp(command, "register") == 0) {
+		domain->arrives = option(words, "incoming") != NULL;
 		domain_register(plugin, domain, action, &out);
 	} else if (strcmp(command, "suspend") == 0) {
 		domain_suspend(plugin, domain, &out);

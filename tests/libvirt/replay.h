@@ -37,6 +37,7 @@ struct domain {
 	pid_t pid;
 	struct resource *resources;
 	size_t n_resources;
+	bool arrives;         /* is started to be restored or migrated to */
 	char *state;          /* of the last release that gave one */
 	pthread_mutex_t busy; /* as a daemon does: one call at a time */
 };

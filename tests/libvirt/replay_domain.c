@@ -180,7 +180,8 @@ __attribute__((noreturn)) static void be_the_guest(const struct plugin *plugin, 
 	if (out.result < 0) {
 		_exit(1);
 	}
-	execlp("sleep", "sleep", "3600", (char *)NULL);
+	/* What stands on the command line of a QEMU that is restored or migrated to. */
+	execlp("sleep", domain->arrives ? "-incoming" : "sleep", "3600", (char *)NULL);
 	_exit(127);
 }
 

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "guest.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define COMMAND_MAX (1 << 20) /* bytes of a command line that are looked at */
+
+/* The text of a file in /proc, malloc'd, with a final NUL; *out_size without that. NULL: it cannot be read.
+ */
+static char *read_proc(const char *path, size_t room, size_t *out_size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char *text = fd < 0 ? NULL : malloc(room + 1);
+	size_t used = 0;
+	ssize_t got = 0;
+
+	while (text && used < room && (got = read(fd, text + used, room - used)) > 0) {
+		used += (size_t)got;
+	}
+	if (fd >= 0) {
+		close(fd);
+	}
+	if (text && got < 0) {
+		free(text);
+		return NULL;
+	}
+	if (text) {
+		text[used] = '\0';
+		*out_size = used;
+	}
+	return text;
+}
+
+static bool is_for_writing(pid_t pid, const char *fd)
+{
+	char path[64];
+	char *text, *flags;
+	size_t size;
+	bool writes;
+
+	snprintf(path, sizeof(path), "/proc/%d/fdinfo/%.16s", (int)pid, fd);
+	text = read_proc(path, 4096, &size);
+	flags = text ? strstr(text, "flags:") : NULL;
+	writes = flags && (strtoul(flags + strlen("flags:"), NULL, 8) & O_ACCMODE) != O_RDONLY;
+	free(text);
+	return writes;
+}
+
+/* By its name only: to stat what a guest has open could hang in a file system that does not answer. */
+static bool is_file(int directory, const char *fd, const char *path)
+{
+	char target[PATH_MAX];
+	ssize_t length = readlinkat(directory, fd, target, sizeof(target) - 1);
+
+	if (length < 0) {
+		return false;
+	}
+	target[length] = '\0';
+	return strcmp(target, path) == 0;
+}
+
+static bool has_open(DIR *fds, pid_t pid, const char *path)
+{
+	struct dirent *entry;
+
+	while ((entry = readdir(fds))) {
+		if (is_file(dirfd(fds), entry->d_name, path) && is_for_writing(pid, entry->d_name)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+bool gl_guest_writes(pid_t pid, const char *path)
+{
+	char name[64], *real;
+	bool writes;
+	DIR *fds;
+
+	if (pid <= 0) {
+		return false;
+	}
+	snprintf(name, sizeof(name), "/proc/%d/fd", (int)pid);
+	fds = opendir(name);
+	if (!fds) {
+		return false;
+	}
+	real = realpath(path, NULL);
+	writes = has_open(fds, pid, real ? real : path);
+	free(real);
+	closedir(fds);
+	return writes;
+}
+
+bool gl_guest_arrives(pid_t pid)
+{
+	char path[64], *text;
+	size_t size;
+	bool arrives = false;
+
+	if (pid <= 0) {
+		return true;
+	}
+	snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
+	text = read_proc(path, COMMAND_MAX, &size);
+	if (!text || size == 0) {
+		free(text);
+		return true;
+	}
+	for (const char *word = text; word < text + size && !arrives; word += strlen(word) + 1) {
+		arrives = strcmp(word, "-incoming") == 0 || strcmp(word, "--incoming") == 0;
+	}
+	free(text);
+	return arrives || size == COMMAND_MAX;
+}
