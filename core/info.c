@@ -112,7 +112,13 @@ static int fill_damaged(struct guestlock_info *info, const char *why)
 		       : 0;
 }
 
-/* A damaged record is an info with damage set if damage_counts, else an error. */
+/* Damaged, or written by a newer version. */
+static bool is_unreadable(int status)
+{
+	return status == GUESTLOCK_DAMAGED || status == GUESTLOCK_UNSUPPORTED;
+}
+
+/* A record that cannot be read is an info with damage set if damage_counts, else an error. */
 static int make_info(struct guestlock *gl, const char *uuid, bool damage_counts,
 		     struct guestlock_info **out_info, struct guestlock_error *err)
 {
@@ -121,7 +127,7 @@ static int make_info(struct guestlock *gl, const char *uuid, bool damage_counts,
 	struct guestlock_info *info;
 	int failed, status = gl_store_load(&gl->store, uuid, &run.record, &cause);
 
-	if (status < 0 && !(damage_counts && status == GUESTLOCK_DAMAGED)) {
+	if (status < 0 && !(damage_counts && is_unreadable(status))) {
 		if (err) {
 			*err = cause;
 		}
@@ -279,7 +285,7 @@ int guestlock_find(struct guestlock *gl, const char *text, char out_uuid[GUESTLO
 		status = gl_store_load(&gl->store, found, &record, err);
 		gl_record_free(record);
 		/* A damaged record has a guest all the same. */
-		status = status == GUESTLOCK_DAMAGED ? GUESTLOCK_OK : status;
+		status = is_unreadable(status) ? GUESTLOCK_OK : status;
 	}
 	if (status == GUESTLOCK_OK) {
 		memcpy(out_uuid, found, sizeof(found));

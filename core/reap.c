@@ -147,8 +147,12 @@ static int look_at_record(struct reaper *reaper, const char *uuid, struct guestl
 		set_aside(reaper, uuid);
 		return GUESTLOCK_OK;
 	}
+	if (status == GUESTLOCK_NOT_FOUND) {
+		return GUESTLOCK_OK;
+	}
 	if (status < 0) {
-		reaper->result.failed += status != GUESTLOCK_NOT_FOUND;
+		reaper->result.failed++;
+		gl_log(reaper->gl, GUESTLOCK_LOG_WARNING, "%s", cause.message);
 		return GUESTLOCK_OK;
 	}
 	gl_run_refresh_owner(&run);

@@ -84,7 +84,7 @@ static uint64_t version_of(const struct parser *parser)
 static int newer(struct parser *parser, uint64_t version)
 {
 	parser->status =
-		gl_fail(parser->err, GUESTLOCK_DAMAGED, 0,
+		gl_fail(parser->err, GUESTLOCK_UNSUPPORTED, 0,
 			"cannot read record %s: line %u: a newer guestlock wrote it, in version %" PRIu64
 			" where this one knows version %zu only; use the newer one",
 			parser->file, parser->lines_before + 2, version, gl_head.version);

@@ -17,7 +17,7 @@
  *  - Handles are not thread safe, but any number of handles of any guests, also of the same guest, may be
  *    used in different threads and processes at the same time.
  *  - A guest handle works in the process that created it. After a fork only guestlock_guest_bind() and
- *    guestlock_guest_free() may be called on it in the child; everything else gives GUESTLOCK_FORKED.
+ *    guestlock_guest_free() may be called on it in the child; what returns a status gives GUESTLOCK_FORKED.
  *  - Every failure leaves a known state: nothing was taken, or what was held is still held, or the status
  *    is GUESTLOCK_INDETERMINATE: then the guest must not run until an inquiry has settled what holds.
  *  - Time-outs are in milliseconds, points in time in seconds since 1970 (CLOCK_REALTIME).
@@ -49,7 +49,7 @@ enum guestlock_status {
 	GUESTLOCK_TIMEOUT = -6,         /* the deadline passed; nothing was taken */
 	GUESTLOCK_UNAVAILABLE = -7,     /* the backend cannot work now; the message says why */
 	GUESTLOCK_UNSAFE = -8,          /* the backend could not protect here; an option would allow it */
-	GUESTLOCK_UNSUPPORTED = -9,     /* the backend has no such ability */
+	GUESTLOCK_UNSUPPORTED = -9,     /* the backend has no such ability, or a newer version is needed */
 	GUESTLOCK_DENIED = -10,         /* permission */
 	GUESTLOCK_IO = -11,             /* reading or writing failed */
 	GUESTLOCK_CANNOT_CREATE = -12,  /* a file could not be made: full, read-only, no such directory */

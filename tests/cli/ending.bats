@@ -132,6 +132,21 @@ orphan()
 	test "$(find "$dir/run/damaged" -type f | wc -l)" = 1
 }
 
+@test "reap: a record of a newer version stays where it is" {
+	orphan later --disk "$disk"
+	later=$(property later uuid)
+	sed -i 's/^version=1$/version=2/' "$dir/run/guests/$later"
+	run -75 --separate-stderr gl reap --json
+	test "$(jq -c '[.damaged, .failed]' <<<"$output")" = "[0,1]"
+	contains "$stderr" "a newer guestlock wrote it, in version 2"
+	run -0 gl list
+	contains "$output" "$later"
+	sed -i 's/^version=2$/version=1/' "$dir/run/guests/$later"
+	has later state running
+	test ! -e "$dir/run/damaged" || test -z "$(ls "$dir/run/damaged")"
+	kill -KILL "$pid"
+}
+
 @test "reap: without a run directory there is nothing to do" {
 	run -0 gl reap --json
 	test "$(jq -c 'add' <<<"$output")" = 0

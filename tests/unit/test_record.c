@@ -449,12 +449,14 @@ static int parse_exactly(const char *text, size_t size, struct gl_record **out_r
 
 static void check_damaged(const char *text, size_t size, unsigned line, const char *reason)
 {
+	/* What a newer version wrote is not damaged, and must not be treated so. */
+	int expected = strncmp(reason, "a newer", 7) == 0 ? GUESTLOCK_UNSUPPORTED : GUESTLOCK_DAMAGED;
 	struct gl_record *record = NULL;
 	char where[64];
 
-	ck_assert_int_eq(parse_exactly(text, size, &record), GUESTLOCK_DAMAGED);
+	ck_assert_int_eq(parse_exactly(text, size, &record), expected);
 	ck_assert_ptr_null(record);
-	ck_assert_int_eq(err.code, GUESTLOCK_DAMAGED);
+	ck_assert_int_eq(err.code, expected);
 	snprintf(where, sizeof(where), "record /run/F: line %u: ", line);
 	ck_assert_msg(strstr(err.message, where), "no \"%s\" in \"%s\"", where, err.message);
 	ck_assert_msg(strstr(err.message, reason), "no \"%s\" in \"%s\"", reason, err.message);

@@ -482,7 +482,7 @@ START_TEST(test_load_damaged)
 	write_file(path, "guestlock-file 1 x\n[guestlock-record]\nversion=1\n[guest]\nx\n[end]\n");
 	check_load_fails(GUESTLOCK_DAMAGED, path, "line 5: ");
 	write_file(path, "guestlock-file 1 x\n[guestlock-record]\nversion=7\n");
-	check_load_fails(GUESTLOCK_DAMAGED, path, "newer");
+	check_load_fails(GUESTLOCK_UNSUPPORTED, path, "newer");
 	write_file(path, "x");
 	check_load_fails(GUESTLOCK_DAMAGED, path, "line 1: ");
 	save(OTHER, "other");
