@@ -2,6 +2,7 @@
 /* migrate: both ends of a migration. */
 #include "cli.h"
 
+#include <guestlock/backend.h>
 #include <string.h>
 
 enum {
@@ -72,6 +73,26 @@ static enum end recorded_end(const struct guestlock_info *info)
 							     : END_UNKNOWN;
 }
 
+/* In doubt it can: then the library says what is wrong. */
+static bool can_hand_over(struct cli *cli)
+{
+	struct guestlock_backend_info *infos;
+	struct guestlock_error ignored;
+	bool can = true;
+	size_t count;
+
+	if (guestlock_backends(cli->gl, &infos, &count, &ignored) != GUESTLOCK_OK) {
+		return true;
+	}
+	for (size_t i = 0; i < count; i++) {
+		if (infos[i].selected) {
+			can = (infos[i].capabilities & GUESTLOCK_CAP_HANDOVER) != 0;
+		}
+	}
+	guestlock_backends_free(infos, count);
+	return can;
+}
+
 static int find_end(struct cli *cli, const char *uuid, const struct move *move, enum end *out_end)
 {
 	CLI_AUTOINFO struct guestlock_info *info = NULL;
@@ -92,6 +113,13 @@ static int find_end(struct cli *cli, const char *uuid, const struct move *move, 
 		return 0;
 	}
 	words = cli_guest_words(info->name, uuid);
+	if (!can_hand_over(cli)) {
+		cli_complain(
+			"cannot %s the migration of guest %s: backend %s has no handover; pause the guest at "
+			"the source and resume it at the target instead",
+			move->step, words, info->technology);
+		return cli_exit_status(cli, GUESTLOCK_UNSUPPORTED);
+	}
 	cli_complain(
 		"cannot %s the migration of guest %s: it is %s, not migrating; repeat a step that is done "
 		"already with --in (the target) or --out (the source)",

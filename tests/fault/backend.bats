@@ -600,7 +600,7 @@ target_has()
 @test "without handover: every step of a migration is refused, with what to do" {
 	export GUESTLOCK_FAULT_WITHOUT=handover
 	begin web --uuid "$uuid" --disk "$disk"
-	for step in prepare "complete --in" "complete --out" "cancel --in" "cancel --out"; do
+	for step in prepare "complete --in" "complete --out" "cancel --in" "cancel --out" complete cancel; do
 		refused 69 migrate $step web
 		contains "$stderr" pause
 		contains "$stderr" resume
