@@ -40,14 +40,30 @@ host_start()
 	host_out[$host]=$out
 }
 
-# host_end HOST: its input ends. The status of replay.
+# host_end HOST: the status of replay. Its guests live on.
 host_end()
 {
 	local host=$1 in=${host_in[$1]} out=${host_out[$1]} status=0
 
+	(echo quit >&"$in") 2>/dev/null || : # it may have been killed
 	exec {in}>&- {out}<&-
 	wait "${host_pid[$host]}" || status=$?
 	unset "host_in[$host]" "host_out[$host]" "host_pid[$host]"
+	return "$status"
+}
+
+# hosts_end: all of them; a sanitizer that found something fails the test.
+hosts_end()
+{
+	local host status=0
+
+	for host in "${!host_in[@]}"; do
+		if ! host_end "$host"; then
+			echo "replay on $host did not end well" >&2
+			cat "$dir/$host.log" >&2
+			status=1
+		fi
+	done
 	return "$status"
 }
 

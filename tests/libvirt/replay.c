@@ -35,6 +35,7 @@ static const char help[] =
 	"  kill NAME                         SIGKILL, and wait for the end\n"
 	"  sleep MILLISECONDS\n"
 	"  run COMMAND                       a shell command\n"
+	"  quit                              as at the end of the script\n"
 	"  threads CLIENTS DOMAINS DISKS SECONDS DIRECTORY\n"
 	"  bench ROUNDS DISKS DIRECTORY PLUGIN...\n"
 	"\n"
@@ -412,6 +413,9 @@ int main(int argc, char **argv)
 			continue;
 		}
 		split(line, &words);
+		if (words.count == 1 && strcmp(words.word[0], "quit") == 0) {
+			break;
+		}
 		if (words.count > 0 && words.word[0][0] != '#') {
 			obey(&words);
 		}

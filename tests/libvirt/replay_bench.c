@@ -58,6 +58,11 @@ static bool fail(const struct plugin *plugin, const char *message)
 	return false;
 }
 
+/* What one round took, in microseconds. */
+struct round {
+	double all, registered, acquired, released;
+};
+
 static bool call(const struct plugin *plugin, struct domain *domain, enum call what, double *us)
 {
 	struct outcome out;
@@ -65,19 +70,18 @@ static bool call(const struct plugin *plugin, struct domain *domain, enum call w
 	double begin = now_us();
 
 	call_plugin(plugin, domain, domain->resources, domain->n_resources, what, NULL, &state, 0, &out);
-	*us += now_us() - begin;
+	*us = now_us() - begin;
 	free(state);
 	return out.result == 0 || fail(plugin, out.message[0] ? out.message : out.at);
 }
 
-static bool one(const struct plugin *plugin, struct domain *domain, double *us)
+static bool one(const struct plugin *plugin, struct domain *domain, struct round *round)
 {
 	struct answer answer = {.result = -1, .message = "the child is gone"};
 	bool good;
 	int fds[2];
 	pid_t pid;
 
-	*us = 0;
 	if (pipe2(fds, O_CLOEXEC) < 0) {
 		return fail(plugin, strerror(errno));
 	}
@@ -90,8 +94,10 @@ static bool one(const struct plugin *plugin, struct domain *domain, double *us)
 	close(fds[0]);
 	domain->pid = pid;
 	if (good) {
-		*us += answer.us;
-		good = call(plugin, domain, CALL_ACQUIRE, us) && call(plugin, domain, CALL_PAUSE, us);
+		round->registered = answer.us;
+		good = call(plugin, domain, CALL_ACQUIRE, &round->acquired) &&
+		       call(plugin, domain, CALL_PAUSE, &round->released);
+		round->all = round->registered + round->acquired + round->released;
 	} else {
 		fail(plugin, answer.message);
 	}
@@ -104,6 +110,32 @@ static int by_value(const void *a, const void *b)
 	const double *left = a, *right = b;
 
 	return (*left > *right) - (*left < *right);
+}
+
+/* Of the member at that offset. */
+static double median(const struct round *rounds, unsigned count, size_t offset)
+{
+	double *values = calloc(count, sizeof(*values)), result;
+
+	if (!values) {
+		abort();
+	}
+	for (unsigned i = 0; i < count; i++) {
+		memcpy(&values[i], (const char *)&rounds[i] + offset, sizeof(values[i]));
+	}
+	qsort(values, count, sizeof(*values), by_value);
+	result = values[count / 2];
+	free(values);
+	return result;
+}
+
+static void print(const struct plugin *plugin, unsigned n_disks, const struct round *rounds, unsigned count)
+{
+	printf("bench %s disks=%u rounds=%u median_us=%.1f register=%.1f acquire=%.1f release=%.1f\n",
+	       plugin->name, n_disks, count, median(rounds, count, offsetof(struct round, all)),
+	       median(rounds, count, offsetof(struct round, registered)),
+	       median(rounds, count, offsetof(struct round, acquired)),
+	       median(rounds, count, offsetof(struct round, released)));
 }
 
 static void prepare(struct domain *domain, unsigned n_disks, const char *directory)
@@ -123,22 +155,20 @@ static void prepare(struct domain *domain, unsigned n_disks, const char *directo
 bool bench_run(const struct plugin *plugins, size_t n_plugins, unsigned n_disks, unsigned rounds,
 	       const char *directory)
 {
-	double *us = calloc(n_plugins * rounds, sizeof(*us));
+	struct round *all = calloc(n_plugins * rounds, sizeof(*all));
 	struct domain domain;
-	bool good = us != NULL;
+	bool good = all && rounds > 0;
 
 	prepare(&domain, n_disks, directory);
 	for (unsigned round = 0; round < rounds && good; round++) {
 		for (size_t i = 0; i < n_plugins && good; i++) {
-			good = one(&plugins[i], &domain, &us[i * rounds + round]);
+			good = one(&plugins[i], &domain, &all[i * rounds + round]);
 		}
 	}
 	for (size_t i = 0; i < n_plugins && good; i++) {
-		qsort(&us[i * rounds], rounds, sizeof(*us), by_value);
-		printf("bench %s disks=%u rounds=%u median_us=%.1f\n", plugins[i].name, n_disks, rounds,
-		       us[i * rounds + rounds / 2]);
+		print(&plugins[i], n_disks, &all[i * rounds], rounds);
 	}
 	domain_clear(&domain);
-	free(us);
+	free(all);
 	return good;
 }

@@ -2,6 +2,7 @@
 /* Many clients at once over some domains, one call at a time for each of them, as a daemon makes them. */
 #include "replay.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -109,6 +110,27 @@ static void *work(void *data)
 	return NULL;
 }
 
+/* Open descriptors and threads of this process. */
+static unsigned count_entries(const char *path)
+{
+	DIR *directory = opendir(path);
+	unsigned count = 0;
+
+	if (!directory) {
+		abort();
+	}
+	while (readdir(directory)) {
+		count++;
+	}
+	closedir(directory);
+	return count;
+}
+
+static unsigned count_own(void)
+{
+	return count_entries("/proc/self/fd") + count_entries("/proc/self/task");
+}
+
 static void prepare(struct load *load, unsigned n_disks)
 {
 	for (unsigned i = 0; i < load->n_domains; i++) {
@@ -131,7 +153,7 @@ bool load_run(const struct plugin *plugin, unsigned clients, unsigned n_domains,
 {
 	struct load load = {.plugin = plugin, .n_domains = n_domains, .end = time(NULL) + (time_t)seconds};
 	struct client *all = calloc(clients, sizeof(*all));
-	unsigned done = 0, failed = 0;
+	unsigned done = 0, failed = 0, before = count_own(), after;
 
 	load.domains = calloc(n_domains, sizeof(*load.domains));
 	if (!all || !load.domains) {
@@ -158,8 +180,10 @@ bool load_run(const struct plugin *plugin, unsigned clients, unsigned n_domains,
 		domain_kill(&load.domains[i]);
 		domain_clear(&load.domains[i]);
 	}
-	printf("threads: %s done=%u failed=%u\n", failed || !done ? "failed" : "ok", done, failed);
+	after = count_own();
+	printf("threads: %s done=%u failed=%u leaked=%d\n",
+	       failed || !done || after != before ? "failed" : "ok", done, failed, (int)after - (int)before);
 	free(load.domains);
 	free(all);
-	return failed == 0 && done > 0;
+	return failed == 0 && done > 0 && after == before;
 }

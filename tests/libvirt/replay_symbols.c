@@ -39,8 +39,9 @@ __attribute__((format(printf, 3, 0))) static void set(int domain, int code, cons
 }
 
 libvirt_report_error_fn virReportErrorHelper;
-void virReportErrorHelper(int domain, int code, const char *file, const char *function, size_t line,
-			  const char *format, ...)
+__attribute__((format(printf, 6, 7))) void virReportErrorHelper(int domain, int code, const char *file,
+								const char *function, size_t line,
+								const char *format, ...)
 {
 	va_list args;
 
@@ -53,8 +54,9 @@ void virReportErrorHelper(int domain, int code, const char *file, const char *fu
 }
 
 libvirt_log_fn virLogMessage;
-void virLogMessage(struct libvirt_log_source *source, int priority, const char *file, int line,
-		   const char *function, void *metadata, const char *format, ...)
+__attribute__((format(printf, 7, 8))) void virLogMessage(struct libvirt_log_source *source, int priority,
+							 const char *file, int line, const char *function,
+							 void *metadata, const char *format, ...)
 {
 	char text[2048];
 	va_list args;
