@@ -97,7 +97,7 @@ load helpers
 	has alpha rival state running
 	kill "$(property alpha rival pid)"
 	eventually has alpha rival state gone
-	vsh beta start two
+	begin beta three "$top/split/a.img"
 }
 
 @test "start paused: the locks are taken when it is resumed first, or not, when another was faster" {

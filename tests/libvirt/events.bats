@@ -13,29 +13,33 @@ teardown()
 	return "$status"
 }
 
-@test "save gives everything up, and restore takes it; also after another guest had the disk" {
+@test "save gives everything up, and restore takes it, unless another has the disk, or had it meanwhile" {
 	image "$top/split/a.img"
 	begin alpha one "$top/split/a.img"
 	vsh alpha save one "$top/xml/saved"
 	is_state alpha one "shut off"
+	vsh alpha restore "$top/xml/saved"
+	is_state alpha one running
+	holds alpha one split/a.img=held/exclusive
+
+	vsh alpha save one "$top/xml/saved"
 	begin beta two "$top/split/a.img"
 	run vsh alpha restore "$top/xml/saved"
 	refused_by beta two "$top/split/a.img"
 	is_state alpha one "shut off"
 	vsh beta destroy two
-	vsh alpha restore "$top/xml/saved"
-	is_state alpha one running
+	run vsh alpha restore "$top/xml/saved"
+	refused "another guest held disk $top/split/a.img"
+	vsh alpha start one
 	holds alpha one split/a.img=held/exclusive
 }
 
-@test "a managed save of a running and of a paused guest comes back as it was" {
+@test "a managed save of a running and of a paused guest comes back as it was, unless another had the disk" {
 	image "$top"/split/{a,b}.img
 	begin alpha one "$top/split/a.img"
 	begin alpha two "$top/split/b.img"
 	vsh alpha suspend two
 	vsh alpha "managedsave one; managedsave two"
-	begin beta three "$top/split/a.img" "$top/split/b.img"
-	vsh beta destroy three
 	vsh alpha "start one; start two"
 	is_state alpha one running
 	is_state alpha two paused
@@ -43,6 +47,14 @@ teardown()
 	has alpha two state bound
 	vsh alpha resume two
 	holds alpha two split/b.img=held/exclusive
+
+	vsh alpha managedsave one
+	begin beta three "$top/split/a.img"
+	vsh beta destroy three
+	run vsh alpha start one
+	refused "another guest held disk $top/split/a.img"
+	vsh alpha start one --force-boot
+	holds alpha one split/a.img=held/exclusive
 }
 
 @test "a dump leaves the guest with its disks, running or paused as it was" {

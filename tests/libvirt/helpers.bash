@@ -114,6 +114,7 @@ world_settle()
 	test -n "${top-}" || return 0
 	for host in $world_hosts; do
 		test -e "$top/$host/log/daemon.ended" || end_guests "$host" || return 1
+		end_others "$host"
 	done
 	for host in $world_hosts; do
 		if test -e "$top/$host/log/daemon.ended" -o -e "$top/$host/changed"; then
@@ -146,6 +147,16 @@ end_guests()
 		vsh "$host" undefine "$name" --managed-save --snapshots-metadata --checkpoints-metadata >/dev/null 2>&1 || :
 	done
 	test -z "$(vsh "$host" list --all --name)"
+}
+
+# end_others HOST: guests that tests started without libvirt, or that no libvirtd knows any more.
+end_others()
+{
+	local pid
+
+	for pid in $(gl "$1" --quiet list --json | jq -r '.guests[] | select(.life != "dead") | .pid // empty'); do
+		kill -KILL "$pid" && eventually is_gone "$pid"
+	done
 }
 
 # has_nothing HOST: after its dead guests are released there is no record, and no lock that no record explains.
