@@ -78,6 +78,8 @@ static bool call(const struct plugin *plugin, struct domain *domain, enum call w
 static bool one(const struct plugin *plugin, struct domain *domain, struct round *round)
 {
 	struct answer answer = {.result = -1, .message = "the child is gone"};
+	struct outcome ignored;
+	char *state = NULL;
 	bool good;
 	int fds[2];
 	pid_t pid;
@@ -102,6 +104,10 @@ static bool one(const struct plugin *plugin, struct domain *domain, struct round
 		fail(plugin, answer.message);
 	}
 	domain_kill(domain);
+	/* What the dead one left is not part of it, whenever it is that a plugin looks after that. */
+	call_plugin(plugin, domain, domain->resources, domain->n_resources, CALL_PAUSE, NULL, &state, 0,
+		    &ignored);
+	free(state);
 	return good;
 }
 
