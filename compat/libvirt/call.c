@@ -72,14 +72,23 @@ static int take_param(struct gl_call *call, const struct libvirt_param *param)
 	return 0;
 }
 
+/* Strings of resources are constant for those who use them, and ours. */
+static void free_text(const char *text)
+{
+	char *owned;
+
+	memcpy(&owned, &text, sizeof(owned));
+	free(owned);
+}
+
 static void destroy(struct gl_call *call)
 {
 	for (size_t i = 0; i < call->n_resources; i++) {
 		struct guestlock_resource *resource = &call->resources[i];
 
-		free((void *)(uintptr_t)resource->name);
-		free((void *)(uintptr_t)resource->lockspace);
-		free((void *)(uintptr_t)resource->path);
+		free_text(resource->name);
+		free_text(resource->lockspace);
+		free_text(resource->path);
 	}
 	free(call->resources);
 	free(call->name);

@@ -106,7 +106,7 @@ static const char *option(const struct words *words, const char *key)
 
 static int number(const char *text)
 {
-	return text ? atoi(text) : 0;
+	return text ? (int)strtol(text, NULL, 10) : 0;
 }
 
 static bool is_option(const char *word)
