@@ -63,7 +63,7 @@ static int gl_life_path(const struct guestlock_owner *owner, const char *life_di
 		errno = ENAMETOOLONG;
 		return -1;
 	}
-	memcpy(out_path, life_dir, length);
+	gl_copy_cut(out_path, PATH_MAX, life_dir);
 	out_path[length] = '/';
 	guestlock_life_name_of(owner, out_path + length + 1);
 	return 0;

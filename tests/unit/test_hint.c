@@ -202,7 +202,7 @@ END_TEST
 
 START_TEST(test_invalid)
 {
-	static const char *const names[] = {"", " ", "a b", "a\n", "\xff", KEY "A"};
+	static const char *const names[] = {"", " ", "a b", "a\n", "\xff", (KEY "A")};
 	struct gl_hint hint = hint_of(UUID_A, "");
 
 	for (size_t i = 0; i < GL_COUNT(names); i++) {
