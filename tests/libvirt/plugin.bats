@@ -527,6 +527,49 @@ both_parked="disk.img:parked:none second.img:parked:none"
 	ok beta start c
 }
 
+@test "intermediate block commit: the base is not held once it is read only again" {
+	two_hosts
+	ok beta domain c "$base"
+	ok alpha start a
+	ok alpha acquire a "$base"
+	no beta start c
+	ok alpha acquire a "$base,ro"
+	is alpha a running $both_held
+	ok alpha release a "$dir/third.img,ro"
+	is alpha a running $both_held
+	ok beta start c
+}
+
+@test "intermediate block commit, where readonly disks are shared: the base is held shared" {
+	write_config "$GUESTLOCK_CONFIG" "$dir/run" "$dir/state" "readonly_disks = shared"
+	write_config "$dir/beta.conf" "$dir/beta-run" "$dir/state" "readonly_disks = shared"
+	two_hosts
+	ok beta domain c "$base,ro"
+	ok beta domain d "$base"
+	ok alpha start a
+	ok alpha acquire a "$base"
+	no beta start c
+	ok alpha acquire a "$base,ro"
+	is alpha a running "base.img:held:shared $both_held"
+	ok beta start c
+	no beta start d
+}
+
+@test "an image that the guest still writes keeps its lock, whatever is released" {
+	two_hosts
+	(exec 7<>"$disk" && exec sleep 300 3>&-) &
+	ok alpha domain a "pid=$!" "$disk" "$dir/second.img"
+	ok alpha acquire a all
+	is alpha a running $both_held
+	ok alpha release a "$disk"
+	ok alpha release a "$dir/second.img"
+	is alpha a running disk.img:held:exclusive
+	contains "$(cat "$dir/alpha.log")" "guest $(on alpha list --json | jq -r '.guests[0].uuid') has $disk open for writing still"
+	ok alpha acquire a "$disk,ro"
+	is alpha a running disk.img:held:exclusive
+	taken
+}
+
 @test "the same disk twice in one call: the stronger mode counts" {
 	two_hosts
 	ok alpha start a
