@@ -750,6 +750,32 @@ migrating()
 	test "$(on alpha list --json | jq '.guests | length')" = 0
 }
 
+@test "a guest whose program closed the tether is refused at its start, and told why" {
+	two_hosts
+	ok alpha register a tether=closed
+	no alpha resume a state=none
+	contains "$reply" "its tether, the descriptor by which its life is known, is closed"
+	contains "$reply" "restart it"
+	is alpha a bound "disk.img:none:none second.img:none:none"
+	ok alpha kill a
+	ok alpha register a
+	ok alpha resume a state=none
+	is alpha a running $both_held
+}
+
+@test "names of any bytes: in messages as they are, and never in a state" {
+	host alpha
+	host beta
+	ok alpha domain "%s%n<&>'\";" "$disk"
+	ok beta domain b "$disk"
+	ok alpha start "%s%n<&>'\";"
+	no beta start b
+	contains "$reply" "guest %s%n<&>'\"; ("
+	ok alpha suspend "%s%n<&>'\";"
+	[[ "$(state_of_reply)" =~ ^gl1:[A-Za-z0-9._:,-]+$ ]]
+	[[ "$reply" == *"state=$(state_of_reply) pid="* ]]
+}
+
 @test "on_lockfailure: what the backend cannot do is refused at the start" {
 	host alpha
 	ok alpha domain a "$disk"

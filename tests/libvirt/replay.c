@@ -24,7 +24,8 @@ static const char help[] =
 	"  domain NAME [uri=U] [id=N] [pid=N] [RESOURCE]...\n"
 	"                                    a domain, and all that it uses; again: another list\n"
 	"  start NAME [state=S] [action=N]   a child registers and becomes the guest, then acquire\n"
-	"  register NAME [action=N] [incoming=yes]   the child alone: started paused, or to be migrated to\n"
+	"  register NAME [action=N] [incoming=yes] [tether=closed]\n"
+	"                                    the child alone: started paused, or to be migrated to\n"
 	"  suspend NAME                      release, twice, with a place for the state\n"
 	"  pause NAME                        the same once\n"
 	"  resume NAME [state=S|none]        acquire of everything; else with the state of the last release\n"
@@ -111,7 +112,8 @@ static int number(const char *text)
 
 static bool is_option(const char *word)
 {
-	static const char *const keys[] = {"state=", "action=", "uri=", "id=", "pid=", "incoming="};
+	static const char *const keys[] = {
+		"state=", "action=", "uri=", "id=", "pid=", "incoming=", "tether="};
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
 		if (strncmp(word, keys[i], strlen(keys[i])) == 0) {
@@ -324,6 +326,7 @@ static bool about_domain(const struct words *words)
 		domain_start(plugin, domain, state, action, &out);
 	} else if (strcmp(command, "register") == 0) {
 		domain->arrives = option(words, "incoming") != NULL;
+		domain->closes = option(words, "tether") != NULL;
 		domain_register(plugin, domain, action, &out);
 	} else if (strcmp(command, "suspend") == 0) {
 		domain_suspend(plugin, domain, &out);

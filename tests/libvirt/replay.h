@@ -38,6 +38,7 @@ struct domain {
 	struct resource *resources;
 	size_t n_resources;
 	bool arrives;         /* is started to be restored or migrated to */
+	bool closes;          /* its program closes what it inherits */
 	char *state;          /* of the last release that gave one */
 	pthread_mutex_t busy; /* as a daemon does: one call at a time */
 };

@@ -180,6 +180,11 @@ __attribute__((noreturn)) static void be_the_guest(const struct plugin *plugin, 
 	if (out.result < 0) {
 		_exit(1);
 	}
+	for (int other = 3; other < 1024 && domain->closes; other++) {
+		if (other != fd) {
+			close(other);
+		}
+	}
 	/* What stands on the command line of a QEMU that is restored or migrated to. */
 	execlp("sleep", domain->arrives ? "-incoming" : "sleep", "3600", (char *)NULL);
 	_exit(127);
