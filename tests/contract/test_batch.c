@@ -1,29 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Batches are all or nothing. */
-#include "contract.h"
-
-#define EXCLUSIVE GUESTLOCK_MODE_EXCLUSIVE
-#define SHARED GUESTLOCK_MODE_SHARED
-#define GRANTED GUESTLOCK_RES_GRANTED
-#define BUSY GUESTLOCK_RES_BUSY
+#include "pair.h"
 
 static const size_t sizes[] = {2, 9, 20, 100};
-
-static struct keys keys;
-static struct guest one, two;
-
-static void start_two(const char *group)
-{
-	keys_make(&keys, group);
-	guest_start(&one, &host_a, "one", NULL, GUEST_PLAIN);
-	guest_start(&two, &host_b, "two", NULL, GUEST_PLAIN);
-}
-
-static void end_two(void)
-{
-	guest_kill(&one);
-	guest_kill(&two);
-}
 
 START_TEST(all_of_a_batch)
 {

@@ -1,31 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Epochs move with exclusive grants and nothing else, and tell whether anybody else had one. */
-#include "contract.h"
+#include "pair.h"
 
-#define EXCLUSIVE GUESTLOCK_MODE_EXCLUSIVE
-#define SHARED GUESTLOCK_MODE_SHARED
-#define HANDOVER GUESTLOCK_MODE_HANDOVER
-#define GRANTED GUESTLOCK_RES_GRANTED
-#define BUSY GUESTLOCK_RES_BUSY
 #define PARK GUESTLOCK_BATCH_PARK
 #define UNDO GUESTLOCK_BATCH_UNDO
 #define N 5
-
-static struct keys keys;
-static struct guest one, two;
-
-static void start_two(const char *group)
-{
-	keys_make(&keys, group);
-	guest_start(&one, &host_a, "one", NULL, GUEST_PLAIN);
-	guest_start(&two, &host_b, "two", NULL, GUEST_PLAIN);
-}
-
-static void end_two(void)
-{
-	guest_kill(&one);
-	guest_kill(&two);
-}
 
 /* Takes a key exclusively and gives the epoch. */
 static uint64_t take_epoch(const struct guest *guest, const struct guestlock_key *key)

@@ -1,32 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Entries in files: the directory they are in. */
 #include "fcntl_files.h"
+#include "pair.h"
 
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <string.h>
 #include <sys/stat.h>
-
-#define EXCLUSIVE GUESTLOCK_MODE_EXCLUSIVE
-#define GRANTED GUESTLOCK_RES_GRANTED
-#define BUSY GUESTLOCK_RES_BUSY
-#define UNKNOWN GUESTLOCK_RES_UNKNOWN
-
-static struct keys keys;
-static struct guest one, two;
-
-static void start_two(const char *group)
-{
-	keys_make(&keys, group);
-	guest_start(&one, &host_a, "one", NULL, GUEST_PLAIN);
-	guest_start(&two, &host_b, "two", NULL, GUEST_PLAIN);
-}
-
-static void end_two(void)
-{
-	guest_kill(&one);
-	guest_kill(&two);
-}
 
 static enum guestlock_result join_again(struct host *host, struct guestlock_error *err)
 {

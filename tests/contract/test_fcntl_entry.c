@@ -1,35 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Entries in files: who is in them, damage, and what does not fit a page. */
 #include "fcntl_files.h"
+#include "pair.h"
 
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 
-#define EXCLUSIVE GUESTLOCK_MODE_EXCLUSIVE
-#define SHARED GUESTLOCK_MODE_SHARED
-#define NONE GUESTLOCK_MODE_NONE
-#define GRANTED GUESTLOCK_RES_GRANTED
-#define BUSY GUESTLOCK_RES_BUSY
-#define UNKNOWN GUESTLOCK_RES_UNKNOWN
 #define MANY 40 /* owners that do not fit a page */
-
-static struct keys keys;
-static struct guest one, two;
-
-static void start_two(const char *group)
-{
-	keys_make(&keys, group);
-	guest_start(&one, &host_a, "one", NULL, GUEST_PLAIN);
-	guest_start(&two, &host_b, "two", NULL, GUEST_PLAIN);
-}
-
-static void end_two(void)
-{
-	guest_kill(&one);
-	guest_kill(&two);
-}
 
 START_TEST(everything_about_the_holder)
 {

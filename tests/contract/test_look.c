@@ -1,30 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Asking who has what, all of a host's locks, and those that nobody explains. */
-#include "contract.h"
+#include "pair.h"
 
 #include <string.h>
 
-#define EXCLUSIVE GUESTLOCK_MODE_EXCLUSIVE
-#define SHARED GUESTLOCK_MODE_SHARED
-#define GRANTED GUESTLOCK_RES_GRANTED
-#define BUSY GUESTLOCK_RES_BUSY
 #define PARK GUESTLOCK_BATCH_PARK
-
-static struct keys keys;
-static struct guest one, two;
-
-static void start_two(const char *group)
-{
-	keys_make(&keys, group);
-	guest_start(&one, &host_a, "one", NULL, GUEST_PLAIN);
-	guest_start(&two, &host_b, "two", NULL, GUEST_PLAIN);
-}
-
-static void end_two(void)
-{
-	guest_kill(&one);
-	guest_kill(&two);
-}
 
 START_TEST(nobody_has_it)
 {

@@ -1,26 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Loading, probing, joining, binding, leaving. */
-#include "contract.h"
-
-#define EXCLUSIVE GUESTLOCK_MODE_EXCLUSIVE
-#define GRANTED GUESTLOCK_RES_GRANTED
-#define BUSY GUESTLOCK_RES_BUSY
-
-static struct keys keys;
-static struct guest one, two;
-
-static void start_two(const char *group)
-{
-	keys_make(&keys, group);
-	guest_start(&one, &host_a, "one", NULL, GUEST_PLAIN);
-	guest_start(&two, &host_b, "two", NULL, GUEST_PLAIN);
-}
-
-static void end_two(void)
-{
-	guest_kill(&one);
-	guest_kill(&two);
-}
+#include "pair.h"
 
 static enum guestlock_join_state status_of(const struct host *host)
 {
