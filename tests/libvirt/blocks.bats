@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The chain of images below a disk changes while the guest runs. Only the uppermost image of a chain is the guest's own.
+# What the helpers set.
+# shellcheck disable=SC2154
 load helpers
 
 # chain NAME...: $top/split/NAME.qcow2, each above the one before, on every host.

@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Guests start, stop, pause and end, and libvirtd goes and comes back.
+# What the helpers set.
+# shellcheck disable=SC2154
 load helpers
 
 @test "start: the guest holds its disks, and others are refused on both hosts before QEMU opens an image" {

@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Guests that are saved and dumped, that panic, whose disk is full, and that are paused behind libvirt's back.
+# What the helpers set.
+# shellcheck disable=SC2154
 load helpers
 
 # A disk of 64 KiB, more than which the image above does not get on alpha until there is room.

@@ -165,10 +165,10 @@ has_nothing()
 	local got
 
 	got=$(gl "$1" --quiet reap --json | jq -c '{alive, damaged, orphans, failed} | select(any(. != 0))')
-	test -z "$got" && test "$(gl "$1" --quiet list --json | jq '.guests | length')" = 0 || {
+	if test -n "$got" || test "$(gl "$1" --quiet list --json | jq '.guests | length')" != 0; then
 		echo "left on $1: $got $(gl "$1" list 2>&1)" >&2
 		return 1
-	}
+	fi
 }
 
 world_end()

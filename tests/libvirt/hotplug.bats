@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Disks and leases come and go while a guest runs or is paused.
+# What the helpers set.
+# shellcheck disable=SC2154
 load helpers
 
 # plug HOST NAME TARGET SPEC

@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Guests go from alpha to beta.
+# What the helpers set.
+# shellcheck disable=SC2154
 load helpers
 
 setup_file()

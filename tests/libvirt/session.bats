@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # A libvirtd of a user without privileges, and one without a daemon: virt-qemu-run.
+# What the helpers set.
+# shellcheck disable=SC2154
 load helpers
 
 readonly nobody=65534

@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Many guests and many clients at once, for STRESS_SECONDS. With 180 s or more: 50 guests, 8 clients.
+# What the helpers set.
+# shellcheck disable=SC2154
 load helpers
 
 readonly disks_each=4

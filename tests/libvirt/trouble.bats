@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The backend is missing, fails or is another one; guests without a tether, without a record, and resumed by others.
+# What the helpers set.
+# shellcheck disable=SC2154
 load helpers
 
 # What the fault module wraps and is told.

@@ -30,6 +30,7 @@ enum {
 	SIGNALS,
 	SOURCES,
 	LINE_BYTES = 4096, /* of one command; a pipe takes as much at once */
+	LIST_BYTES = 4096, /* of pids; there is another turn for more */
 	NOT_PERMITTED = 77,
 };
 
@@ -100,25 +101,35 @@ static void reap(void)
 	}
 }
 
+static void kill_children(int list)
+{
+	char text[LIST_BYTES + 1], *next = text, *end;
+	ssize_t length = pread(list, text, LIST_BYTES, 0);
+	long pid;
+
+	text[length > 0 ? length : 0] = '\0';
+	for (pid = strtol(next, &end, 10); end != next; pid = strtol(next, &end, 10)) {
+		kill((pid_t)pid, SIGKILL);
+		next = end;
+	}
+}
+
 /* What a killed child leaves behind becomes ours: until there is none. */
 static void kill_all(void)
 {
 	char path[64];
-	int pid;
-	FILE *file;
+	int list;
 
 	snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
+	list = open(path, O_RDONLY | O_CLOEXEC);
+	if (list < 0) {
+		quit("read the list of its children");
+	}
 	while (waitpid(-1, NULL, WNOHANG) >= 0) {
-		file = fopen(path, "re");
-		if (file == NULL) {
-			quit("read the list of children");
-		}
-		while (fscanf(file, "%d", &pid) == 1) {
-			kill(pid, SIGKILL);
-		}
-		fclose(file);
+		kill_children(list);
 		usleep(5000);
 	}
+	close(list);
 }
 
 static void serve(int parent, int control, int signals)
@@ -160,7 +171,7 @@ int main(int argc, char **argv)
 	sigaddset(&handled, SIGINT);
 	sigprocmask(SIG_BLOCK, &handled, NULL);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	parent = (int)syscall(SYS_pidfd_open, atoi(argv[1]), 0);
+	parent = (int)syscall(SYS_pidfd_open, strtol(argv[1], NULL, 10), 0);
 	if (parent < 0) {
 		quit("watch the parent");
 	}
