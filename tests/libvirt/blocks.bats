@@ -73,6 +73,22 @@ may()
 	holds alpha one split/base.qcow2=held/exclusive
 }
 
+@test "external snapshot of two disks, of which the second is refused: nothing changes" {
+	chain base
+	chain second
+	chain other
+	begin alpha one "$top/split/base.qcow2,qcow2" "$top/split/second.qcow2,qcow2"
+	begin beta two "$top/split/other.qcow2,qcow2"
+	run vsh alpha snapshot-create-as one --name x --disk-only --no-metadata --reuse-external --diskspec \
+		"sda,file=$top/split/base.upper" --diskspec "sdb,file=$top/split/other.qcow2"
+	((status != 0))
+	on alpha qemu-img create -q -f qcow2 "$top/split/base.upper" 1M
+	run vsh alpha snapshot-create-as one --name x --disk-only --no-metadata --reuse-external --diskspec \
+		"sda,file=$top/split/base.upper" --diskspec "sdb,file=$top/split/other.qcow2"
+	refused_by beta two "$top/split/other.qcow2"
+	holds alpha one split/base.qcow2=held/exclusive split/second.qcow2=held/exclusive
+}
+
 @test "active commit with pivot: the base takes the place of the upper image" {
 	chain base top
 	begin alpha one "$top/split/top.qcow2,qcow2"

@@ -401,6 +401,21 @@ daemon_reconfigure()
 	daemon_start "$1"
 }
 
+# without_plugin HOST: its libvirtd runs again, with no lock manager.
+without_plugin()
+{
+	daemon_end "$1" TERM
+	sed -i 's/^lock_manager = .*/lock_manager = "nop"/' "$top/$1/etc/qemu.conf"
+	daemon_start "$1"
+}
+
+with_plugin()
+{
+	daemon_end "$1" TERM
+	write_libvirt_conf "$1"
+	daemon_start "$1"
+}
+
 # ---- Guests ----
 
 uuid_of()

@@ -66,6 +66,21 @@ is_unplugged()
 	holds alpha one split/a.img=held/exclusive
 }
 
+@test "the same by another name of the image: a symbolic link" {
+	image "$top/split/a.img"
+	ln -s a.img "$top/alpha/split/link.img"
+	begin alpha one "$top/split/a.img"
+	define beta two "$top/split/a.img"
+	run plug alpha one sdb "$top/split/link.img"
+	((status != 0))
+	run vsh beta start two
+	refused_by alpha one "$top/split/a.img"
+	gl alpha --quiet show one --json | jq -e '[.guests[].resources[] | select(.type == "disk")] | length == 1'
+	vsh alpha suspend one
+	vsh alpha resume one
+	holds alpha one split/a.img=held/exclusive
+}
+
 @test "a disk that QEMU cannot open is not left locked" {
 	image "$top"/split/{a,b}.img
 	begin alpha one "$top/split/a.img"

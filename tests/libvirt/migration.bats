@@ -169,6 +169,17 @@ failed()
 	test "$status" != 0
 }
 
+@test "the guest is destroyed at the source in the middle of it: nothing is held at either end" {
+	image "$top/shared/a.img"
+	slow_guest "$top/shared/a.img"
+	migrate_slowly
+	vsh alpha destroy one
+	failed
+	eventually is_absent beta one
+	begin beta other "$top/shared/a.img"
+	holds beta other shared/a.img=held/exclusive
+}
+
 @test "cancelled: the guest keeps its disks at the source, and nothing is left at the target" {
 	image "$top/shared/a.img"
 	slow_guest "$top/shared/a.img"
@@ -284,4 +295,25 @@ locks()
 	eventually has alpha rival state gone
 	vsh alpha resume one
 	stayed "$top/split/a.img"
+}
+
+@test "from a host without the plugin, it has its locks here; to one without it, it has none" {
+	image "$top/shared/a.img"
+	without_plugin alpha
+	begin alpha one "$top/shared/a.img"
+	migrate one --live
+	is_state beta one running
+	holds beta one shared/a.img=held/exclusive
+	vsh beta migrate --live --unsafe one "$(uri_of alpha)" --migrateuri "tcp://127.0.0.1:$migrate_port"
+	is_state alpha one running
+	has_ended beta one || holds beta one shared/a.img=parked/none
+	with_plugin alpha
+	has alpha one state gone
+	vsh alpha suspend one
+	vsh alpha resume one
+	has alpha one life adopted
+	# One that has no tether goes like the others, and has one where it arrives.
+	migrate one --live
+	arrived "$top/shared/a.img"
+	has beta one life alive
 }

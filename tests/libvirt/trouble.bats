@@ -76,6 +76,14 @@ plug()
 	grep -q "/etc/libvirt/qemu-guestlock.conf:5: .*acquire_timeuot.*acquire_timeout" "$top/alpha/log/libvirtd.log"
 }
 
+@test "a backend that is not installed: libvirtd does not start, and says so" {
+	daemon_end alpha TERM
+	: >"$top/alpha/changed"
+	daemon_launch alpha GUESTLOCK_BACKEND_PATH="$top/empty"
+	eventually test -e "$top/alpha/log/daemon.ended"
+	grep -q 'cannot load backend "fcntl": no fcntl.so' "$top/alpha/log/libvirtd.log"
+}
+
 @test "an answer of the backend is late: the others go on meanwhile" {
 	local begin
 
@@ -180,21 +188,6 @@ plug()
 	holds alpha two split/a.img=held/exclusive
 }
 
-# without_plugin HOST: its libvirtd runs again, with no lock manager.
-without_plugin()
-{
-	daemon_end "$1" TERM
-	sed -i 's/^lock_manager = .*/lock_manager = "nop"/' "$top/$1/etc/qemu.conf"
-	daemon_start "$1"
-}
-
-with_plugin()
-{
-	daemon_end "$1" TERM
-	write_libvirt_conf "$1"
-	daemon_start "$1"
-}
-
 @test "guests older than the plugin have no locks until libvirt asks for some: then they are adopted" {
 	image "$top"/split/{a,b,c,d}.img
 	without_plugin alpha
@@ -222,6 +215,23 @@ with_plugin()
 	holds alpha three split/c.img=held/exclusive split/d.img=held/exclusive
 	vsh alpha destroy one
 	vsh beta start other
+}
+
+@test "a guest older than the plugin that was adopted with the command is like others to libvirt" {
+	image "$top"/split/{a,b}.img
+	without_plugin alpha
+	begin alpha one "$top/split/a.img"
+	with_plugin alpha
+	gl alpha adopt "$(qemu_pid alpha one)" --name one --uuid "$(uuid_of one)" --disk "$top/split/a.img"
+	holds alpha one split/a.img=held/exclusive
+	plug alpha one sdb "$top/split/b.img"
+	holds alpha one split/a.img=held/exclusive split/b.img=held/exclusive
+	vsh alpha suspend one
+	daemon_restart alpha KILL
+	vsh alpha resume one
+	holds alpha one split/a.img=held/exclusive split/b.img=held/exclusive
+	vsh alpha destroy one
+	begin beta two "$top/split/a.img" "$top/split/b.img"
 }
 
 @test "a guest older than the plugin whose disk another has by now is not resumed" {
