@@ -64,12 +64,13 @@ static int look(struct gl_operation *op)
 	return status == GUESTLOCK_NOT_FOUND ? GUESTLOCK_OK : status;
 }
 
-/* The record of a former life goes first, so that it is not taken for this one. */
+/* The record of a former life, of another process, goes first, so that it is not taken for this one. */
 static int look_at_the_living(struct gl_operation *op)
 {
 	int status = look(op);
 
-	if (status < 0 || !op->info || op->info->life != GUESTLOCK_LIFE_DEAD) {
+	if (status < 0 || !op->info || op->info->life != GUESTLOCK_LIFE_DEAD ||
+	    op->info->pid == op->call->pid) {
 		return status;
 	}
 	status = guestlock_guest_settle(op->guest, &op->err);
@@ -335,6 +336,9 @@ static int acquire_known(struct gl_operation *op, const char *state)
 {
 	int status;
 
+	if (op->info->life == GUESTLOCK_LIFE_DEAD) {
+		return guestlock_guest_acquire(op->guest, state, 0, 0, &op->err);
+	}
 	if (state && op->info->state == GUESTLOCK_GUEST_BOUND && !gl_guest_arrives(op->call->pid)) {
 		state = NULL;
 	}

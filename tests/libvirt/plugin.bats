@@ -763,6 +763,21 @@ migrating()
 	is alpha a running $both_held
 }
 
+@test "a guest that ended before it got its locks, and one that ended with them: dead, in words" {
+	two_hosts
+	ok alpha register a
+	kill -KILL "$(pid_of_reply)"
+	no alpha resume a state=none
+	contains "$reply" "the guest is dead"
+	is alpha a gone
+	ok alpha kill a
+	ok alpha start a
+	kill -KILL "$(pid_of_reply)"
+	no alpha acquire a all
+	contains "$reply" "the guest is dead"
+	free_again
+}
+
 @test "names of any bytes: in messages as they are, and never in a state" {
 	host alpha
 	host beta
