@@ -710,6 +710,36 @@ migrating()
 	no alpha resume a
 }
 
+@test "with the functions of libvirt itself: the text and the codes are what its callers see" {
+	library=$(ldconfig -p | awk '$1 == "libvirt.so.0" { print $NF; exit }')
+	test -n "$library" || skip "libvirt is not installed"
+	two_hosts
+	export LIBVIRT_DEBUG=2 LIBVIRT_LOG_OUTPUTS=2:stderr
+	host_start gamma
+	ok gamma symbols "$library"
+	ok gamma plugin guestlock "$plugin"
+	no gamma init - 2000000
+	contains "$reply" "domain=42 code=67 message=unsupported configuration: cannot load guestlock: libvirt has version 2.0.0"
+	ok gamma init -
+	ok gamma domain c "$disk"
+	ok alpha start a
+	no gamma start c
+	contains "$reply" "at=register domain=42 code=87 message=resource busy: cannot lock disk $disk: it is held"
+	ok alpha suspend a
+	ok gamma start c
+	ok gamma suspend c
+	no gamma resume c state=nonsense
+	contains "$reply" "code=8 message=invalid argument: "
+	ok gamma resume c
+	ok gamma kill c
+	ok gamma deinit
+	ok gamma init -
+	ok gamma deinit
+	ok gamma unload
+	grep -qE ' error : .*resource busy: cannot lock disk' "$dir/gamma.log"
+	grep -qE ' info : guestlock:0 : released the locks of the dead guest' "$dir/gamma.log"
+}
+
 @test "a guest older than the plugin is adopted at its first call" {
 	two_hosts
 	sleep 300 3>&- &
