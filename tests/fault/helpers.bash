@@ -99,7 +99,7 @@ kill_at()
 	strace ${follow:+"$follow"} -o "$dir/trace" -e "trace=$1" -e "inject=$1:signal=KILL:when=$2" "${@:3}" \
 		>"$dir/killed" 2>&1 3>&- &
 	tracer=$!
-	disown "$tracer"
+	disown "$tracer" 2>/dev/null || : # it has ended already
 	while kill -0 "$tracer" 2>/dev/null; do
 		if test -e "$dir/ran" && test -z "${short-}"; then
 			sleep 0.1
@@ -224,9 +224,10 @@ all_end()
 	all_reaped
 	# The files of hints stay, without a line in them.
 	left=$(
+		exec 2>/dev/null
 		find "$dir"/{run,other-run,rival-run}/{guests,damaged} "$dir/state/fcntl/life" -type f
 		grep -rlE '^[^ ]+ [0-9a-f-]{36}' "$dir"/{run,other-run,rival-run}/hints
-	) 2>/dev/null || :
+	) || :
 	if test -n "$left"; then
 		echo "left behind: $left" >&2
 		return 1
