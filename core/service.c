@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -95,6 +96,13 @@ static int gl_open_temporary(const char *path, mode_t mode, char out_name[PATH_M
 
 static int gl_write_all(int fd, const char *data, size_t size)
 {
+	struct rlimit limit;
+
+	/* Writing beyond such a limit would end the process. */
+	if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < size) {
+		errno = EFBIG;
+		return -1;
+	}
 	while (size > 0) {
 		ssize_t written = write(fd, data, size);
 

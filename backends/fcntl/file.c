@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -251,8 +252,14 @@ void gl_fcntl_entry_reuse(struct gl_fcntl_entry *entry)
 
 static int write_from_start(int fd, const char *text, size_t size)
 {
+	struct rlimit limit;
 	size_t used = 0;
 
+	/* Such a limit would end the process, and cut the entry off in the midst. */
+	if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < size) {
+		errno = EFBIG;
+		return -1;
+	}
 	while (used < size) {
 		ssize_t put = pwrite(fd, text + used, size - used, (off_t)used);
 

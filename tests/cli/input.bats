@@ -208,3 +208,28 @@ named()
 	run -1 --separate-stderr gl run --disk "$disk" -- true
 	is_message "$stderr"
 }
+
+# Output goes through a pipe, as the limit would end whoever writes it to a file, too.
+limited()
+{
+	(
+		ulimit -f 0
+		exec env --default-signal=XFSZ "$GUESTLOCK" "$@" 2>&1
+	) | cat
+	return "${PIPESTATUS[0]}"
+}
+
+@test "a limit of the size of files: said so, and nothing is left behind" {
+	run ! limited run --disk "$disk" -- touch "$dir/ran"
+	contains "$output" "File too large"
+	test ! -e "$dir/ran"
+	begin web --disk "$disk"
+	run -74 limited attach web --disk "$dir/second.img"
+	contains "$output" "File too large"
+	run -74 limited pause web
+	run -1 other_host run --disk "$disk" -- true
+	has web state running
+	kill -KILL "$(pid_of web)"
+	ended "$supervisor" 137
+	test -z "$(find "$dir/run/guests" "$dir/state/fcntl/life" -type f)"
+}
