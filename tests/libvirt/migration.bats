@@ -119,6 +119,21 @@ is_absent()
 	is_state beta one paused
 }
 
+@test "paused, with a state that another lock manager made: refused where it arrived" {
+	image "$top/split/a.img"
+	begin alpha one "$top/split/a.img"
+	vsh alpha suspend one
+	daemon_end alpha TERM
+	sed -i 's|<lockstate>.*</lockstate>|<lockstate>/a/b:1,/c/d:2</lockstate>|' "$top/alpha/run/libvirt/qemu/one.xml"
+	daemon_start alpha
+	migrate one
+	run vsh beta resume one
+	refused "saved by another lock manager"
+	is_state beta one paused
+	holds beta one split/a.img=none/none
+	begin alpha other "$top/split/a.img"
+}
+
 @test "suspended at the source in the middle of it: its disks are where it is" {
 	image "$top/split/a.img"
 	slow_guest "$top/split/a.img"

@@ -1,16 +1,18 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Many guests and many clients at once, for STRESS_SECONDS. With 180 s or more: 50 guests, 8 clients.
+# And two hosts that fight for the same disks while everything is killed.
 # What the helpers set.
 # shellcheck disable=SC2154
 load helpers
 
 readonly disks_each=4
+readonly rivals=3 # guests on each host that want the same disks as those of the other
 stress_seconds=${STRESS_SECONDS:-12}
 
 setup_file()
 {
-	world_begin alpha
+	world_begin alpha beta
 }
 
 # How many descriptors and threads libvirtd has, and KiB of memory: "FDS THREADS KIB".
@@ -102,4 +104,106 @@ descriptors_are()
 
 	read -r -a now < <(measure)
 	((now[0] <= $1))
+}
+
+# rival HOST NUMBER UNTIL: this guest is started and ended again and again. What is said goes to $top/said.
+rival()
+{
+	local host=$1 name=$1-$2 until=$3
+
+	while ((SECONDS < until)); do
+		vsh "$host" start "$name" 2>&1 >/dev/null | sed "s/^/$name: /" >>"$top/said"
+		sleep "0.$((RANDOM % 5))"
+		# Also when virsh lost its libvirtd on the way.
+		is_state "$host" "$name" running || continue
+		echo "$name" >>"$top/started"
+		if ((RANDOM % 2)); then
+			vsh "$host" destroy "$name" >/dev/null 2>&1 || :
+		else
+			kill -KILL "$(qemu_pid "$host" "$name")" 2>/dev/null || :
+		fi
+	done
+}
+
+# Which guests run there, as NAME-ID: another life has another id.
+lives()
+{
+	vsh "$1" list --state-running 2>/dev/null | awk 'NF { print $2 "-" $1 }'
+}
+
+# watch UNTIL: a guest that ran on alpha before and after its rival was seen running on beta goes to $top/both.
+watch()
+{
+	local until=$1 before between after life number
+
+	while ((SECONDS < until)); do
+		before=$(lives alpha)
+		between=$(lives beta)
+		after=$(lives alpha)
+		for life in $before; do
+			number=${life#alpha-}
+			number=${number%%-*}
+			if grep -qx "$life" <<<"$after" && grep -q "^beta-$number-" <<<"$between"; then
+				echo "$life and $between" >>"$top/both"
+			fi
+		done
+		echo . >>"$top/looks"
+	done
+}
+
+# Refusals in $top/said that name anybody but the rival.
+false_refusals()
+{
+	awk '/cannot lock|lives here/ {
+		number = substr($1, index($1, "-") + 1, 1)
+		other = ($1 ~ /^alpha/ ? "beta-" : "alpha-") number
+		if (!index($0, "by guest " other " (")) print
+	}' "$top/said"
+}
+
+@test "two hosts fight for the same disks while libvirtds and QEMUs are killed: never two guests run with one" {
+	local host number until=$((SECONDS + stress_seconds)) pids=()
+
+	for ((number = 0; number < rivals; number++)); do
+		image "$top/split/$number.img"
+		define alpha "alpha-$number" "$top/split/$number.img"
+		define beta "beta-$number" "$top/split/$number.img"
+	done
+	touch "$top"/{said,both,started,looks}
+	for ((number = 0; number < rivals; number++)); do
+		for host in alpha beta; do
+			rival "$host" "$number" "$until" 3>&- &
+			pids+=($!)
+		done
+	done
+	watch "$until" 3>&- &
+	pids+=($!)
+	while ((SECONDS < until)); do
+		sleep 2
+		host=alpha
+		((RANDOM % 2)) || host=beta
+		daemon_restart "$host" KILL
+	done
+	wait "${pids[@]}"
+
+	echo "# alpha started $(grep -c alpha "$top/started"), beta $(grep -c beta "$top/started") guests," \
+		"$(grep -c 'cannot lock' "$top/said") refusals, looked $(wc -l <"$top/looks") times" >&3
+	test ! -s "$top/both" || {
+		cat "$top/both"
+		return 1
+	}
+	test -z "$(false_refusals)" || {
+		false_refusals
+		return 1
+	}
+	grep -q alpha "$top/started" && grep -q beta "$top/started"
+	for ((number = 0; number < rivals; number++)); do
+		for host in alpha beta; do
+			vsh "$host" destroy "$host-$number" >/dev/null 2>&1 || :
+		done
+		for host in alpha beta; do
+			vsh "$host" start "$host-$number"
+			vsh "$host" destroy "$host-$number"
+		done
+	done
 }
