@@ -59,3 +59,29 @@ load_completion()
 	run -0 complete_words migrate ""
 	test "$(tr '\n' ' ' <<<"$output")" = "prepare complete cancel "
 }
+
+@test "completion: the values of options are not the guest's command" {
+	load_completion
+	run -0 complete_words run --id 7 --param a = b -E 3 --conflict-exit-code 4 --di
+	test "$output" = --disk
+	run -0 complete_words run --disk = "$dir/sec"
+	test "$output" = "$dir/second.img"
+	run -0 complete_words run --param ""
+	test -z "$output"
+	run -0 complete_words run --param a = ""
+	test -z "$output"
+	begin ant --disk "$disk"
+	export GUESTLOCK_CONFIG=/dev/null
+	run -0 complete_words --config = "$dir/guestlock.conf" show a
+	test "$output" = ant
+	run -0 complete_words --config "$dir/guestlock.conf" migrate --to x prepare a
+	test "$output" = ant
+}
+
+@test "completion: the guest's command" {
+	load_completion
+	run -0 complete_words run --disk "$disk" -- tru
+	grep -qx true <<<"$output"
+	run -0 complete_words run tru
+	grep -qx true <<<"$output"
+}
