@@ -66,7 +66,7 @@ static void print_overview(FILE *out)
 	      "No disk is ever written by two guests at once.\n\n",
 	      out);
 	for (size_t i = 0; i < CLI_COUNT(commands); i++) {
-		fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].help);
+		fprintf(out, "  %-11s %s\n", commands[i].name, commands[i].help);
 	}
 	fputs("\n'guestlock help COMMAND' explains a command; guestlock(1) has the rest.\n", out);
 }
