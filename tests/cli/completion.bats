@@ -46,7 +46,7 @@ load_completion()
 	grep -qx "$(property ant uuid)" <<<"$output"
 	run -0 complete_words show z
 	test "$output" = zebra
-	run -0 complete_words migrate prepare a
+	run -0 complete_words migrate prepare an
 	test "$output" = ant
 	run -0 complete_words -c "$dir/other.conf" show ""
 	test -z "$output"
@@ -72,9 +72,9 @@ load_completion()
 	test -z "$output"
 	begin ant --disk "$disk"
 	export GUESTLOCK_CONFIG=/dev/null
-	run -0 complete_words --config = "$dir/guestlock.conf" show a
+	run -0 complete_words --config = "$dir/guestlock.conf" show an
 	test "$output" = ant
-	run -0 complete_words --config "$dir/guestlock.conf" migrate --to x prepare a
+	run -0 complete_words --config "$dir/guestlock.conf" migrate --to x prepare an
 	test "$output" = ant
 }
 
