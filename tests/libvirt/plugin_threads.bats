@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Many domains at once through one plugin in one process, best in a build that looks for data races. Not with
-# AddressSanitizer: a child that is forked while another thread allocates may wait for ever in it.
+# Many domains at once through one plugin in one process, also in a build that looks for data races; a build without
+# sanitizers forks while other threads are in the plugin.
 # shellcheck disable=SC2154
 load ../cli/helpers
 load plugin

@@ -92,6 +92,9 @@ void domain_clear(struct domain *domain);
 
 /* Forks a child that registers and then becomes the guest; its pid is in the domain if that succeeds. */
 void domain_register(const struct plugin *plugin, struct domain *domain, int action, struct outcome *out);
+/* Around what a thread does while others may fork, but for its own start of a domain. */
+void work_begin(void);
+void work_end(void);
 /* Kills it and waits for its end. */
 void domain_kill(struct domain *domain);
 

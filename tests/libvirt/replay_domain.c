@@ -143,6 +143,52 @@ void domain_clear(struct domain *domain)
 
 /* ---- Its process ---- */
 
+/*
+ * The allocator of a sanitizer is not made for a fork while another thread is in it: its child would wait for
+ * ever. So with one, a fork waits until no other thread does anything. Without, it comes at any time.
+ */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED true
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED true
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED false
+#endif
+
+static pthread_rwlock_t quiet = PTHREAD_RWLOCK_INITIALIZER;
+
+void work_begin(void)
+{
+	if (SANITIZED) {
+		pthread_rwlock_rdlock(&quiet);
+	}
+}
+
+void work_end(void)
+{
+	if (SANITIZED) {
+		pthread_rwlock_unlock(&quiet);
+	}
+}
+
+static pid_t fork_quietly(void)
+{
+	pid_t pid;
+
+	if (!SANITIZED) {
+		return fork();
+	}
+	pthread_rwlock_wrlock(&quiet);
+	pid = fork();
+	if (pid != 0) {
+		pthread_rwlock_unlock(&quiet);
+	}
+	return pid;
+}
+
 static void write_all(int fd, const void *data, size_t size)
 {
 	const char *from = data;
@@ -231,7 +277,7 @@ void domain_register(const struct plugin *plugin, struct domain *domain, int act
 	if (pipe2(fds, O_CLOEXEC) < 0) {
 		return;
 	}
-	pid = fork();
+	pid = fork_quietly();
 	if (pid == 0) {
 		be_the_guest(plugin, domain, action, fds[1]);
 	}
@@ -263,8 +309,10 @@ void domain_start(const struct plugin *plugin, struct domain *domain, const char
 	if (out->result < 0) {
 		return;
 	}
+	work_begin();
 	call_plugin(plugin, domain, domain->resources, domain->n_resources, CALL_ACQUIRE, state, NULL, action,
 		    out);
+	work_end();
 	if (out->result < 0) {
 		domain_kill(domain);
 	}

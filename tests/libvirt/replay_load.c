@@ -67,6 +67,7 @@ static void step(struct client *client, struct domain *domain)
 		note(client, "start", domain, &out);
 		return;
 	}
+	work_begin();
 	switch (rand_r(&client->seed) % 6) {
 	case 0:
 		domain_kill(domain);
@@ -92,6 +93,7 @@ static void step(struct client *client, struct domain *domain)
 		note(client, "inquire", domain, &out);
 		break;
 	}
+	work_end();
 }
 
 static void *work(void *data)
