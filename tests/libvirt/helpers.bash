@@ -149,11 +149,14 @@ end_guests()
 	test -z "$(vsh "$host" list --all --name)"
 }
 
-# end_others HOST: guests that tests started without libvirt, or that no libvirtd knows any more.
+# end_others HOST: guests that tests started without libvirt, or wait to start, or that no libvirtd knows any more.
 end_others()
 {
-	local pid
+	local pid file
 
+	for file in "$top"/xml/*.pid; do
+		test ! -e "$file" || test -e "${file%.pid}.ended" || kill -TERM "$(<"$file")" 2>/dev/null || :
+	done
 	for pid in $(gl "$1" --quiet list --json | jq -r '.guests[] | select(.life != "dead") | .pid // empty'); do
 		kill -KILL "$pid" && eventually is_gone "$pid"
 	done
