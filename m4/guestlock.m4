@@ -12,6 +12,16 @@ AS_CASE([$prefix], [NONE|/usr|/usr/local], [
 ])
 ])
 
+dnl GL_DIRECTORY_OPTION(NAME, VARIABLE, DEFAULT, HELP): --with-NAME=DIR, which make knows as VARIABLE. It may
+dnl begin with another directory of make.
+AC_DEFUN([GL_DIRECTORY_OPTION], [
+	m4_pushdef([gl_with], [with_]m4_translit([$1], [-], [_]))
+	AC_ARG_WITH([$1], [AS_HELP_STRING([--with-$1=DIR], [$4])], [], [gl_with='$3'])
+	AS_CASE([$gl_with], [[/*|'$'*]], [], [AC_MSG_ERROR([--with-$1=$gl_with: wants an absolute path])])
+	AC_SUBST([$2], [$gl_with])
+	m4_popdef([gl_with])
+])
+
 dnl GL_APPEND_FLAG(VARIABLE, FLAG, [EXTRA FLAGS FOR THE TEST])
 dnl Appends what compiling and linking accept without a warning.
 AC_DEFUN([GL_APPEND_FLAG], [
