@@ -133,7 +133,8 @@ void cli_resources_clear(struct cli_resources *list);
 #define CLI_OPTION_LEASE CLI_LONG + 101
 #define CLI_RESOURCE_OPTIONS                                                                                 \
 	{ CLI_OPTION_DISK, "disk", "PATH[,shared|,readonly]", "a disk: an image or a block device" },        \
-	{ CLI_OPTION_LEASE, "lease", "KEY[,lockspace=L][,path=P][,offset=O]", "a lease of your own" }
+	{ CLI_OPTION_LEASE, "lease", "KEY[,lockspace=L][,path=P][,offset=O][,shared|,readonly]",             \
+	  "a lease of your own" }
 int cli_resource_option(const struct cli *cli, struct cli_resources *list, int option);
 
 /* ---- The library ---- */

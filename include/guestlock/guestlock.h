@@ -190,7 +190,7 @@ enum guestlock_resource_type {
 };
 
 enum guestlock_resource_flags {
-	GUESTLOCK_READONLY = 1 << 0,    /* read only: ignored or taken shared, as configured (readonly_disks) */
+	GUESTLOCK_READONLY = 1 << 0,    /* read only: shared, or a disk ignored, as configured (readonly_disks) */
 	GUESTLOCK_SHARED = 1 << 1,      /* written by several guests that agree among themselves: taken shared */
 };
 

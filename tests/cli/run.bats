@@ -238,3 +238,12 @@ pkill_marked()
 		test ! -e "$dir/both"
 	done
 }
+
+@test "a lease that is shared or read only is taken shared, whatever readonly_disks is" {
+	begin one --lease k,path=/p,readonly
+	run -0 gl run --lease k,path=/p,shared -- true
+	run -1 gl run --lease k,path=/p -- true
+	test "$(gl holders --lease k,path=/p --json | jq -r '.resources[0].holders[0].mode')" = shared
+	run -0 gl run --help
+	contains "$output" "[,shared|,readonly]"
+}
