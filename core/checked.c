@@ -139,6 +139,7 @@ static int open_and_read(const char *path, int flags, const char *magic, int *ou
 		}
 	}
 	if (result == 0) {
+		out->changed_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
 		*out_fd = fd;
 		return 0;
 	}

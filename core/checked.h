@@ -16,6 +16,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct gl_checked {
 	char *data; /* the whole file as read, NUL-terminated; malloc'd */
@@ -23,6 +24,7 @@ struct gl_checked {
 	char *body; /* within data; of a damaged file: all that is behind the first line */
 	size_t length;
 	bool damaged;
+	int64_t changed_ns; /* of what was opened by name: when it was written, or before */
 };
 
 /* Reads a file of about size bytes from its beginning. An empty one is not damaged. 0 or -1 with errno. */

@@ -20,10 +20,19 @@ struct known {
 	bool *seen;
 };
 
+/* A resource that its record says is held, by this guest alone. */
+struct claim {
+	char key[GUESTLOCK_KEY_SIZE];
+	struct known *known;
+	bool *seen;
+};
+
 struct reaper {
 	struct guestlock *gl;
 	struct known *known; /* sorted by uuid */
 	size_t count;
+	struct claim *claims; /* sorted by key */
+	size_t n_claims;
 	struct known *last; /* that was found: the locks of a guest often come together */
 	struct guestlock_reap_result result;
 };
@@ -48,6 +57,7 @@ static struct known *find_known(struct reaper *reaper, const char *uuid)
 
 static void forget_known(struct reaper *reaper)
 {
+	free(reaper->claims);
 	for (size_t i = 0; i < reaper->count; i++) {
 		gl_record_free(reaper->known[i].record);
 		free(reaper->known[i].seen);
@@ -235,6 +245,72 @@ static void orphan(struct reaper *reaper, const struct guestlock_lock *lock)
 	       identity ? identity : "?", guestlock_mode_name(lock->mode), lock->key.key);
 }
 
+static int by_key(const void *a, const void *b)
+{
+	const struct claim *left = a, *right = b;
+
+	return memcmp(left->key, right->key, sizeof(left->key));
+}
+
+static bool holds_alone(const struct reaper *reaper, struct gl_resource *resource)
+{
+	const struct gl_holding *holding = gl_resource_holding(resource, gl_technology(reaper->gl), false);
+
+	return holding && holding->state == GUESTLOCK_RESOURCE_HELD &&
+	       holding->mode == GUESTLOCK_MODE_EXCLUSIVE;
+}
+
+static bool is_settled(const struct known *known)
+{
+	return known->life != GUESTLOCK_LIFE_DEAD && known->record->op == GL_OP_NONE;
+}
+
+/* What is held alone by living guests, for is_unchanged(). */
+static int collect_claims(struct reaper *reaper, struct guestlock_error *err)
+{
+	size_t room = 1;
+
+	for (size_t i = 0; i < reaper->count; i++) {
+		room += reaper->known[i].record->n_resources;
+	}
+	reaper->claims = calloc(room, sizeof(*reaper->claims));
+	if (!reaper->claims) {
+		return gl_fail_memory(err);
+	}
+	for (size_t i = 0; i < reaper->count; i++) {
+		struct known *known = &reaper->known[i];
+
+		for (size_t k = 0; k < known->record->n_resources && is_settled(known); k++) {
+			struct claim *claim = &reaper->claims[reaper->n_claims];
+
+			if (holds_alone(reaper, &known->record->resources[k])) {
+				memcpy(claim->key, known->record->resources[k].key, sizeof(claim->key));
+				claim->known = known;
+				claim->seen = &known->seen[k];
+				reaper->n_claims++;
+			}
+		}
+	}
+	qsort(reaper->claims, reaper->n_claims, sizeof(*reaper->claims), by_key);
+	return GUESTLOCK_OK;
+}
+
+/* The record was written after the lock was taken: what has not changed since is as the record says. */
+static bool is_unchanged(void *data, const char *key, int64_t changed_ns)
+{
+	struct reaper *reaper = data;
+	struct claim wanted = {.known = NULL};
+	const struct claim *claim;
+
+	gl_copy_cut(wanted.key, sizeof(wanted.key), key);
+	claim = bsearch(&wanted, reaper->claims, reaper->n_claims, sizeof(wanted), by_key);
+	if (!claim || changed_ns > claim->known->record->stored_ns) {
+		return false;
+	}
+	*claim->seen = true;
+	return true;
+}
+
 static int visit(void *data, const struct guestlock_lock *lock)
 {
 	struct reaper *reaper = data;
@@ -371,7 +447,11 @@ int guestlock_reap(struct guestlock *gl, struct guestlock_reap_result *out_resul
 		status = look_at_records(&reaper, err);
 	}
 	if (status == GUESTLOCK_OK) {
-		result = gl->module.descriptor->ops->enumerate(gl->backend, visit, &reaper, &cause);
+		status = collect_claims(&reaper, err);
+	}
+	if (status == GUESTLOCK_OK) {
+		result = gl->module.descriptor->ops->enumerate(gl->backend, visit, is_unchanged, &reaper,
+							       &cause);
 		if (result != GUESTLOCK_RES_GRANTED) {
 			status = cause.code = gl_status_of_result(result);
 			if (err) {

@@ -56,10 +56,10 @@ struct gl_record {
 	size_t n_params;
 	struct gl_resource *resources;
 	size_t n_resources;
-	/* Not recorded: the file it was loaded from or saved to, its bytes, and its descriptor (-1: not kept
-	 * open). */
+	/* Not recorded: the file it was loaded from or saved to: its bytes, its descriptor (-1: not kept open). */
 	size_t stored_size;
 	int stored_fd;
+	int64_t stored_ns; /* when what was loaded was written, or before */
 };
 
 /* An empty record of a uuid; NULL: out of memory. */

@@ -140,6 +140,7 @@ static int take_file(const struct gl_checked *file, const char *uuid, const char
 		return status;
 	}
 	record->stored_size = file->size;
+	record->stored_ns = file->changed_ns;
 	status = check_uuid(record, uuid, path, err);
 	if (status) {
 		gl_record_free(record);

@@ -3,14 +3,17 @@
 #include "fcntl_priv.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct enumeration {
 	struct gl_fcntl_entry entry; /* its memory serves all of them */
 	char *words;
 	size_t room;
 	guestlock_enumerate_fn *visit;
+	guestlock_unchanged_fn *unchanged;
 	void *data;
 	enum guestlock_result result;
 	struct guestlock_error *err;
@@ -80,11 +83,24 @@ static int report_entry(const struct gl_fcntl *fc, const char *key, struct gl_fc
 	return result;
 }
 
+/* Of a file that is not ours to judge: it has changed. */
+static bool is_unchanged(const struct enumeration *all, int directory, const char *key)
+{
+	struct stat st;
+
+	return all->unchanged && fstatat(directory, key, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       S_ISREG(st.st_mode) &&
+	       all->unchanged(all->data, key, (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec);
+}
+
 /* An entry that cannot be read now does not keep the others from being reported. */
 static int visit_entry(const struct gl_fcntl *fc, int directory, const char *key, void *data)
 {
 	struct enumeration *all = data;
 
+	if (is_unchanged(all, directory, key)) {
+		return 0;
+	}
 	gl_fcntl_entry_reuse(&all->entry);
 	if (gl_fcntl_entry_peek(fc, directory, key, &all->entry) == 0) {
 		return report_entry(fc, key, &all->entry, all);
@@ -97,10 +113,18 @@ static int visit_entry(const struct gl_fcntl *fc, int directory, const char *key
 }
 
 enum guestlock_result gl_fcntl_enumerate(struct guestlock_backend *backend, guestlock_enumerate_fn *visit,
-					 void *data, struct guestlock_error *err)
+					 guestlock_unchanged_fn *unchanged, void *data,
+					 struct guestlock_error *err)
 {
 	const struct gl_fcntl *fc = gl_fcntl_of(backend);
-	struct enumeration all = {.entry = GL_FCNTL_ENTRY_INIT, .visit = visit, .data = data, .err = err};
+	struct enumeration all = {
+		.entry = GL_FCNTL_ENTRY_INIT,
+		.visit = visit,
+		/* A server's clock need not be ours. */
+		.unchanged = fc->allow_network ? NULL : unchanged,
+		.data = data,
+		.err = err,
+	};
 
 	all.result = gl_fcntl_check_joined(fc, err);
 	if (all.result == GUESTLOCK_RES_GRANTED && gl_fcntl_scan(fc, visit_entry, &all) < 0) {

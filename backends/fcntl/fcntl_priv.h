@@ -254,6 +254,7 @@ enum guestlock_result gl_fcntl_convert(struct guestlock_backend *backend, struct
 enum guestlock_result gl_fcntl_inquire(struct guestlock_backend *backend, struct guestlock_batch *batch,
 				       struct guestlock_error *err);
 enum guestlock_result gl_fcntl_enumerate(struct guestlock_backend *backend, guestlock_enumerate_fn *visit,
+					 guestlock_unchanged_fn *unchanged,
 					 void *data, struct guestlock_error *err);
 enum guestlock_result gl_fcntl_release_orphan(struct guestlock_backend *backend, const char *key, bool force,
 					      struct guestlock_error *err);

@@ -140,6 +140,11 @@ struct guestlock_lock {
 };
 /* Returns 0 to go on. */
 typedef int guestlock_enumerate_fn(void *data, const struct guestlock_lock *lock);
+/*
+ * Is everything under that key as the caller knows it, given that nothing of it changed after changed_ns
+ * (nanoseconds since 1970, by the clock of this host)? Then it need not be visited.
+ */
+typedef bool guestlock_unchanged_fn(void *data, const char *key, int64_t changed_ns);
 
 enum guestlock_join_state {
 	GUESTLOCK_JOIN_OUT = 0,
@@ -261,9 +266,13 @@ struct guestlock_backend_ops {
 	enum guestlock_result (*inquire)(struct guestlock_backend *backend, struct guestlock_batch *batch,
 					 struct guestlock_error *err);
 
-	/* Every lock and parked interest of this host's owners (owner.manager equals run_dir), damaged ones of anybody. */
-	enum guestlock_result (*enumerate)(struct guestlock_backend *backend, guestlock_enumerate_fn *visit, void *data,
-					   struct guestlock_error *err);
+	/*
+	 * Every lock and parked interest of this host's owners (owner.manager equals run_dir), damaged ones of anybody.
+	 * unchanged (may be NULL) is for a backend that can tell when a key changed for less than it costs to read
+	 * what is under it, and for no other: it asks that first.
+	 */
+	enum guestlock_result (*enumerate)(struct guestlock_backend *backend, guestlock_enumerate_fn *visit,
+					   guestlock_unchanged_fn *unchanged, void *data, struct guestlock_error *err);
 
 	/* Frees the locks that dead or unexplained owners of this host have on a key. force: living ones too, and damage. */
 	enum guestlock_result (*release_orphan)(struct guestlock_backend *backend, const char *key, bool force,

@@ -132,6 +132,28 @@ orphan()
 	test "$(find "$dir/run/damaged" -type f | wc -l)" = 1
 }
 
+@test "reap: what happened to a lock behind its guest's back is noticed" {
+	orphan web --disk "$disk" --disk "$dir/second.img"
+	key=$(gl show web --json | jq -r --arg disk "$disk" ".. | objects | select(.name? == \$disk) | .key" | head -n 1)
+	entry=$dir/state/fcntl/keys/$key
+	for _ in 1 2; do
+		run -0 --separate-stderr gl reap --json
+		test "$(jq -c . <<<"$output")" = '{"released":0,"settled":0,"alive":1,"damaged":0,"orphans":0,"failed":0}'
+		test -z "$stderr"
+	done
+	sleep 0.1
+	echo nonsense >"$entry"
+	run --separate-stderr gl reap --json
+	test "$(jq .orphans <<<"$output")" = 1
+	contains "$stderr" "$key cannot be read"
+	rm "$entry"
+	run --separate-stderr gl reap --json
+	contains "$stderr" "had vanished from the backend and were taken again"
+	test "$(jq .settled <<<"$output")" = 1
+	run -1 other_host run --disk "$disk" -- true
+	kill -KILL "$pid"
+}
+
 @test "reap: a record of a newer version stays where it is" {
 	orphan later --disk "$disk"
 	later=$(property later uuid)

@@ -3,6 +3,7 @@
 #include "pair.h"
 
 #include <string.h>
+#include <time.h>
 
 #define PARK GUESTLOCK_BATCH_PARK
 
@@ -141,8 +142,8 @@ static void enumerate(struct seen *seen, size_t stop_at)
 
 	memset(seen, 0, sizeof(*seen));
 	seen->stop_at = stop_at;
-	ck_assert_msg(contract.module->ops->enumerate(host_a.backend, note, seen, &err) == GRANTED, "%s",
-		      err.message);
+	ck_assert_msg(contract.module->ops->enumerate(host_a.backend, note, NULL, seen, &err) == GRANTED,
+		      "%s", err.message);
 	ck_assert_str_eq(err.message, "");
 }
 
@@ -190,6 +191,66 @@ START_TEST(enumerate_finds_all_of_this_host)
 	ck_assert_ptr_null(find_lock(&seen, &two, &keys.key[9]));
 	enumerate(&seen, 3);
 	ck_assert_uint_eq(seen.count, 3);
+	end_two();
+}
+END_TEST
+
+struct asked {
+	const struct guestlock_key *skip;
+	size_t asked, skipped, visited;
+	int64_t changed_ns;
+};
+
+static bool is_known(void *data, const char *key, int64_t changed_ns)
+{
+	struct asked *asked = data;
+	bool skip = strcmp(key, asked->skip->key) == 0;
+
+	asked->asked++;
+	if (skip) {
+		asked->skipped++;
+		asked->changed_ns = changed_ns;
+	}
+	return skip;
+}
+
+static int note_visited(void *data, const struct guestlock_lock *lock)
+{
+	struct asked *asked = data;
+
+	asked->visited += strcmp(lock->key.key, asked->skip->key) == 0;
+	return 0;
+}
+
+static void ask_unchanged(struct asked *asked)
+{
+	struct guestlock_error err = {.message = ""};
+
+	*asked = (struct asked){.skip = &keys.key[0]};
+	ck_assert_int_eq(contract.module->ops->enumerate(host_a.backend, note_visited, is_known, asked, &err),
+			 GRANTED);
+	/* A backend need not ask; if it does, it is told. */
+	ck_assert_uint_eq(asked->visited, asked->skipped ? 0 : 1);
+}
+
+START_TEST(enumerate_passes_over_what_is_known)
+{
+	struct timespec pause = {.tv_nsec = 20000000};
+	struct asked before, after;
+
+	start_two("enumerate-known");
+	ck_assert_int_eq(take(&one, &keys.key[0], EXCLUSIVE), GRANTED);
+	ck_assert_int_eq(take(&one, &keys.key[1], EXCLUSIVE), GRANTED);
+	ask_unchanged(&before);
+	nanosleep(&pause, NULL);
+	ask_unchanged(&after);
+	ck_assert_int_eq(after.changed_ns, before.changed_ns);
+	ck_assert_int_eq(drop(&one, &keys.key[0], 0), GRANTED);
+	ck_assert_int_eq(take(&one, &keys.key[0], EXCLUSIVE), GRANTED);
+	ask_unchanged(&after);
+	if (after.skipped) {
+		ck_assert_int_gt(after.changed_ns, before.changed_ns);
+	}
 	end_two();
 }
 END_TEST
@@ -309,6 +370,7 @@ void look_tests(Suite *suite)
 	tcase_add_test(tcase, one_has_it);
 	tcase_add_test(tcase, parked_is_not_held);
 	tcase_add_test(tcase, enumerate_finds_all_of_this_host);
+	tcase_add_test(tcase, enumerate_passes_over_what_is_known);
 	tcase_add_test(tcase, enumerate_tells_who_is_dead);
 	tcase_add_test(tcase, the_dead_are_released);
 	tcase_add_test(tcase, the_living_are_released_by_force);

@@ -158,10 +158,11 @@ static enum guestlock_join_state fault_status(struct guestlock_backend *backend,
 }
 
 static enum guestlock_result fault_enumerate(struct guestlock_backend *backend, guestlock_enumerate_fn *visit,
-					     void *data, struct guestlock_error *err)
+					     guestlock_unchanged_fn *unchanged, void *data,
+					     struct guestlock_error *err)
 {
 	END_AS_PLANNED("enumerate", err);
-	return inner_module.ops->enumerate(inner_of(backend), visit, data, err);
+	return inner_module.ops->enumerate(inner_of(backend), visit, unchanged, data, err);
 }
 
 static enum guestlock_result fault_release_orphan(struct guestlock_backend *backend, const char *key,

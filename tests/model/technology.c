@@ -400,11 +400,13 @@ static enum guestlock_result model_inquire(struct guestlock_backend *backend, st
 
 /* Only recovery asks, which runs alone. */
 static enum guestlock_result model_enumerate(struct guestlock_backend *backend, guestlock_enumerate_fn *visit,
-					     void *data, struct guestlock_error *err)
+					     guestlock_unchanged_fn *unchanged, void *data,
+					     struct guestlock_error *err)
 {
 	const struct world *world = manager.world;
 
 	(void)backend;
+	(void)unchanged;
 	(void)err;
 	for (unsigned key = 0; key < KEYS; key++) {
 		const struct line *line = &world->lines[key][manager.host];

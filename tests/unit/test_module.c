@@ -61,9 +61,11 @@ static enum guestlock_result do_batch(struct guestlock_backend *backend, struct 
 }
 
 static enum guestlock_result do_enumerate(struct guestlock_backend *backend, guestlock_enumerate_fn *visit,
-					  void *data, struct guestlock_error *e)
+					  guestlock_unchanged_fn *unchanged, void *data,
+					  struct guestlock_error *e)
 {
 	(void)visit;
+	(void)unchanged;
 	(void)data;
 	return do_err(backend, e);
 }
