@@ -356,7 +356,7 @@ daemon_start()
 	daemon_launch "$host" "$@"
 	eventually daemon_is_settled "$host"
 	vsh "$host" connect || {
-		tail -n 20 "$top/$host/log/daemon"
+		tail -n 20 "$top/$host/log/daemon" "$top/$host/log/libvirtd.log"
 		return 1
 	}
 }
