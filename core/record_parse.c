@@ -77,7 +77,8 @@ static uint64_t version_of(const struct parser *parser)
 	}
 	line += strlen(key);
 	memcpy(digits, line, (size_t)(end - line));
-	return gl_parse_u64(digits, 10, &version) ? version : 0;
+	/* A line with a NUL byte in it is damage, whatever it begins with. */
+	return strlen(digits) == (size_t)(end - line) && gl_parse_u64(digits, 10, &version) ? version : 0;
 }
 
 /* Not to be set aside: whoever wrote it can still read it. */
