@@ -166,3 +166,15 @@ who()
 {
 	on alpha holders "$1" --json | jq -r '[.resources[].holders[].name] | join(",")'
 }
+
+# kill_and_see PID: a process of the host's is dead, though the host may not have looked after it yet.
+kill_and_see()
+{
+	kill -KILL "$1"
+	eventually is_dead "$1"
+}
+
+is_dead()
+{
+	[[ "$(awk '/^State:/ { print $2 }' "/proc/$1/status" 2>/dev/null)" == @(Z|X|"") ]]
+}

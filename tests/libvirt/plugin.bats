@@ -796,13 +796,13 @@ migrating()
 @test "a guest that ended before it got its locks, and one that ended with them: dead, in words" {
 	two_hosts
 	ok alpha register a
-	kill -KILL "$(pid_of_reply)"
+	kill_and_see "$(pid_of_reply)"
 	no alpha resume a state=none
 	contains "$reply" "the guest is dead"
 	is alpha a gone
 	ok alpha kill a
 	ok alpha start a
-	kill -KILL "$(pid_of_reply)"
+	kill_and_see "$(pid_of_reply)"
 	no alpha acquire a all
 	contains "$reply" "the guest is dead"
 	free_again
