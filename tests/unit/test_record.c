@@ -622,8 +622,9 @@ START_TEST(test_damage_nul)
 	*strstr(text, "%20") = '\0';
 	check_damaged(text, sizeof(text) - 1, 6, "NUL byte");
 	/* Behind a version it does not make a newer one of it. */
-	memcpy(longer, small_text, version);
-	memcpy(longer + version, "2", 2);
+	memcpy(longer, small_text, sizeof(small_text));
+	longer[version] = '2';
+	longer[version + 1] = '\0';
 	memcpy(longer + version + 2, small_text + version + 1, sizeof(small_text) - version - 1);
 	check_damaged(longer, sizeof(longer) - 1, 2, "NUL byte");
 	check_damaged(small_text, sizeof(small_text), 34, "cut off");
