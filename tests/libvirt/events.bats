@@ -136,8 +136,9 @@ is_quiet()
 	on alpha truncate -s 1M "$top/shared/small/a.img"
 	on alpha dd if=/dev/zero of="$top/shared/small/rest" bs=4k count=14 status=none
 	program_there alpha "$top/shared/small/a.img" write
-	begin alpha one "$top/shared/small/a.img,stop"
+	# Full before the guest writes for the first time: what it has written once has its room.
 	on alpha dd if=/dev/zero of="$top/shared/small/more" bs=4k status=none || :
+	begin alpha one "$top/shared/small/a.img,stop"
 	eventually is_state alpha one paused
 	contains "$(vsh alpha domstate one --reason)" "I/O error"
 	eventually has alpha one state paused
