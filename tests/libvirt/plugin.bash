@@ -4,6 +4,19 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034,SC2154
 
+# What cli/helpers.bash has stays there as cli_setup and cli_teardown.
+eval "cli_$(declare -f setup)"
+eval "cli_$(declare -f teardown)"
+
+teardown()
+{
+	local status=0
+
+	hosts_end || status=1
+	cli_teardown
+	return "$status"
+}
+
 # The tests set top_builddir.
 plugin_paths()
 {

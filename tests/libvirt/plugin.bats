@@ -6,17 +6,6 @@
 load ../cli/helpers
 load plugin
 
-eval "cli_$(declare -f setup)"
-eval "cli_$(declare -f teardown)"
-teardown()
-{
-	local status=0
-
-	hosts_end || status=1
-	cli_teardown
-	return "$status"
-}
-
 setup()
 {
 	cli_setup

@@ -5,17 +5,6 @@
 load ../cli/helpers
 load plugin
 
-eval "cli_$(declare -f setup)"
-eval "cli_$(declare -f teardown)"
-teardown()
-{
-	local status=0
-
-	hosts_end || status=1
-	cli_teardown
-	return "$status"
-}
-
 setup()
 {
 	local directory

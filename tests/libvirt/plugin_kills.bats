@@ -6,8 +6,6 @@
 load ../cli/helpers
 load plugin
 
-eval "cli_$(declare -f setup)"
-eval "cli_$(declare -f teardown)"
 setup()
 {
 	cli_setup
@@ -15,15 +13,6 @@ setup()
 	strace -o /dev/null true 2>/dev/null || skip "needs strace, and the right to use it"
 	printf '%s\n' "plugin guestlock $plugin" "init -" "domain a $disk $dir/second.img" "start a" "suspend a" \
 		"resume a" "attach a $dir/third.img" "detach a $dir/third.img" >"$dir/script"
-}
-
-teardown()
-{
-	local status=0
-
-	hosts_end || status=1
-	cli_teardown
-	return "$status"
 }
 
 # killed_at CALL NUMBER [OPTION]: did it get that far? With -f strace goes on for as long as the guest, so that it is

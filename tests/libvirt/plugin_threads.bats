@@ -6,7 +6,6 @@
 load ../cli/helpers
 load plugin
 
-eval "cli_$(declare -f setup)"
 setup()
 {
 	cli_setup
