@@ -5,6 +5,7 @@ AC_CHECK_HEADERS([libdlm.h linux/dlm_device.h], [], [gl_missing="libdlm.h was no
 AS_IF([test -z "$gl_missing"], [
 	AC_CHECK_LIB([dlm], [dlm_create_lockspace], [DLM_LIBS=-ldlm],
 		[gl_missing="libdlm cannot be linked (Debian: libdlm-dev)"])
-	PKG_CHECK_MODULES([CPG], [libcpg], [], [gl_missing="libcpg was not found (Debian: libcpg-dev)"])
+	PKG_CHECK_MODULES([CPG], [libcpg libcmap], [],
+		[gl_missing="libcpg or libcmap was not found (Debian: libcpg-dev libcmap-dev)"])
 ])
 AC_SUBST([DLM_LIBS])

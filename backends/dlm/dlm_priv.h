@@ -1,0 +1,524 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Locks of the kernel's distributed lock manager, in one lockspace. A key is a resource of that name; an
+ * owner has one lock on it, found again by the extended id (xid) that the kernel keeps with it:
+ *
+ *     16 bits of the digest of the run directory, 48 bits of that of uuid and instance
+ *
+ *     mode of guestlock   none, parked   shared   handover   exclusive
+ *     mode of the DLM     NL             PR       CW         EX
+ *
+ * The value block of a resource says who has it exclusively, and its epoch (block.c). Every lock is
+ * persistent: it stays when all processes of ours are gone, until somebody adopts it or the node dies.
+ *
+ * Locks are asked for through the kernel's device protocol on one descriptor, which is kept by a second
+ * process (struct guestlock_kept): whoever comes next finds the locks as they were, and reads the answers
+ * to requests that its predecessor sent. Tokens, not pointers, tell which request an answer is for.
+ *
+ *     lockspace.c  creating, leaving           device.c    requests, and answer.c their answers
+ *     dump.c       what the kernel shows       recover.c   from the dump to the table
+ *     table.c      the locks we have           owner.c     who stands behind an xid
+ */
+#ifndef GL_DLM_PRIV_H
+#define GL_DLM_PRIV_H
+
+#include <guestlock/backend.h>
+
+#include <linux/dlmconstants.h>
+#include <pthread.h>
+#include <sys/queue.h>
+
+#define GL_DLM_BLOCK 32                 /* bytes of a value block */
+#define GL_DLM_NO_MODE (-1)             /* of a lock that is not granted yet */
+#define GL_DLM_UNLOCK (-2)              /* as a wanted mode: to be given up */
+#define GL_DLM_FORMAT_NAME "guestlock.format"
+
+#pragma GCC visibility push(hidden)
+
+/* ---- Value blocks: block.c ---- */
+
+enum gl_dlm_block_flags {
+	GL_DLM_RELEASED = 1 << 0,       /* uuid has it no more */
+	GL_DLM_HANDOVER = 1 << 1,       /* uuid is migrating: its other end may have it too */
+	GL_DLM_SHARED = 1 << 2,         /* was taken shared since */
+	GL_DLM_MOVED = 1 << 3,          /* the grant moved the epoch by one, and nothing happened since */
+	GL_DLM_NEW_EPOCH = 1 << 4,      /* the grant made the epoch: there was none */
+	GL_DLM_HAS_EPOCH = 1 << 5,
+};
+
+struct gl_dlm_block {
+	bool valid;                     /* one of ours; else nothing of it counts */
+	unsigned flags;
+	uint32_t node;
+	uint64_t epoch;
+	char uuid[GUESTLOCK_UUID_STRING];
+};
+
+void gl_dlm_block_read(const unsigned char bytes[GL_DLM_BLOCK], struct gl_dlm_block *out);
+void gl_dlm_block_write(const struct gl_dlm_block *block, unsigned char out[GL_DLM_BLOCK]);
+
+/* ---- Locks: table.c ---- */
+
+struct gl_dlm_resource;
+
+/* One lock of ours. Everything in it is guarded by the mutex of struct gl_dlm. */
+struct gl_dlm_lock {
+	struct gl_dlm_resource *resource;
+	struct gl_dlm_lock *next;       /* of the same resource */
+	uint64_t xid;
+	uint64_t token;                 /* names it in requests; never used twice */
+	uint32_t lkid;                  /* 0: not known yet */
+	int mode;                       /* granted: DLM_LOCK_NL, ... or GL_DLM_NO_MODE */
+	int wanted;                     /* in_flight: what was asked for */
+	bool in_flight;                 /* there is no answer yet */
+	bool used;                      /* by a call that is under way */
+	bool surplus;                   /* a second one of an owner, which goes; xid is nobody's */
+	bool content;                   /* bytes are those of the resource, as last seen with this lock */
+	bool lost;                      /* ... and the kernel says that they may be old */
+	unsigned char bytes[GL_DLM_BLOCK];
+	unsigned char sent[GL_DLM_BLOCK];       /* in_flight: the block that the request carries */
+	int64_t since;                  /* held in this mode, seconds since 1970; 0: not known */
+	struct gl_dlm_request *request; /* who waits for the answer; NULL: nobody any more */
+};
+
+struct gl_dlm_resource {
+	char name[DLM_RESNAME_MAXLEN + 1];
+	struct gl_dlm_lock *locks;
+};
+
+struct gl_dlm_table {
+	void *resources, *tokens, *shares;      /* trees of tsearch(3) */
+	size_t count;
+	uint64_t next_token;
+};
+
+void gl_dlm_table_init(struct gl_dlm_table *table);
+void gl_dlm_table_clear(struct gl_dlm_table *table);
+/* A new lock without mode, or NULL: out of memory. */
+struct gl_dlm_lock *gl_dlm_table_add(struct gl_dlm_table *table, const char *name, uint64_t xid);
+void gl_dlm_table_remove(struct gl_dlm_table *table, struct gl_dlm_lock *lock);
+struct gl_dlm_lock *gl_dlm_table_find(const struct gl_dlm_table *table, const char *name, uint64_t xid);
+/* The locks of one resource, the first of a list. */
+struct gl_dlm_lock *gl_dlm_table_locks(const struct gl_dlm_table *table, const char *name);
+/* Whether there is any lock of that xid. */
+bool gl_dlm_table_has(const struct gl_dlm_table *table, uint64_t xid);
+struct gl_dlm_lock *gl_dlm_table_token(const struct gl_dlm_table *table, uint64_t token);
+/* Calls visit for every lock until it returns non-zero. visit does not add or remove any. */
+typedef int gl_dlm_visit_fn(void *data, struct gl_dlm_lock *lock);
+void gl_dlm_table_each(const struct gl_dlm_table *table, gl_dlm_visit_fn *visit, void *data);
+
+/* ---- The instance ---- */
+
+struct gl_dlm_peers;
+
+/* Requests that somebody waits for together. */
+struct gl_dlm_round {
+	size_t left;                    /* without an answer yet */
+	pthread_cond_t woken;           /* it is done, or its turn to read */
+	TAILQ_ENTRY(gl_dlm_round) next; /* of those that are waited for */
+};
+
+/* What was seen of the lockspace. One thread watches. */
+struct gl_dlm_watch {
+	int fd;                         /* a timer, -1: nobody watches */
+	char seen[256], told[256];      /* why it stands still, as at the last look, and as was told; "": it runs */
+	unsigned looks;                 /* how often in turn the same was seen */
+};
+
+struct gl_dlm {
+	struct guestlock_backend base;
+	char *lockspace, *owners_dir, *dump_path, *waiters_path;
+	bool allow_no_fencing;
+	uint64_t manager;               /* the 16 bits of xids, in place */
+	uint32_t node;                  /* of this host; 0: not known */
+
+	struct gl_dlm_peers *peers;     /* NULL: other hosts' guests cannot be named. Changed under membership */
+	pthread_mutex_t membership;     /* held while somebody joins or leaves */
+	pthread_mutex_t mutex;          /* of what follows */
+	pthread_condattr_t monotonic;   /* what conditions here are made with */
+	pthread_cond_t idle;            /* while closing: somebody has ended */
+	bool joined;
+	uint64_t joins;                 /* tells one membership from another */
+	uint64_t lost;                  /* that of them which was told to be lost */
+	bool taken_away;                /* somebody took the lockspace away, and nobody was told */
+	int fd;                         /* of the lockspace, -1: none */
+	int runs_fd;                    /* of gl_dlm_cluster_open() */
+	int stop_fd;                    /* an eventfd: whoever reads is to end */
+	bool reading;                   /* somebody reads answers, for all who wait */
+	bool closing;                   /* all calls are to end */
+	unsigned calls;                 /* that use locks of the table */
+	TAILQ_HEAD(gl_dlm_rounds, gl_dlm_round) waiting;
+	struct gl_dlm_table table;
+	struct gl_dlm_lock *format;     /* the lock on the format record */
+	bool stray;                     /* an answer came that no lock explains: look at the dump */
+	uint64_t unlocks;               /* sent so far */
+	bool unsettled;                 /* a predecessor's requests for new locks are under way */
+
+	struct gl_dlm_watch watch;
+};
+
+static inline struct gl_dlm *gl_dlm_of(struct guestlock_backend *backend)
+{
+	return (struct gl_dlm *)backend;
+}
+
+/* ---- Requests: device.c ---- */
+
+struct gl_dlm_request {
+	struct gl_dlm_lock *lock;       /* used by the caller */
+	int mode;                       /* DLM_LOCK_NL, ..., or GL_DLM_UNLOCK */
+	unsigned char bytes[GL_DLM_BLOCK];      /* written when the mode goes down or stays exclusive */
+	/* out */
+	bool done;
+	int status;                     /* 0; EAGAIN: refused, nothing changed; else an errno */
+	bool gone;                      /* the lock is no more: not granted at all, or given up. lock is NULL */
+	struct gl_dlm_round *round;     /* while it is under way */
+};
+
+/*
+ * Sends all of them and waits for their answers until deadline_ms. A lock without lkid is asked for, another
+ * one converted; never queued. true: all are answered. false: some are not (done is false, lock is NULL); their locks
+ * stay in flight and are not used any more, and whatever comes later is noted in the table.
+ */
+bool gl_dlm_ask(struct gl_dlm *dlm, struct gl_dlm_request *requests, size_t count, int64_t deadline_ms);
+
+/* Takes an orphan of this node. 0 and *out_lkid, or an errno (ENOENT: there is none). */
+int gl_dlm_adopt(struct gl_dlm *dlm, const char *name, int mode, uint64_t xid, uint32_t *out_lkid);
+
+/* Sends one request for a lock that gives no answers any more. 0 or an errno. */
+int gl_dlm_tell(struct gl_dlm *dlm, const char *name, uint32_t lkid, uint64_t xid, int mode,
+		const unsigned char bytes[GL_DLM_BLOCK]);
+
+/* ---- Answers: answer.c ---- */
+
+/* Under the mutex: a request under way for that lock has ended. gone: the lock is no more, and freed. */
+void gl_dlm_answer_request(struct gl_dlm *dlm, struct gl_dlm_lock *lock, int status, bool gone);
+/* Under the mutex, which is left meanwhile. Reads, or waits for who does, until all of it are answered, or the deadline. */
+void gl_dlm_round_wait(struct gl_dlm *dlm, struct gl_dlm_round *round, int64_t deadline_ms);
+/* Takes what is there that nobody waits for. Costs no more than to find that there is nothing. */
+void gl_dlm_catch_up(struct gl_dlm *dlm);
+/* Before the first request. 0 or an errno. */
+int gl_dlm_answers_begin(struct gl_dlm *dlm);
+/*
+ * Under the mutex, which is left meanwhile: no requests are sent and none is waited for any more. true: no call uses locks
+ * of the table. false: one hangs in the kernel, and may come back.
+ */
+bool gl_dlm_answers_end(struct gl_dlm *dlm);
+/* A call that uses locks of the table is between these two. false: it cannot be made, the lockspace is not joined. */
+bool gl_dlm_enter(struct gl_dlm *dlm);
+void gl_dlm_exit(struct gl_dlm *dlm);
+
+/* ---- The lockspace: lockspace.c ---- */
+
+/* Creates it or refers to it once more, and opens it: *out_fd. RES_GRANTED, or why not. */
+enum guestlock_result gl_dlm_lockspace_open(struct gl_dlm *dlm, int *out_fd, struct guestlock_error *err);
+/* Gives back all references; nothing of ours may be in it. */
+enum guestlock_result gl_dlm_lockspace_leave(struct gl_dlm *dlm, struct guestlock_error *err);
+/*
+ * Whether this node is a member. Who leaves takes the device away first, and then waits for those who have it open, while
+ * the kernel shows the lockspace still: no lock of this node counts any more then.
+ */
+bool gl_dlm_lockspace_exists(const struct gl_dlm *dlm);
+
+/* ---- What the kernel shows: dump.c ---- */
+
+enum gl_dlm_sign {
+	GL_DLM_SIGN_WAITING = 1,
+	GL_DLM_SIGN_GRANTED,
+	GL_DLM_SIGN_CONVERTING,
+};
+
+/* One lock of this node's processes. */
+struct gl_dlm_row {
+	uint32_t lkid;
+	uint64_t xid;
+	enum gl_dlm_sign sign;
+	int mode, wanted;
+	bool waited;                    /* an answer of another node is still to come */
+	char name[DLM_RESNAME_MAXLEN + 1];
+};
+struct gl_dlm_dump {
+	struct gl_dlm_row *rows;
+	size_t count;
+	size_t waiters;                 /* requests of this node that no row shows yet */
+};
+
+/* Reads both files; *out is freed by gl_dlm_dump_free(). 0 or -1 with errno. */
+int gl_dlm_dump_read(const struct gl_dlm *dlm, struct gl_dlm_dump *out);
+void gl_dlm_dump_free(struct gl_dlm_dump *dump);
+/* The row of that lock, or NULL. */
+const struct gl_dlm_row *gl_dlm_dump_row(const struct gl_dlm_dump *dump, uint32_t lkid);
+/* One line of either file; false: it shows none of this node's locks, or cannot be understood. */
+bool gl_dlm_dump_line(const char *line, struct gl_dlm_row *out);
+bool gl_dlm_waiter_line(const char *line, uint32_t *out_lkid);
+
+/* ---- Rows of it into the table: rows.c ---- */
+
+/*
+ * The strongest have the lowest rank: one that nobody uses is not asked to be more. Of equal ones those that are settled:
+ * another one may be on its way out.
+ */
+enum { GL_DLM_RANKS = 2 * (DLM_LOCK_EX - GL_DLM_NO_MODE + 1) };
+int gl_dlm_row_rank(const struct gl_dlm_row *row);
+/*
+ * A new lock of the table, by ranks. An owner has one lock of a resource; a second one was asked for by a predecessor, and
+ * once more by us for the same call. Whatever the owner does is done to the first, so the other is surplus. NULL: no memory.
+ */
+struct gl_dlm_lock *gl_dlm_row_add(struct gl_dlm *dlm, const struct gl_dlm_row *row);
+/* All that the kernel shows and the table has not, or not as it is. */
+enum guestlock_result gl_dlm_rows_take(struct gl_dlm *dlm, struct guestlock_error *err);
+
+/* ---- After a start: recover.c ---- */
+
+/*
+ * The table from what the kernel has, before the first request. kept: the descriptor is that of a predecessor,
+ * and so are the locks; else they are orphans and are adopted.
+ */
+enum guestlock_result gl_dlm_recover(struct gl_dlm *dlm, bool kept, struct guestlock_error *err);
+/*
+ * Adopting does not prove that a lock is held, so each is converted to the mode that it has;
+ * only the answer to that does. Locks that are of no use to anybody go.
+ */
+enum guestlock_result gl_dlm_prove(struct gl_dlm *dlm, bool kept, struct guestlock_error *err);
+/* After answers to what a predecessor asked for: what the kernel has now. Costs nothing where none came. */
+enum guestlock_result gl_dlm_refresh(struct gl_dlm *dlm, struct guestlock_error *err);
+
+/*
+ * replace.c: a lock that is shown in that mode but gives no answers is replaced by another one, without a gap.
+ * block: that of the resource. false: it could not be; it is as it was, or in handover.
+ */
+bool gl_dlm_replace(struct gl_dlm *dlm, const struct gl_dlm_row *row, const unsigned char block[GL_DLM_BLOCK]);
+
+/* ---- Owners: owner.c ---- */
+
+uint64_t gl_dlm_manager_bits(const char *run_dir);
+uint64_t gl_dlm_xid(const struct gl_dlm *dlm, const struct guestlock_owner *owner);
+bool gl_dlm_is_ours(const struct gl_dlm *dlm, uint64_t xid);
+/* The xid of locks of the host itself. */
+uint64_t gl_dlm_host_xid(const struct gl_dlm *dlm);
+/* A new one of ours, of no owner: of locks that are there for a moment only. */
+uint64_t gl_dlm_nobody_xid(const struct gl_dlm *dlm);
+
+/* An owner as it was noted; strings belong to it. */
+struct gl_dlm_owner {
+	struct guestlock_owner owner;
+	int64_t noted;                  /* when, in seconds since 1970 */
+	char *text;
+};
+/* Notes who stands behind an xid, unless that is noted. 0 or -1 with errno. */
+int gl_dlm_owner_note(const struct gl_dlm *dlm, const struct guestlock_owner *owner);
+/* 0, or -1 with errno: ENOENT not noted, EBADMSG damaged. */
+int gl_dlm_owner_read(const struct gl_dlm *dlm, uint64_t xid, struct gl_dlm_owner *out);
+void gl_dlm_owner_free(struct gl_dlm_owner *owner);
+void gl_dlm_owner_forget(const struct gl_dlm *dlm, uint64_t xid);
+bool gl_dlm_owner_has_locks(struct gl_dlm *dlm, uint64_t xid);
+/* Forgets those of whom the table has no lock. Before anybody else uses it. */
+void gl_dlm_owners_sweep(struct gl_dlm *dlm);
+/* Dead for certain: noted, and its life lock and process are gone. */
+bool gl_dlm_owner_is_dead(const struct gl_dlm *dlm, uint64_t xid);
+
+/* ---- What keys are called: names.c ---- */
+
+/* Notes the identities of keys of the batch that its owner has no lock on yet. For people: it need not succeed. */
+void gl_dlm_names_note(struct gl_dlm *dlm, const struct guestlock_batch *batch);
+void gl_dlm_names_forget(const struct gl_dlm *dlm, uint64_t xid);
+
+/* What was read last. Most locks that follow one another are one owner's. */
+struct gl_dlm_names {
+	bool read;
+	uint64_t xid;
+	char *text;
+};
+/* The identity of a key, as noted for an owner; malloc'd, or NULL: not known. names is zero before the first call. */
+char *gl_dlm_names_find(const struct gl_dlm *dlm, uint64_t xid, const char *key, struct gl_dlm_names *names);
+void gl_dlm_names_free(struct gl_dlm_names *names);
+
+/* ---- Errors: fail.c ---- */
+
+enum guestlock_mode gl_dlm_mode_of(int mode);
+int gl_dlm_mode(enum guestlock_mode mode);
+enum guestlock_result gl_dlm_result_of_errno(int sys_errno);
+/* What to do about an errno, or a code of the DLM's, as the end of a message. */
+const char *gl_dlm_advice(int sys_errno);
+enum guestlock_result gl_dlm_fail(struct guestlock_error *err, int sys_errno, const char *what, const char *name);
+/* GRANTED when calls can be made: joined, and the lockspace runs. */
+enum guestlock_result gl_dlm_check_running(struct gl_dlm *dlm, struct guestlock_error *err);
+
+/* ---- A call on a batch: call.c ---- */
+
+struct gl_dlm_slot {
+	struct guestlock_item *item;
+	struct gl_dlm_lock *lock;       /* used by the call; NULL: we have none */
+	struct gl_dlm_request request;  /* of the last round that it took part in */
+	bool selected;                  /* takes part in the next round */
+	bool fresh;                     /* the lock was asked for by this call */
+	bool changed;                   /* acquire, convert: more than before is held */
+	bool refused;                   /* acquire, convert: somebody else has it */
+	int before;                     /* the lock's mode when the call began */
+	unsigned char found[GL_DLM_BLOCK];      /* the block when it was granted */
+	bool found_lost;
+};
+
+struct gl_dlm_call {
+	struct gl_dlm *dlm;
+	struct guestlock_batch *batch;
+	struct guestlock_error *err;
+	const char *verb;               /* "lock", "release", ... */
+	enum guestlock_result result;   /* the worst so far */
+	uint64_t xid;
+	bool entered;
+	struct gl_dlm_slot *slots;      /* sorted by key */
+	size_t count;
+};
+
+/*
+ * Looks up the locks of xid and marks them as used. The result is GRANTED if it can go on. End always follows;
+ * it gives up the fresh locks unless keep.
+ */
+void gl_dlm_call_begin(struct gl_dlm_call *call, struct gl_dlm *dlm, struct guestlock_batch *batch, uint64_t xid,
+		       const char *verb, struct guestlock_error *err);
+enum guestlock_result gl_dlm_call_end(struct gl_dlm_call *call, bool keep);
+
+/*
+ * Lets a slot take part in the next round, to get its lock into that mode. bytes NULL: the block that the lock
+ * has. Where there is no lock one is made; out of memory is noted as a failure.
+ */
+void gl_dlm_select(struct gl_dlm_call *call, struct gl_dlm_slot *slot, int mode, const unsigned char *bytes);
+/*
+ * One request for each selected slot. What was refused shows in slot.request.status (EAGAIN); every other
+ * failure is noted. false: something failed.
+ */
+bool gl_dlm_round(struct gl_dlm_call *call);
+
+/* The contents of all locks become known: costs a round only for those where they are not. */
+bool gl_dlm_read_contents(struct gl_dlm_call *call);
+/* The block of a slot's lock; not valid where it is not known, without epoch where it may be an old one. */
+void gl_dlm_slot_block(const struct gl_dlm_slot *slot, struct gl_dlm_block *out);
+/* Held exclusively, but the grant was not finished: the block does not name the owner, or not as such. */
+bool gl_dlm_is_unfinished(const struct gl_dlm_call *call, const struct gl_dlm_slot *slot);
+/* The same of bytes. */
+void gl_dlm_block_of(const unsigned char bytes[GL_DLM_BLOCK], bool lost, struct gl_dlm_block *out);
+
+/* Notes a failure of an item; err keeps the worst. */
+void gl_dlm_slot_fail(struct gl_dlm_call *call, struct gl_dlm_slot *slot, enum guestlock_result result,
+		      int sys_errno, const char *format, ...) __attribute__((format(printf, 5, 6)));
+void gl_dlm_slot_errno(struct gl_dlm_call *call, struct gl_dlm_slot *slot, int sys_errno);
+/* The item's epoch is that of the block. */
+void gl_dlm_slot_tell(struct gl_dlm_slot *slot, const struct gl_dlm_block *block);
+/* The same for all, from the blocks of their locks. */
+void gl_dlm_tell_all(struct gl_dlm_call *call);
+
+/* ---- Who has it: holder.c ---- */
+
+/*
+ * Another lock of this node that does not go with mode; who it belongs to. false: none. *out_changing: a call is at
+ * work on it, so that it may be something else in a moment.
+ */
+bool gl_dlm_local_holder(struct gl_dlm *dlm, const char *name, uint64_t xid, int mode,
+			 struct guestlock_holder *out, uint64_t *out_xid, bool *out_changing);
+/* Who has it exclusively or in handover, as the block says. false: it names nobody. */
+bool gl_dlm_block_holder(const struct gl_dlm *dlm, const struct gl_dlm_block *block, struct guestlock_holder *out);
+/* Slots that were refused in that mode: BUSY with the holder, or AGAIN where nobody is found who would have it. */
+void gl_dlm_explain_refusal(struct gl_dlm_call *call, struct gl_dlm_slot *slot, int mode);
+/* The seat of that name was refused: BUSY. */
+void gl_dlm_explain_seat(struct gl_dlm_call *call, struct gl_dlm_slot *slot, const char *name);
+void gl_dlm_fill_holder(struct gl_dlm *dlm, const struct gl_dlm_lock *lock, struct guestlock_holder *out);
+/* Whether two modes of the DLM go together. */
+bool gl_dlm_modes_fit(int a, int b);
+
+/* ---- Other nodes, in words: remote.c ---- */
+
+void gl_dlm_remote_start(struct gl_dlm *dlm);
+void gl_dlm_remote_stop(struct gl_dlm *dlm);
+/* Completes a holder of another node, with the uuid it has or with any: name, pid, since. Unchanged where nobody answers. */
+void gl_dlm_name_holder(struct gl_dlm *dlm, const char *key, int64_t deadline_ms, struct guestlock_holder *holder);
+/* All of other nodes; *out_holders is freed with free(). */
+size_t gl_dlm_remote_holders(struct gl_dlm *dlm, const char *key, int64_t deadline_ms,
+			     struct guestlock_holder **out_holders);
+
+/* ---- What is held, in words: survey.c ---- */
+
+/*
+ * What owners of this node that are not known to be dead hold on key (NULL: on every key, and then with identities where
+ * they are known, else NULL). No call waits for anything but the mutex.
+ */
+typedef void gl_dlm_told_fn(void *data, const char *key, const struct guestlock_holder *holder, const char *identity);
+void gl_dlm_tell_held(struct gl_dlm *dlm, const char *key, gl_dlm_told_fn *told, void *data);
+
+/* ---- The second end of a migration: seat.c ---- */
+
+/* Takes seats for what got handover beside another end with this call. false: one is taken, or worse; that is noted. */
+bool gl_dlm_seats_take(struct gl_dlm_call *call);
+/* Gives back the owner's seats of slots that are not in handover. */
+void gl_dlm_seats_leave(struct gl_dlm_call *call);
+/* Whether a resource is the seat of a key, and of which. */
+bool gl_dlm_seat_key(const char *name, char out_key[GUESTLOCK_KEY_SIZE]);
+
+/* acquire.c: GRANTED, once the owner of the batch is noted. */
+enum guestlock_result gl_dlm_note_owner(struct gl_dlm *dlm, struct guestlock_batch *batch, struct guestlock_error *err);
+
+/* acquire with BATCH_PROBE: inquire.c. */
+enum guestlock_result gl_dlm_judge(struct gl_dlm *dlm, struct guestlock_batch *batch, struct guestlock_error *err);
+
+/* release.c: forgets who stands behind xid when no lock of theirs is left. */
+void gl_dlm_forget_if_last(struct gl_dlm *dlm, uint64_t xid);
+/* release.c: release for whoever stands behind xid. */
+enum guestlock_result gl_dlm_release_as(struct gl_dlm *dlm, uint64_t xid, struct guestlock_batch *batch,
+					struct guestlock_error *err);
+
+/* ---- Locks of the host: host.c ---- */
+
+bool gl_dlm_is_host_lock(const char *resource);
+/* Gives it up, as the host leaves. */
+enum guestlock_result gl_dlm_host_drop(struct gl_dlm *dlm, const char *resource, struct guestlock_error *err);
+
+/* ---- Stopped, and running again: watch.c ---- */
+
+/*
+ * The lockspace was looked at, and is in that state; reason: why, unless it is JOINED. true: *out_event tells of it. What
+ * passes by within moments is not told, and nothing is twice.
+ */
+bool gl_dlm_watch_step(struct gl_dlm_watch *watch, enum guestlock_join_state state, const char *reason,
+		       struct guestlock_event *out_event);
+void gl_dlm_watch_end(struct gl_dlm *dlm);
+
+/* enumerate.c: gives up one key of whoever stands behind xid. */
+enum guestlock_result gl_dlm_release_xid(struct gl_dlm *dlm, const char *key, uint64_t xid, struct guestlock_error *err);
+
+/* join.c: lets go of the lockspace without leaving it. */
+void gl_dlm_close(struct gl_dlm *dlm);
+
+/* ---- The functions of the table ---- */
+
+enum guestlock_result gl_dlm_probe(struct guestlock_backend *backend, struct guestlock_error *err);
+enum guestlock_result gl_dlm_join(struct guestlock_backend *backend, struct guestlock_kept *kept,
+				  struct guestlock_error *err);
+enum guestlock_result gl_dlm_leave(struct guestlock_backend *backend, struct guestlock_error *err);
+enum guestlock_join_state gl_dlm_status(struct guestlock_backend *backend, struct guestlock_error *err);
+enum guestlock_result gl_dlm_bind(struct guestlock_backend *backend, struct guestlock_batch *batch,
+				  struct guestlock_error *err);
+enum guestlock_result gl_dlm_acquire(struct guestlock_backend *backend, struct guestlock_batch *batch,
+				     struct guestlock_error *err);
+enum guestlock_result gl_dlm_release(struct guestlock_backend *backend, struct guestlock_batch *batch,
+				     struct guestlock_error *err);
+enum guestlock_result gl_dlm_convert(struct guestlock_backend *backend, struct guestlock_batch *batch,
+				     struct guestlock_error *err);
+enum guestlock_result gl_dlm_inquire(struct guestlock_backend *backend, struct guestlock_batch *batch,
+				     struct guestlock_error *err);
+enum guestlock_result gl_dlm_enumerate(struct guestlock_backend *backend, guestlock_enumerate_fn *visit,
+				       guestlock_unchanged_fn *unchanged, void *data, struct guestlock_error *err);
+enum guestlock_result gl_dlm_survey(struct guestlock_backend *backend, const char *key, int64_t deadline_ms,
+				    guestlock_enumerate_fn *visit, guestlock_silent_fn *silent, void *data,
+				    struct guestlock_error *err);
+enum guestlock_result gl_dlm_release_orphan(struct guestlock_backend *backend, const char *key, bool force,
+					    struct guestlock_error *err);
+enum guestlock_result gl_dlm_host_acquire(struct guestlock_backend *backend, const char *name,
+					  enum guestlock_mode mode, struct guestlock_error *err);
+enum guestlock_result gl_dlm_host_release(struct guestlock_backend *backend, const char *name,
+					  struct guestlock_error *err);
+int gl_dlm_watch(struct guestlock_backend *backend, struct guestlock_error *err);
+int gl_dlm_next_event(struct guestlock_backend *backend, struct guestlock_event *out_event);
+
+#pragma GCC visibility pop
+
+#endif

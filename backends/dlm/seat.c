@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Handover is for two ends of one guest, but the DLM lets any number into its mode CW. So whoever joins the
+ * one that has it takes the seat beside it, a resource of its own that is held exclusively; there is one. It
+ * is given back when the lock is no handover any more.
+ */
+#include "dlm_priv.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SUFFIX ".seat"
+
+static void name_seat(const char *key, char out[DLM_RESNAME_MAXLEN + 1])
+{
+	size_t size = strnlen(key, GUESTLOCK_KEY_SIZE - 1);
+
+	memcpy(out, key, size);
+	memcpy(out + size, SUFFIX, sizeof(SUFFIX));
+}
+
+bool gl_dlm_seat_key(const char *name, char out_key[GUESTLOCK_KEY_SIZE])
+{
+	size_t size = strlen(name);
+
+	if (size != GUESTLOCK_KEY_SIZE - 1 + strlen(SUFFIX) ||
+	    strcmp(name + GUESTLOCK_KEY_SIZE - 1, SUFFIX) != 0) {
+		return false;
+	}
+	memcpy(out_key, name, GUESTLOCK_KEY_SIZE - 1);
+	out_key[GUESTLOCK_KEY_SIZE - 1] = '\0';
+	return true;
+}
+
+/* A request for the seat of each slot that test wants; unlock: of those that there are. NULL: no memory. */
+static struct gl_dlm_request *make_requests(struct gl_dlm_call *call,
+					    bool (*test)(const struct gl_dlm_slot *), bool unlock)
+{
+	struct gl_dlm_request *requests = calloc(call->count + 1, sizeof(*requests));
+	char name[DLM_RESNAME_MAXLEN + 1];
+
+	pthread_mutex_lock(&call->dlm->mutex);
+	for (size_t i = 0; requests && i < call->count; i++) {
+		struct gl_dlm_lock *lock;
+
+		requests[i].done = true;
+		if (!test(&call->slots[i])) {
+			continue;
+		}
+		name_seat(call->slots[i].item->key->key, name);
+		lock = gl_dlm_table_find(&call->dlm->table, name, call->xid);
+		if (lock ? !unlock || lock->in_flight : unlock) {
+			continue;
+		}
+		lock = lock ? lock : gl_dlm_table_add(&call->dlm->table, name, call->xid);
+		requests[i].lock = lock;
+		requests[i].mode = unlock ? GL_DLM_UNLOCK : DLM_LOCK_EX;
+	}
+	pthread_mutex_unlock(&call->dlm->mutex);
+	return requests;
+}
+
+/* Those that are for a lock, all at once. */
+static void ask(struct gl_dlm_call *call, struct gl_dlm_request *requests)
+{
+	struct gl_dlm_request *wanted = calloc(call->count + 1, sizeof(*wanted));
+	size_t count = 0, next = 0;
+
+	for (size_t i = 0; i < call->count; i++) {
+		if (requests[i].lock && wanted) {
+			wanted[count++] = requests[i];
+		} else if (requests[i].lock) {
+			requests[i].status = ENOMEM;
+		}
+	}
+	gl_dlm_ask(call->dlm, wanted, count, call->batch->deadline_ms);
+	for (size_t i = 0; i < call->count && wanted; i++) {
+		if (requests[i].lock) {
+			requests[i] = wanted[next++];
+			requests[i].lock = NULL;
+		}
+	}
+	free(wanted);
+}
+
+/* Who is the first has no seat: the block names nobody yet, and for the mark in it that one must be alone. */
+static bool wants_seat(const struct gl_dlm_slot *slot)
+{
+	struct gl_dlm_block block;
+
+	gl_dlm_slot_block(slot, &block);
+	return slot->item->mode == GUESTLOCK_MODE_HANDOVER && slot->changed && block.valid &&
+	       (block.flags & (GL_DLM_HAS_EPOCH | GL_DLM_RELEASED)) == GL_DLM_HAS_EPOCH;
+}
+
+bool gl_dlm_seats_take(struct gl_dlm_call *call)
+{
+	struct gl_dlm_request *requests = make_requests(call, wants_seat, false);
+
+	if (!requests) {
+		call->result = gl_dlm_fail(call->err, ENOMEM, call->verb, "the batch");
+		return false;
+	}
+	ask(call, requests);
+	for (size_t i = 0; i < call->count; i++) {
+		struct gl_dlm_slot *slot = &call->slots[i];
+
+		if (!requests[i].done) {
+			gl_dlm_slot_fail(call, slot, GUESTLOCK_RES_INFLIGHT, 0,
+					 "the cluster did not answer by the deadline");
+		} else if (requests[i].status == EAGAIN) {
+			char name[DLM_RESNAME_MAXLEN + 1];
+
+			name_seat(slot->item->key->key, name);
+			gl_dlm_explain_seat(call, slot, name);
+		} else if (requests[i].status) {
+			gl_dlm_slot_errno(call, slot, requests[i].status);
+		}
+	}
+	free(requests);
+	return call->result == GUESTLOCK_RES_GRANTED;
+}
+
+static bool needs_none(const struct gl_dlm_slot *slot)
+{
+	return !slot->lock || slot->lock->mode != DLM_LOCK_CW;
+}
+
+void gl_dlm_seats_leave(struct gl_dlm_call *call)
+{
+	struct gl_dlm_request *requests = make_requests(call, needs_none, true);
+
+	if (requests) {
+		ask(call, requests);
+	}
+	free(requests);
+}

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What is held, here and on the other nodes, in words. */
+#include "dlm_priv.h"
+
+#include "cluster.h"
+#include "peers.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PATIENCE_KEY_MS 1000
+#define PATIENCE_ALL_MS 3000
+/* What the way back to the caller takes. */
+#define MARGIN_MS 100
+
+/* ---- Here ---- */
+
+struct copies {
+	struct gl_dlm_lock *locks;
+	char (*keys)[GUESTLOCK_KEY_SIZE];
+	size_t count, room;
+};
+
+/* What is held here: by an owner, in any mode but none. */
+static int copy_held(void *data, struct gl_dlm_lock *lock)
+{
+	struct copies *copies = data;
+
+	if (copies->count < copies->room && !lock->surplus && lock->mode > DLM_LOCK_CR &&
+	    strlen(lock->resource->name) == GUESTLOCK_KEY_SIZE - 1 &&
+	    !gl_dlm_is_host_lock(lock->resource->name)) {
+		memcpy(copies->keys[copies->count], lock->resource->name, GUESTLOCK_KEY_SIZE);
+		copies->locks[copies->count++] = *lock;
+	}
+	return 0;
+}
+
+static void copy_all(struct gl_dlm *dlm, const char *key, struct copies *out)
+{
+	*out = (struct copies){.room = dlm->table.count};
+	out->locks = calloc(out->room + 1, sizeof(*out->locks));
+	out->keys = calloc(out->room + 1, sizeof(*out->keys));
+	if (!out->locks || !out->keys) {
+		return;
+	}
+	if (!key) {
+		gl_dlm_table_each(&dlm->table, copy_held, out);
+		return;
+	}
+	for (struct gl_dlm_lock *lock = gl_dlm_table_locks(&dlm->table, key); lock; lock = lock->next) {
+		copy_held(out, lock);
+	}
+}
+
+/* The owner of the lock before: locks of one owner mostly follow one another. */
+struct last_owner {
+	bool known, dead;
+	uint64_t xid;
+	struct guestlock_holder holder; /* since: when the owner was noted */
+	struct gl_dlm_names names;
+};
+
+static void look_up(struct gl_dlm *dlm, const struct gl_dlm_lock *lock, struct last_owner *last)
+{
+	struct gl_dlm_lock undated = *lock;
+
+	if (last->known && last->xid == lock->xid) {
+		return;
+	}
+	undated.since = 0;
+	gl_dlm_fill_holder(dlm, &undated, &last->holder);
+	last->dead = gl_dlm_owner_is_dead(dlm, lock->xid);
+	last->xid = lock->xid;
+	last->known = true;
+}
+
+void gl_dlm_tell_held(struct gl_dlm *dlm, const char *key, gl_dlm_told_fn *told, void *data)
+{
+	struct last_owner last = {.known = false};
+	struct copies copies;
+
+	gl_dlm_catch_up(dlm);
+	pthread_mutex_lock(&dlm->mutex);
+	copy_all(dlm, key, &copies);
+	pthread_mutex_unlock(&dlm->mutex);
+	for (size_t i = 0; i < copies.count; i++) {
+		const struct gl_dlm_lock *lock = &copies.locks[i];
+		struct guestlock_holder holder;
+		char *identity;
+
+		look_up(dlm, lock, &last);
+		if (last.dead) {
+			continue;
+		}
+		holder = last.holder;
+		holder.mode = gl_dlm_mode_of(lock->mode);
+		holder.since = lock->since ? lock->since : holder.since;
+		identity = key ? NULL : gl_dlm_names_find(dlm, lock->xid, copies.keys[i], &last.names);
+		told(data, copies.keys[i], &holder, identity);
+		free(identity);
+	}
+	gl_dlm_names_free(&last.names);
+	free(copies.locks);
+	free(copies.keys);
+}
+
+/* ---- Everywhere ---- */
+
+struct survey {
+	struct gl_dlm *dlm;
+	guestlock_enumerate_fn *visit;
+	guestlock_silent_fn *silent;
+	void *data;
+	bool enough; /* visit wants no more */
+};
+
+static void pass_on(void *data, const char *key, const struct guestlock_holder *holder, const char *identity)
+{
+	struct survey *survey = data;
+	struct guestlock_lock lock = {
+		.owner =
+			{
+				.instance = holder->instance,
+				.name = holder->name,
+				.pid = holder->pid,
+				.host = holder->host,
+				.manager = "",
+			},
+		.key = {.identity = identity ? identity : ""},
+		.mode = holder->mode,
+		.readable = true,
+		.since = holder->since,
+	};
+
+	memcpy(lock.owner.uuid, holder->uuid, sizeof(lock.owner.uuid));
+	memcpy(lock.key.key, key, sizeof(lock.key.key));
+	survey->enough = survey->enough || survey->visit(survey->data, &lock) != 0;
+}
+
+static void pass_on_others(struct survey *survey, const struct gl_dlm_answers *answers)
+{
+	for (size_t i = 0; i < answers->n_found; i++) {
+		const struct gl_dlm_found *found = &answers->found[i];
+		struct guestlock_holder holder = found->holder;
+
+		if (holder.mode == GUESTLOCK_MODE_NONE) {
+			continue;
+		}
+		if (!holder.host[0]) {
+			gl_dlm_cluster_node_name(found->node, holder.host, sizeof(holder.host));
+		}
+		pass_on(survey, found->key, &holder, found->identity);
+	}
+}
+
+/*
+ * Why a member of the lockspace did not tell; NULL: it did. On this node the caller has told; but there may
+ * be another keeper, of another run directory.
+ */
+static const char *why_silent(const struct gl_dlm_answers *answers, unsigned node, bool is_self, bool asked)
+{
+	static const char *const reasons[] = {
+		[GL_DLM_PEER_SILENT] = "no answer in time",
+		[GL_DLM_PEER_ANSWERED] = NULL,
+		[GL_DLM_PEER_GONE] = "its keeper ended meanwhile",
+		[GL_DLM_PEER_REFUSED] = "its answer is of no use: another version",
+	};
+	const char *reason = asked ? "no keeper runs there" : "no connection to corosync";
+	bool answered = is_self;
+
+	for (size_t i = 0; i < answers->n_peers; i++) {
+		const struct gl_dlm_peer *peer = &answers->peers[i];
+
+		if (peer->node == node && peer->state != GL_DLM_PEER_ANSWERED) {
+			return reasons[peer->state];
+		}
+		answered = answered || peer->node == node;
+	}
+	return answered ? NULL : reason;
+}
+
+static void name_silent(const struct survey *survey, const struct gl_dlm_answers *answers, bool asked)
+{
+	unsigned nodes[GL_DLM_PEERS_MAX];
+	size_t count = 0;
+
+	if (gl_dlm_cluster_members(survey->dlm->lockspace, nodes, GL_DLM_PEERS_MAX, &count) < 0) {
+		count = 0;
+	}
+	for (size_t i = 0; i < count; i++) {
+		bool is_self = nodes[i] == survey->dlm->node;
+		const char *reason = why_silent(answers, nodes[i], is_self, asked);
+
+		if (reason) {
+			char name[GL_DLM_NODE_NAME];
+
+			gl_dlm_cluster_node_name(nodes[i], name, sizeof(name));
+			survey->silent(survey->data, name, reason);
+		}
+	}
+}
+
+static bool ask_others(struct survey *survey, const char *key, int64_t deadline_ms,
+		       struct gl_dlm_answers *out)
+{
+	int64_t until_ms = guestlock_monotonic_ms() + (key ? PATIENCE_KEY_MS : PATIENCE_ALL_MS);
+	struct guestlock_error ignored;
+
+	*out = (struct gl_dlm_answers){.found = NULL};
+	if (deadline_ms - MARGIN_MS < until_ms) {
+		until_ms = deadline_ms - MARGIN_MS;
+	}
+	return survey->dlm->peers &&
+	       gl_dlm_peers_ask(survey->dlm->peers, key, until_ms, out, &ignored) != GUESTLOCK_RES_STOPPED;
+}
+
+enum guestlock_result gl_dlm_survey(struct guestlock_backend *backend, const char *key, int64_t deadline_ms,
+				    guestlock_enumerate_fn *visit, guestlock_silent_fn *silent, void *data,
+				    struct guestlock_error *err)
+{
+	struct survey survey = {.dlm = gl_dlm_of(backend), .visit = visit, .silent = silent, .data = data};
+	struct gl_dlm_answers answers;
+	bool asked, joined;
+
+	pthread_mutex_lock(&survey.dlm->mutex);
+	joined = survey.dlm->joined;
+	pthread_mutex_unlock(&survey.dlm->mutex);
+	if (!joined) {
+		return gl_dlm_check_running(survey.dlm, err);
+	}
+	/* Nothing is asked of the kernel: this works while the lockspace waits, when there is most to look
+	 * at. */
+	gl_dlm_tell_held(survey.dlm, key, pass_on, &survey);
+	asked = ask_others(&survey, key, deadline_ms, &answers);
+	pass_on_others(&survey, &answers);
+	name_silent(&survey, &answers, asked);
+	gl_dlm_answers_free(&answers);
+	return GUESTLOCK_RES_GRANTED;
+}
