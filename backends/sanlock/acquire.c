@@ -1,0 +1,498 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Taking leases.
+ *
+ * - Look at the notes: what they say is refused without taking anything.
+ * - Where they name anybody, look at what the process holds already; mostly it holds nothing.
+ * - Take in the order of keys, in groups of as many as one call can bear: of two equal batches the one that
+ *   gets the first key goes on, and the other holds nothing.
+ * - Look at the versions of the leases, and whether their files are still those under their names.
+ * - Note epochs and owner, when all is held.
+ *
+ * Killed in between, the process holds leases whose notes are older than they are: inquire calls them
+ * orphans, the same acquire repeated writes the notes, and release puts the old epoch down for the new
+ * version.
+ */
+#include "sanlock_priv.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* ---- Judging ---- */
+
+static bool is_shared(const struct gl_sanlock_slot *slot)
+{
+	return slot->item->mode == GUESTLOCK_MODE_SHARED;
+}
+
+static void refuse_stale(struct gl_sanlock_call *call, struct gl_sanlock_slot *slot, bool proven)
+{
+	if (proven) {
+		gl_sanlock_slot_fail(
+			call, slot, GUESTLOCK_RES_STALE,
+			"another guest held it exclusively since this guest's state was saved; start the "
+			"guest afresh instead of resuming it");
+	} else {
+		gl_sanlock_slot_fail(
+			call, slot, GUESTLOCK_RES_UNPROVEN,
+			"its lease was taken since this guest's state was saved, perhaps by somebody who "
+			"gave "
+			"it back unused; if nobody wrote to it, set resume_check = off and try again");
+	}
+}
+
+/* The epoch from before the lease is taken in version lver, as far as it was asked for. */
+static void judge_epoch(struct gl_sanlock_call *call, struct gl_sanlock_slot *slot, uint64_t lver)
+{
+	if (slot->item->check_epoch && gl_sanlock_slot_epoch(slot, lver) != slot->item->expected_epoch) {
+		refuse_stale(call, slot, !slot->lease.foreign && gl_sanlock_slot_is_noted(slot, lver));
+	}
+}
+
+/*
+ * The note names somebody else, or somebody may share it, or it is a lease that others take without a note:
+ * the lease itself tells. To have it refused with others would move their versions, and nobody would note
+ * that.
+ */
+static bool is_doubtful(const struct gl_sanlock_call *call, const struct gl_sanlock_slot *slot)
+{
+	if (slot->note.count > 0 || slot->lease.foreign) {
+		return true;
+	}
+	return (call->batch->flags & GUESTLOCK_BATCH_PROBE) != 0 || slot->note.presence == GL_SANLOCK_DAMAGED;
+}
+
+static void judge_file(struct gl_sanlock_call *call, struct gl_sanlock_slot *slot)
+{
+	bool probe = (call->batch->flags & GUESTLOCK_BATCH_PROBE) != 0;
+	int rv = probe || slot->lease.foreign
+			 ? gl_sanlock_identify(slot->lease.disk.path, &slot->file)
+			 : gl_sanlock_lease_provision(call->sl, &slot->lease, &slot->file);
+
+	/* What was never locked has no file. */
+	if (probe && rv == -ENOENT && !slot->lease.foreign) {
+		return;
+	}
+	if (rv < 0) {
+		gl_sanlock_slot_rv(call, slot, rv);
+	} else if (is_doubtful(call, slot)) {
+		gl_sanlock_slot_busy(call, slot);
+	}
+}
+
+static void judge(struct gl_sanlock_call *call, struct gl_sanlock_slot *slot)
+{
+	enum guestlock_mode mode = slot->item->mode;
+
+	slot->had = slot->mode;
+	if (mode != GUESTLOCK_MODE_SHARED && mode != GUESTLOCK_MODE_EXCLUSIVE) {
+		gl_sanlock_slot_fail(call, slot, GUESTLOCK_RES_INVALID,
+				     "a lease is taken shared or exclusive, not in mode %s",
+				     guestlock_mode_name(mode));
+		return;
+	}
+	if (slot->had >= mode) {
+		return;
+	}
+	slot->change = true;
+	judge_file(call, slot);
+	if (slot->item->result == GUESTLOCK_RES_GRANTED && slot->note.has_epoch) {
+		judge_epoch(call, slot, slot->note.lver);
+	}
+}
+
+/* ---- Taking ---- */
+
+static bool is_new(const struct gl_sanlock_slot *slot)
+{
+	return slot->change && slot->had == GUESTLOCK_MODE_NONE;
+}
+
+/* A group was refused: which of them, and why. */
+static void explain(struct gl_sanlock_call *call, struct gl_sanlock_slot **group, int count, int rv)
+{
+	enum guestlock_result result = gl_sanlock_result(rv);
+
+	if (result == GUESTLOCK_RES_AGAIN || result == GUESTLOCK_RES_NOT_JOINED || rv == GL_SANLOCK_ESRCH ||
+	    result == GUESTLOCK_RES_STOPPED) {
+		gl_sanlock_slot_rv(call, group[0], rv);
+		return;
+	}
+	for (int i = 0; i < count && call->result == GUESTLOCK_RES_GRANTED; i++) {
+		gl_sanlock_slot_busy(call, group[i]);
+	}
+	if (call->result != GUESTLOCK_RES_GRANTED) {
+		return;
+	}
+	if (result == GUESTLOCK_RES_BUSY) {
+		gl_sanlock_slot_fail(call, group[0], GUESTLOCK_RES_AGAIN,
+				     "somebody else wanted it at the same moment; try again");
+	} else {
+		gl_sanlock_slot_rv(call, group[0], rv);
+	}
+}
+
+/*
+ * One that nobody is to have had since its note was written: then it is known which version it gets, and the
+ * daemon need not be asked. Of several at once the daemon would give back what it had taken before it found
+ * one that somebody had, and whose versions moved would not be known.
+ */
+static int acquire_next(const struct gl_sanlock_call *call, struct gl_sanlock_slot *slot)
+{
+	struct sanlk_resource *resource = &slot->lease.resource;
+	int rv;
+
+	resource->flags = SANLK_RES_LVER;
+	resource->lver = slot->note.lver;
+	rv = sanlock_acquire(-1, call->batch->owner->pid, SANLK_ACQUIRE_OWNER_NOWAIT, 1, &resource, NULL);
+	resource->flags = 0;
+	resource->lver = 0;
+	if (rv >= 0) {
+		slot->lver = slot->note.lver + 1;
+		slot->mode = GUESTLOCK_MODE_EXCLUSIVE;
+		slot->known = true;
+	}
+	return rv;
+}
+
+static bool has_next(const struct gl_sanlock_slot *slot)
+{
+	return !is_shared(slot) && slot->note.lver > 0 && gl_sanlock_slot_is_noted(slot, slot->note.lver);
+}
+
+static int acquire_group(const struct gl_sanlock_call *call, struct gl_sanlock_slot **group, int count)
+{
+	struct sanlk_resource *resources[SANLK_MAX_RESOURCES];
+
+	if (count == 1 && has_next(group[0])) {
+		int rv = acquire_next(call, group[0]);
+
+		if (rv != SANLK_ACQUIRE_LVER) {
+			return rv;
+		}
+	}
+	for (int i = 0; i < count; i++) {
+		resources[i] = &group[i]->lease.resource;
+		resources[i]->flags = is_shared(group[i]) ? SANLK_RES_SHARED : 0;
+	}
+	return sanlock_acquire(-1, call->batch->owner->pid, SANLK_ACQUIRE_OWNER_NOWAIT, count, resources,
+			       NULL);
+}
+
+static bool take_group(struct gl_sanlock_call *call, struct gl_sanlock_slot **group, int count)
+{
+	int rv;
+
+	if (count == 0) {
+		return true;
+	}
+	rv = acquire_group(call, group, count);
+	if (rv == -EEXIST && !call->looked) {
+		/* Perhaps by this guest itself. */
+		call->look_first = true;
+		gl_sanlock_call_fail(call, GUESTLOCK_RES_AGAIN);
+		return false;
+	}
+	if (rv < 0) {
+		explain(call, group, count, rv);
+		return false;
+	}
+	for (int i = 0; i < count; i++) {
+		group[i]->taken = true;
+	}
+	return true;
+}
+
+static bool take_new(struct gl_sanlock_call *call)
+{
+	struct gl_sanlock_slot *group[SANLK_MAX_RESOURCES];
+	int count = 0;
+
+	for (size_t i = 0; i < call->count; i++) {
+		if (is_new(&call->slots[i])) {
+			group[count++] = &call->slots[i];
+		}
+		if (count == SANLK_MAX_RESOURCES) {
+			if (!take_group(call, group, count)) {
+				return false;
+			}
+			count = 0;
+		}
+	}
+	return take_group(call, group, count);
+}
+
+/* From shared to exclusive. */
+static bool convert_held(struct gl_sanlock_call *call)
+{
+	for (size_t i = 0; i < call->count; i++) {
+		struct gl_sanlock_slot *slot = &call->slots[i];
+		int rv;
+
+		if (!slot->change || slot->had == GUESTLOCK_MODE_NONE) {
+			continue;
+		}
+		slot->lease.resource.flags = 0;
+		rv = sanlock_convert(-1, call->batch->owner->pid, SANLK_CONVERT_OWNER_NOWAIT,
+				     &slot->lease.resource);
+		if (rv < 0) {
+			explain(call, &slot, 1, rv);
+			return false;
+		}
+		slot->converted = true;
+	}
+	return true;
+}
+
+/* ---- Giving back what was not used ---- */
+
+static bool was_taken(const struct gl_sanlock_slot *slot)
+{
+	return slot->taken;
+}
+
+/*
+ * The version has moved, the epoch has not: whoever comes next is to know. Failing that he cannot prove it.
+ * What was read of the note before the lease was taken may be older than what is there.
+ */
+static void forget(struct gl_sanlock_call *call, struct gl_sanlock_slot *slot)
+{
+	if (slot->mode == GUESTLOCK_MODE_EXCLUSIVE) {
+		if (gl_sanlock_slot_note(call, slot)) {
+			gl_sanlock_slot_vacate(call, slot, true);
+		}
+	} else if (slot->mode == GUESTLOCK_MODE_SHARED && slot->taken) {
+		if (!slot->lease.foreign && gl_sanlock_slot_note(call, slot)) {
+			gl_sanlock_slot_carry(call, slot);
+		}
+		gl_sanlock_holders_set(call->sl, slot->item->key, call->batch->owner,
+				       GUESTLOCK_MODE_EXCLUSIVE);
+	}
+}
+
+static int convert_back(const struct gl_sanlock_call *call, struct gl_sanlock_slot *slot)
+{
+	slot->lease.resource.flags = SANLK_RES_SHARED;
+	return sanlock_convert(-1, call->batch->owner->pid, SANLK_CONVERT_OWNER_NOWAIT,
+			       &slot->lease.resource);
+}
+
+static void take_back(struct gl_sanlock_call *call)
+{
+	bool looked = gl_sanlock_call_look(call);
+	int rv = 0;
+
+	for (size_t i = 0; i < call->count; i++) {
+		struct gl_sanlock_slot *slot = &call->slots[i];
+
+		if (looked && (slot->taken || slot->converted)) {
+			forget(call, slot);
+		}
+		if (slot->converted && rv == 0) {
+			rv = convert_back(call, slot);
+		}
+	}
+	if (gl_sanlock_give_back(call, was_taken) < 0 || rv < 0) {
+		gl_sanlock_call_fail(call, GUESTLOCK_RES_INFLIGHT);
+		guestlock_backend_fail(call->err, GUESTLOCK_RES_INFLIGHT, 0, rv,
+				       "some of the guest's leases were taken, and sanlock did not take them "
+				       "back; look at sanlock client status");
+	}
+}
+
+/* ---- Granting ---- */
+
+/* A file that was removed meanwhile, and made again by somebody else, is another lease. */
+static void verify(struct gl_sanlock_call *call, struct gl_sanlock_slot *slot)
+{
+	struct gl_sanlock_file file = {.inode = 0};
+
+	if (slot->mode < slot->item->mode) {
+		gl_sanlock_slot_fail(call, slot, GUESTLOCK_RES_STOPPED,
+				     "sanlock granted it and does not know of it any more; look at its log");
+		return;
+	}
+	if (!slot->change || slot->lease.foreign) {
+		return;
+	}
+	if (gl_sanlock_identify(slot->lease.disk.path, &file) < 0 || file.inode != slot->file.inode ||
+	    file.device != slot->file.device) {
+		gl_sanlock_slot_fail(call, slot, GUESTLOCK_RES_AGAIN,
+				     "the file of its lease was removed at this moment; try again");
+	}
+}
+
+/* Whoever held it before may have written the note after we read it. */
+static void check(struct gl_sanlock_call *call, struct gl_sanlock_slot *slot)
+{
+	verify(call, slot);
+	if (!slot->change || !gl_sanlock_slot_note(call, slot)) {
+		return;
+	}
+	judge_epoch(call, slot, gl_sanlock_slot_before(call, slot));
+}
+
+/* Held exclusively: does the note say so? */
+static bool is_settled(const struct gl_sanlock_call *call, const struct gl_sanlock_slot *slot)
+{
+	return gl_sanlock_slot_is_noted(slot, slot->lver) && gl_sanlock_slot_own(call, slot);
+}
+
+static int note_exclusive(struct gl_sanlock_call *call, struct gl_sanlock_slot *slot)
+{
+	uint64_t before, epoch;
+
+	if (is_settled(call, slot)) {
+		gl_sanlock_slot_tell(call, slot, slot->lver);
+		return 0;
+	}
+	before = gl_sanlock_slot_epoch(slot, gl_sanlock_slot_before(call, slot));
+	epoch = slot->lease.foreign ? slot->lver : before + 1;
+	slot->item->has_epoch = true;
+	slot->item->epoch = epoch;
+	return gl_sanlock_slot_write(call, slot, epoch, &before, true);
+}
+
+static int note_shared(struct gl_sanlock_call *call, struct gl_sanlock_slot *slot)
+{
+	if (!slot->lease.foreign && gl_sanlock_slot_carry(call, slot) < 0) {
+		return -1;
+	}
+	return gl_sanlock_holders_set(call->sl, slot->item->key, call->batch->owner, GUESTLOCK_MODE_SHARED);
+}
+
+/* false: noted, and all of the batch is to be given back. */
+static bool note_slot(struct gl_sanlock_call *call, struct gl_sanlock_slot *slot)
+{
+	const struct guestlock_owner *owner = call->batch->owner;
+	int result;
+
+	if (slot->mode == GUESTLOCK_MODE_EXCLUSIVE) {
+		result = note_exclusive(call, slot);
+		if (result == 0 && slot->change) {
+			result = gl_sanlock_holders_set(call->sl, slot->item->key, owner, slot->mode);
+		}
+	} else {
+		result = slot->change ? note_shared(call, slot) : 0;
+	}
+	if (result < 0) {
+		gl_sanlock_slot_fail(
+			call, slot, errno == ENOSPC ? GUESTLOCK_RES_CANNOT_CREATE : gl_sanlock_result(-errno),
+			"the note beside its lease, %s, cannot be written (%m); look at the "
+			"storage of lease_dir",
+			slot->note_path);
+		return false;
+	}
+	/* Of those who share it another may have written it, too. */
+	if (slot->mode != GUESTLOCK_MODE_EXCLUSIVE) {
+		if (!gl_sanlock_slot_note(call, slot)) {
+			return false;
+		}
+		gl_sanlock_slot_tell(call, slot, slot->lver);
+	}
+	return true;
+}
+
+static void grant(struct gl_sanlock_call *call)
+{
+	for (size_t i = 0; i < call->count; i++) {
+		check(call, &call->slots[i]);
+	}
+	for (size_t i = 0; i < call->count && call->result == GUESTLOCK_RES_GRANTED; i++) {
+		note_slot(call, &call->slots[i]);
+	}
+}
+
+static bool has_changes(const struct gl_sanlock_call *call)
+{
+	size_t i = 0;
+
+	while (i < call->count && !call->slots[i].change) {
+		i++;
+	}
+	return i < call->count;
+}
+
+/* Of all that was changed it is known what the daemon would say. */
+static bool is_known(const struct gl_sanlock_call *call)
+{
+	size_t i = 0;
+
+	while (i < call->count && (call->slots[i].known || (call->looked && !call->slots[i].change))) {
+		i++;
+	}
+	return i == call->count;
+}
+
+static void take(struct gl_sanlock_call *call)
+{
+	if (call->looked && has_changes(call) && !call->registered) {
+		gl_sanlock_call_fail(call, gl_sanlock_fail(call->err, GL_SANLOCK_ESRCH, call->verb,
+							   "anything for the guest"));
+		return;
+	}
+	if (take_new(call) && convert_held(call) && (is_known(call) || gl_sanlock_call_look(call))) {
+		grant(call);
+	}
+	if (call->result != GUESTLOCK_RES_GRANTED) {
+		take_back(call);
+	}
+}
+
+/* ---- The whole ---- */
+
+static bool is_named(const struct gl_sanlock_call *call)
+{
+	for (size_t i = 0; i < call->count; i++) {
+		if (call->slots[i].note.count > 0 || call->slots[i].note.presence == GL_SANLOCK_DAMAGED) {
+			return true;
+		}
+	}
+	return (call->batch->flags & GUESTLOCK_BATCH_PROBE) != 0;
+}
+
+static void attempt(struct gl_sanlock_call *call, bool look)
+{
+	call->looked = look;
+	if (look && !gl_sanlock_call_look(call)) {
+		return;
+	}
+	for (size_t i = 0; i < call->count; i++) {
+		judge(call, &call->slots[i]);
+	}
+	if (call->result == GUESTLOCK_RES_GRANTED && !(call->batch->flags & GUESTLOCK_BATCH_PROBE)) {
+		take(call);
+	}
+}
+
+/* After everything was given back. */
+static void start_over(struct gl_sanlock_call *call)
+{
+	call->look_first = false;
+	call->result = GUESTLOCK_RES_GRANTED;
+	for (size_t i = 0; i < call->count; i++) {
+		struct gl_sanlock_slot *slot = &call->slots[i];
+
+		slot->item->result = GUESTLOCK_RES_GRANTED;
+		slot->change = slot->taken = slot->converted = slot->known = false;
+	}
+	attempt(call, true);
+}
+
+enum guestlock_result gl_sanlock_acquire(struct guestlock_backend *backend, struct guestlock_batch *batch,
+					 struct guestlock_error *err)
+{
+	struct gl_sanlock_call call;
+
+	gl_sanlock_call_begin(&call, backend, batch, "lock", err);
+	for (size_t i = 0; i < call.count && call.result == GUESTLOCK_RES_GRANTED; i++) {
+		gl_sanlock_slot_note(&call, &call.slots[i]);
+	}
+	if (call.result == GUESTLOCK_RES_GRANTED) {
+		attempt(&call, is_named(&call));
+	}
+	if (call.look_first && call.result == GUESTLOCK_RES_AGAIN) {
+		start_over(&call);
+	}
+	return gl_sanlock_call_end(&call);
+}
