@@ -14,15 +14,14 @@
  * The holder is of this host, and dead or left unfinished: settles it. Called without any lock, so that two
  * that stand in each other's way do not wait for each other. true: it may be worth trying again.
  */
-static bool settle_holder(struct guestlock *gl, const struct guestlock_holder *holder)
+static GL_APART bool settle_holder(struct guestlock *gl, const struct guestlock_holder *holder)
 {
 	struct gl_operation_run run = {.gl = gl};
-	struct guestlock_error ignored;
 	struct gl_record *record = NULL;
 	enum guestlock_life life;
 	bool stale;
 
-	if (!holder->uuid[0] || gl_store_load(&gl->store, holder->uuid, &record, &ignored) < 0) {
+	if (!holder->uuid[0] || gl_store_load(&gl->store, holder->uuid, &record, NULL) < 0) {
 		return false;
 	}
 	run.record = record;
@@ -32,7 +31,7 @@ static bool settle_holder(struct guestlock *gl, const struct guestlock_holder *h
 		(record->op != GL_OP_NONE || life == GUESTLOCK_LIFE_DEAD);
 	gl_record_free(record);
 	if (!stale ||
-	    gl_run_begin(&run, gl, holder->uuid, guestlock_monotonic_ms() + SETTLE_HOLDER_MS, &ignored) < 0) {
+	    gl_run_begin(&run, gl, holder->uuid, guestlock_monotonic_ms() + SETTLE_HOLDER_MS, NULL) < 0) {
 		return false;
 	}
 	gl_run_end(&run);
@@ -78,8 +77,74 @@ struct acquire {
 	struct guestlock_guest *guest;
 	const struct gl_state *state;
 	enum gl_event event;
-	bool probe;
+	unsigned flags; /* GUESTLOCK_ACQUIRE_* */
 };
+
+static bool same_text(const char *a, const char *b)
+{
+	return strcmp(a ? a : "", b ? b : "") == 0;
+}
+
+static bool is_named(const struct gl_resource *known, const struct gl_named *named)
+{
+	if (known->guest_lock || known->type != named->type || strcmp(known->name, named->name) != 0) {
+		return false;
+	}
+	return named->type == GUESTLOCK_DISK ||
+	       (known->offset == named->offset && same_text(known->lockspace, named->lockspace) &&
+		same_text(known->path, named->path));
+}
+
+/* The search begins behind the last one that was found: both are usually in the same order. */
+static bool has_named(const struct gl_record *record, const struct gl_named *named, size_t *last)
+{
+	for (size_t i = 1; i <= record->n_resources; i++) {
+		size_t at = (*last + i) % record->n_resources;
+
+		if (is_named(&record->resources[at], named)) {
+			*last = at;
+			return record->resources[at].flags == named->flags;
+		}
+	}
+	return false;
+}
+
+/* Is what the handle names, as far as it is locked, just what the record has? */
+static bool is_listed(const struct gl_operation_run *run, const struct guestlock_guest *guest)
+{
+	const struct gl_record *record = run->record;
+	size_t wanted = 0, known = 0, last = 0;
+
+	for (size_t i = 0; i < record->n_resources; i++) {
+		known += !record->resources[i].guest_lock;
+	}
+	for (size_t i = 0; i < guest->n_resources; i++) {
+		if (gl_is_locked(run->gl, &guest->resources[i])) {
+			if (!has_named(record, &guest->resources[i], &last)) {
+				return false;
+			}
+			wanted++;
+		}
+	}
+	return wanted == known;
+}
+
+/* A guest that is dead or not known is for the table to judge. */
+static int check_listed(const struct gl_operation_run *run, const struct guestlock_guest *guest,
+			struct guestlock_error *err)
+{
+	const struct gl_record *record = run->record;
+
+	if (!record ||
+	    (record->state == GUESTLOCK_GUEST_BOUND && record->op == GL_OP_NONE && is_listed(run, guest))) {
+		return GUESTLOCK_OK;
+	}
+	return gl_fail(
+		err, GUESTLOCK_REJECTED, 0,
+		"guest %s is not bound with just the resources that are listed (it is %s): look at what it "
+		"has, then acquire or attach what is missing",
+		guest->uuid, guestlock_guest_state_name(record->state));
+}
 
 /* What the handle names beside the record: with a record of our own bind there is nothing new. */
 static int add_named(struct gl_operation_run *run, struct guestlock_guest *guest, struct guestlock_error *err)
@@ -106,28 +171,32 @@ static int attempt_acquire(void *data, struct guestlock_error *err)
 	const struct acquire *acquire = data;
 	struct guestlock_guest *guest = acquire->guest;
 	const struct gl_wish wish = {
-		.event = acquire->event, .state = acquire->state, .probe = acquire->probe};
+		.event = acquire->event,
+		.state = acquire->state,
+		.probe = (acquire->flags & GUESTLOCK_ACQUIRE_PROBE) != 0,
+	};
 	struct gl_operation_run run;
 	int status = gl_run_begin(&run, guest->gl, guest->uuid, gl_deadline(guest->gl), err);
 
 	if (status < 0) {
 		return status;
 	}
-	status = add_named(&run, guest, err);
+	status = acquire->flags & GUESTLOCK_ACQUIRE_LISTED ? check_listed(&run, guest, err)
+							   : add_named(&run, guest, err);
 	if (status == GUESTLOCK_OK) {
 		status = gl_run_wish(&run, &wish, err);
 	}
-	if (status == GUESTLOCK_OK && !acquire->probe) {
+	if (status == GUESTLOCK_OK && !wish.probe) {
 		gl_run_continue(&run);
 	}
 	gl_run_end(&run);
 	return status;
 }
 
-static int acquire_all(struct guestlock_guest *guest, enum gl_event event, const char *text, bool probe,
+static int acquire_all(struct guestlock_guest *guest, enum gl_event event, const char *text, unsigned flags,
 		       int wait_ms, struct guestlock_error *err)
 {
-	struct acquire acquire = {.guest = guest, .event = event, .probe = probe};
+	struct acquire acquire = {.guest = guest, .event = event, .flags = flags};
 	struct gl_state state;
 	bool given;
 	int status = gl_guest_usable(guest, err);
@@ -149,14 +218,13 @@ static int acquire_all(struct guestlock_guest *guest, enum gl_event event, const
 int guestlock_guest_acquire(struct guestlock_guest *guest, const char *state, unsigned flags, int wait_ms,
 			    struct guestlock_error *err)
 {
-	return acquire_all(guest, GL_EVENT_ACQUIRE, state, (flags & GUESTLOCK_ACQUIRE_PROBE) != 0, wait_ms,
-			   err);
+	return acquire_all(guest, GL_EVENT_ACQUIRE, state, flags, wait_ms, err);
 }
 
 int guestlock_guest_resume(struct guestlock_guest *guest, const char *state, int wait_ms,
 			   struct guestlock_error *err)
 {
-	return acquire_all(guest, GL_EVENT_RESUME, state, false, wait_ms, err);
+	return acquire_all(guest, GL_EVENT_RESUME, state, 0, wait_ms, err);
 }
 
 /* ---- One resource ---- */
@@ -235,21 +303,6 @@ int guestlock_guest_acquire_resource(struct guestlock_guest *guest, const struct
 	return status;
 }
 
-static bool same_text(const char *a, const char *b)
-{
-	return strcmp(a ? a : "", b ? b : "") == 0;
-}
-
-static bool is_named(const struct gl_resource *known, const struct guestlock_resource *resource)
-{
-	if (known->guest_lock || known->type != resource->type || strcmp(known->name, resource->name) != 0) {
-		return false;
-	}
-	return resource->type == GUESTLOCK_DISK ||
-	       (known->offset == resource->offset && same_text(known->lockspace, resource->lockspace) &&
-		same_text(known->path, resource->path));
-}
-
 /*
  * The name under which it was taken finds it, even if the path is gone by the time its device is unplugged.
  * Another name of the same resource has to be looked at.
@@ -262,7 +315,7 @@ static void find_held(struct guestlock *gl, struct gl_record *record,
 	struct gl_resource identified;
 
 	for (size_t i = 0; i < record->n_resources; i++) {
-		if (is_named(&record->resources[i], resource)) {
+		if (is_named(&record->resources[i], &named)) {
 			memcpy(key, record->resources[i].key, GUESTLOCK_KEY_SIZE);
 			return;
 		}

@@ -3,12 +3,19 @@
  * not. */
 #include "error.h"
 #include "guest.h"
+#include "loss.h"
 #include "tether.h"
 #include "util.h"
 
 #include <errno.h>
 #include <string.h>
 #include <time.h>
+
+/* What gl_wanted() gave. */
+struct wanted {
+	struct gl_resource *resources;
+	size_t count;
+};
 
 /* Everything that the caller said goes into the record. */
 static int describe(const struct guestlock_guest *guest, struct gl_record *record,
@@ -26,7 +33,7 @@ static int describe(const struct guestlock_guest *guest, struct gl_record *recor
 	record->since = (int64_t)time(NULL);
 	record->migrate = guest->mode == GUESTLOCK_NEW_MIGRATE;
 	record->state = GUESTLOCK_GUEST_BOUND;
-	return GUESTLOCK_OK;
+	return gl_loss_describe(guest->gl, record, err);
 }
 
 static int add_holdings(const struct guestlock *gl, struct gl_record *record, struct guestlock_error *err)
@@ -43,15 +50,22 @@ static int add_holdings(const struct guestlock *gl, struct gl_record *record, st
 	return GUESTLOCK_OK;
 }
 
-static int fill_record(const struct guestlock_guest *guest, struct gl_record *record,
-		       struct gl_resource *wanted, size_t count, struct guestlock_error *err)
+static int fill_record(const struct guestlock_guest *guest, struct gl_record *record, struct wanted *wanted,
+		       struct guestlock_error *err)
 {
 	int status = describe(guest, record, err);
 
-	if (status == GUESTLOCK_OK) {
-		status = gl_merge_wanted(record, wanted, count, err);
+	if (status < 0) {
+		return status;
 	}
-	return status == GUESTLOCK_OK ? add_holdings(guest->gl, record, err) : status;
+	/* A new record has no others. */
+	record->resources = wanted->resources;
+	record->n_resources = record->room = wanted->count;
+	*wanted = (struct wanted){0};
+	for (size_t i = 0; i < record->n_resources; i++) {
+		record->resources[i].unhinted = record->resources[i].has_file;
+	}
+	return add_holdings(guest->gl, record, err);
 }
 
 /* Does what another guest holds stand in the way of what this one wants? */
@@ -64,20 +78,9 @@ static bool stands_in_the_way(const struct gl_record *record, const struct guest
 	return wanted != GUESTLOCK_MODE_SHARED || item->holder.mode != GUESTLOCK_MODE_SHARED;
 }
 
-/* The program may open and even repair its images before the locks are taken: so it must not start for
- * nothing. */
-static int ask_who_holds(struct gl_operation_run *run, struct gl_batch *batch, struct guestlock_error *err)
+static int judge_who_holds(struct gl_operation_run *run, const struct gl_batch *batch,
+			   struct guestlock_error *err)
 {
-	struct guestlock_error cause = {0};
-	enum guestlock_result result =
-		gl_call(run->gl, GL_CALL_INQUIRE, &run->owner, batch, 0, run->deadline_ms, &cause);
-
-	if (result != GUESTLOCK_RES_GRANTED) {
-		if (err) {
-			*err = cause;
-		}
-		return cause.code;
-	}
 	for (size_t i = 0; i < batch->count; i++) {
 		if (batch->items[i].result == GUESTLOCK_RES_UNKNOWN) {
 			GL_AUTOFREE char *words = gl_resource_words(batch->resources[i]);
@@ -85,8 +88,8 @@ static int ask_who_holds(struct gl_operation_run *run, struct gl_batch *batch, s
 			return gl_fail(err, GUESTLOCK_DAMAGED, 0,
 				       "it cannot be told who holds %s%s%s; run guestlock reap, which says "
 				       "what is damaged",
-				       words ? words : "a resource", cause.message[0] ? ": " : "",
-				       cause.message);
+				       words ? words : "a resource", err->message[0] ? ": " : "",
+				       err->message);
 		}
 		if (stands_in_the_way(run->record, &batch->items[i],
 				      gl_resource_mode(run->gl, batch->resources[i]))) {
@@ -96,34 +99,60 @@ static int ask_who_holds(struct gl_operation_run *run, struct gl_batch *batch, s
 	return GUESTLOCK_OK;
 }
 
-/* What of the record the backend must know before the guest's program starts. */
+/*
+ * The program may open and even repair its images before the locks are taken: so it must not start for
+ * nothing.
+ */
+static int ask_who_holds(struct gl_operation_run *run, struct gl_batch *batch, struct guestlock_error *err)
+{
+	enum guestlock_result result = gl_call(run->gl, GL_CALL_INQUIRE, &run->owner, batch,
+					       GUESTLOCK_BATCH_GLANCE, run->deadline_ms, err);
+
+	return result == GUESTLOCK_RES_GRANTED ? judge_who_holds(run, batch, err) : (int)err->code;
+}
+
+static void add_all(struct gl_operation_run *run, struct gl_batch *batch, bool guest_lock)
+{
+	for (size_t i = 0; i < run->record->n_resources; i++) {
+		if (run->record->resources[i].guest_lock == guest_lock) {
+			gl_batch_add(batch, &run->record->resources[i], GUESTLOCK_MODE_NONE);
+		}
+	}
+}
+
+/*
+ * What of the record the backend must know before the guest's program starts. The lock of the guest itself is
+ * the last, and who holds it is not asked: if it is not free, this guest has it, at another place.
+ */
 static int bind_backend(struct gl_operation_run *run, bool ask, struct guestlock_error *err)
 {
 	struct guestlock_error cause = {0};
 	struct gl_batch batch;
-	enum guestlock_result result;
+	size_t others, all;
 	int status = GUESTLOCK_OK;
 
 	if (gl_batch_init(&batch, run->record->n_resources) < 0) {
 		return gl_fail_memory(err);
 	}
-	for (size_t i = 0; i < run->record->n_resources; i++) {
-		gl_batch_add(&batch, &run->record->resources[i], GUESTLOCK_MODE_NONE);
+	add_all(run, &batch, false);
+	others = batch.count;
+	add_all(run, &batch, true);
+	all = batch.count;
+	batch.loss_action = gl_loss_action(run);
+	if (gl_call(run->gl, GL_CALL_BIND, &run->owner, &batch, 0, run->deadline_ms, &cause) !=
+	    GUESTLOCK_RES_GRANTED) {
+		status = (int)cause.code;
+	} else if (ask) {
+		batch.count = others;
+		status = ask_who_holds(run, &batch, &cause);
+		batch.count = all;
 	}
-	result = gl_call(run->gl, GL_CALL_BIND, &run->owner, &batch, 0, run->deadline_ms, &cause);
-	if (result != GUESTLOCK_RES_GRANTED) {
-		status = cause.code;
+	if (status < 0) {
 		if (err) {
 			*err = cause;
 		}
-	} else if (ask) {
-		status = ask_who_holds(run, &batch, err);
-	}
-	if (status < 0) {
-		struct guestlock_error ignored;
-
 		gl_call(run->gl, GL_CALL_RELEASE, &run->owner, &batch, GUESTLOCK_BATCH_UNDO, run->deadline_ms,
-			&ignored);
+			&cause);
 	}
 	gl_batch_free(&batch);
 	return status;
@@ -187,18 +216,16 @@ static int begin_bind(struct gl_operation_run *run, struct guestlock_guest *gues
 	return GUESTLOCK_OK;
 }
 
-static int bind_record(struct gl_operation_run *run, struct guestlock_guest *guest,
-		       struct gl_resource *wanted, size_t count, bool ask, int *out_tether_fd,
-		       struct guestlock_error *err)
+static int bind_record(struct gl_operation_run *run, struct guestlock_guest *guest, struct wanted *wanted,
+		       bool ask, int *out_tether_fd, struct guestlock_error *err)
 {
-	struct guestlock_error ignored;
 	int fd = -1;
-	int status = fill_record(guest, run->record, wanted, count, err);
+	int status = fill_record(guest, run->record, wanted, err);
 
 	if (status < 0) {
 		return status;
 	}
-	if (gl_process_look(getpid(), &run->record->process) < 0) {
+	if (gl_process_look_here(&run->gl->family, &run->record->process) < 0) {
 		return gl_fail(
 			err, GUESTLOCK_FAILED, errno,
 			"cannot bind guest %s: /proc does not tell about this process (%m); mount /proc",
@@ -210,10 +237,14 @@ static int bind_record(struct gl_operation_run *run, struct guestlock_guest *gue
 		return status;
 	}
 	run->life = GUESTLOCK_LIFE_ALIVE;
+	/* Whoever is killed before they are entered is the guest itself. */
+	for (size_t i = 0; i < run->record->n_resources; i++) {
+		run->record->resources[i].unhinted = false;
+	}
 	status = enter(run, ask, err);
 	if (status < 0) {
 		close(fd);
-		gl_run_remove(run, &ignored);
+		gl_run_remove(run, NULL);
 		return status;
 	}
 	if (out_tether_fd) {
@@ -225,8 +256,7 @@ static int bind_record(struct gl_operation_run *run, struct guestlock_guest *gue
 int gl_bind(struct guestlock_guest *guest, bool ask, int *out_tether_fd, struct guestlock_error *err)
 {
 	struct gl_operation_run run;
-	struct gl_resource *wanted;
-	size_t count;
+	struct wanted wanted;
 	int status;
 
 	if (!guest->uuid[0]) {
@@ -245,14 +275,14 @@ int gl_bind(struct guestlock_guest *guest, bool ask, int *out_tether_fd, struct 
 			       "with the state string",
 			       guest->uuid, gl_technology(guest->gl));
 	}
-	status = gl_wanted(guest->gl, guest->uuid, guest->resources, guest->n_resources, true, &wanted,
-			   &count, err);
+	status = gl_wanted(guest->gl, guest->uuid, guest->resources, guest->n_resources, true,
+			   &wanted.resources, &wanted.count, err);
 	if (status < 0) {
 		return status;
 	}
 	status = begin_bind(&run, guest, err);
 	if (status == GUESTLOCK_OK) {
-		status = bind_record(&run, guest, wanted, count, ask, out_tether_fd, err);
+		status = bind_record(&run, guest, &wanted, ask, out_tether_fd, err);
 		if (status < 0 && run.record) {
 			gl_record_free(run.record);
 			run.record = NULL;
@@ -260,7 +290,7 @@ int gl_bind(struct guestlock_guest *guest, bool ask, int *out_tether_fd, struct 
 		guest->bound = status == GUESTLOCK_OK;
 		gl_run_end(&run);
 	}
-	gl_wanted_free(wanted, count);
+	gl_wanted_free(wanted.resources, wanted.count);
 	if (status < 0) {
 		gl_error_about(err, guest->uuid, NULL);
 	}
@@ -274,12 +304,11 @@ int guestlock_guest_bind(struct guestlock_guest *guest, int *out_tether_fd, stru
 
 /* ---- Adoption ---- */
 
-static int adopt_record(struct gl_operation_run *run, struct guestlock_guest *guest,
-			struct gl_resource *wanted, size_t count, const struct gl_process *process,
-			struct guestlock_error *err)
+static int adopt_record(struct gl_operation_run *run, struct guestlock_guest *guest, struct wanted *wanted,
+			const struct gl_process *process, struct guestlock_error *err)
 {
 	struct guestlock_error ignored;
-	int status = fill_record(guest, run->record, wanted, count, err);
+	int status = fill_record(guest, run->record, wanted, err);
 
 	if (status < 0) {
 		return status;
@@ -300,8 +329,7 @@ int guestlock_guest_adopt(struct guestlock_guest *guest, pid_t pid, int wait_ms,
 	struct guestlock_error ignored;
 	struct gl_operation_run run;
 	struct gl_process process;
-	struct gl_resource *wanted;
-	size_t count;
+	struct wanted wanted;
 	int status = gl_guest_usable(guest, err);
 
 	if (status < 0) {
@@ -323,21 +351,21 @@ int guestlock_guest_adopt(struct guestlock_guest *guest, pid_t pid, int wait_ms,
 			       "cannot adopt process %ld: there is no such process; check the pid",
 			       (long)pid);
 	}
-	status = gl_wanted(guest->gl, guest->uuid, guest->resources, guest->n_resources, true, &wanted,
-			   &count, err);
+	status = gl_wanted(guest->gl, guest->uuid, guest->resources, guest->n_resources, true,
+			   &wanted.resources, &wanted.count, err);
 	if (status < 0) {
 		return status;
 	}
 	status = begin_bind(&run, guest, err);
 	if (status == GUESTLOCK_OK) {
-		status = adopt_record(&run, guest, wanted, count, &process, err);
+		status = adopt_record(&run, guest, &wanted, &process, err);
 		if (status < 0 && run.record) {
 			gl_record_free(run.record);
 			run.record = NULL;
 		}
 		gl_run_end(&run);
 	}
-	gl_wanted_free(wanted, count);
+	gl_wanted_free(wanted.resources, wanted.count);
 	if (status < 0) {
 		return status;
 	}

@@ -90,7 +90,8 @@ void gl_holder_text(const struct guestlock_holder *holder, char *out, size_t siz
 	char since[48] = "", pid[24] = "";
 
 	if (!holder->uuid[0]) {
-		snprintf(out, size, "somebody whom the backend cannot name");
+		snprintf(out, size, "somebody%s%s whom the backend cannot name",
+			 holder->host[0] ? " on " : "", holder->host);
 		return;
 	}
 	if (holder->since > 0) {
@@ -128,7 +129,7 @@ int gl_fail_busy(const struct guestlock *gl, const struct gl_resource *resource,
 static enum guestlock_result call_once(struct guestlock *gl, enum gl_call_type type,
 				       struct guestlock_batch *batch, struct guestlock_error *cause)
 {
-	const struct guestlock_backend_ops *ops = gl->module.descriptor->ops;
+	const struct guestlock_backend_ops *ops = gl->ops;
 
 	switch (type) {
 	case GL_CALL_BIND:
@@ -151,11 +152,11 @@ static enum guestlock_result call_until(struct guestlock *gl, enum gl_call_type 
 	enum guestlock_result result;
 
 	for (unsigned attempt = 0;; attempt++) {
-		*cause = (struct guestlock_error){0};
 		result = call_once(gl, type, batch, cause);
 		if (result != GUESTLOCK_RES_AGAIN || !gl_pause_before_retry(attempt, 5, batch->deadline_ms)) {
 			return result;
 		}
+		*cause = (struct guestlock_error){0};
 	}
 }
 
@@ -174,18 +175,14 @@ static size_t item_of_result(const struct gl_batch *batch, enum guestlock_result
 	return found;
 }
 
-static void explain(const struct guestlock *gl, const struct gl_batch *batch, enum guestlock_result result,
-		    const struct guestlock_error *cause, struct guestlock_error *err)
+/* Adds to what the backend said what the batch is about. */
+static GL_APART void explain(const struct guestlock *gl, const struct gl_batch *batch,
+			     enum guestlock_result result, struct guestlock_error *err)
 {
-	const struct gl_resource *resource;
+	size_t i = item_of_result(batch, result);
+	const struct gl_resource *resource = batch->resources[i];
 	GL_AUTOFREE char *words = NULL;
 
-	if (!err || batch->count == 0) {
-		return;
-	}
-	size_t i = item_of_result(batch, result);
-
-	resource = batch->resources[i];
 	if (result == GUESTLOCK_RES_BUSY) {
 		gl_fail_busy(gl, resource, &batch->items[i].holder, err);
 		return;
@@ -201,10 +198,9 @@ static void explain(const struct guestlock *gl, const struct gl_batch *batch, en
 		gl_copy_cut(err->backend, sizeof(err->backend), gl_technology(gl));
 		return;
 	}
-	*err = *cause;
 	err->code = gl_status_of_result(result);
 	if (!err->message[0]) {
-		gl_fail(err, err->code, cause->sys_errno, "%s", guestlock_status_text(err->code));
+		gl_fail(err, err->code, err->sys_errno, "%s", guestlock_status_text(err->code));
 	}
 	if (result == GUESTLOCK_RES_AGAIN) {
 		gl_error_prefix(err, "the deadline passed before the lock of %s could be changed",
@@ -224,8 +220,9 @@ static bool succeeded(enum gl_call_type type, enum guestlock_result result)
 }
 
 /* Gives back what the parts before a failed one got. What that does not achieve makes the whole uncertain. */
-static bool undo_parts(struct guestlock *gl, enum gl_call_type type, const struct guestlock_owner *owner,
-		       struct gl_batch *batch, size_t count, unsigned flags, int64_t deadline_ms)
+static GL_APART bool undo_parts(struct guestlock *gl, enum gl_call_type type,
+				const struct guestlock_owner *owner, struct gl_batch *batch, size_t count,
+				unsigned flags, int64_t deadline_ms)
 {
 	struct guestlock_batch part = {
 		.owner = owner,
@@ -234,14 +231,14 @@ static bool undo_parts(struct guestlock *gl, enum gl_call_type type, const struc
 		.deadline_ms = deadline_ms,
 	};
 	size_t most = gl->module.descriptor->limits.batch;
-	struct guestlock_error cause;
+	struct guestlock_error ignored = {0};
 
 	if (type != GL_CALL_ACQUIRE || (flags & GUESTLOCK_BATCH_PROBE)) {
 		return type == GL_CALL_ACQUIRE;
 	}
 	for (size_t done = 0; done < count; done += part.count, part.items += part.count) {
 		part.count = count - done < most ? count - done : most;
-		if (call_until(gl, GL_CALL_RELEASE, &part, &cause) != GUESTLOCK_RES_GRANTED) {
+		if (call_until(gl, GL_CALL_RELEASE, &part, &ignored) != GUESTLOCK_RES_GRANTED) {
 			return false;
 		}
 	}
@@ -253,25 +250,30 @@ enum guestlock_result gl_call(struct guestlock *gl, enum gl_call_type type,
 			      int64_t deadline_ms, struct guestlock_error *err)
 {
 	size_t most = gl->module.descriptor->limits.batch;
-	struct guestlock_batch part = {.owner = owner, .flags = flags, .deadline_ms = deadline_ms};
-	struct guestlock_error cause = {0};
+	struct guestlock_batch part = {
+		.owner = owner,
+		.flags = flags,
+		.deadline_ms = deadline_ms,
+		.loss_action = batch->loss_action ? batch->loss_action : "",
+	};
 
+	*err = (struct guestlock_error){0};
 	for (size_t done = 0; done < batch->count; done += part.count) {
 		size_t left = batch->count - done;
 		enum guestlock_result result;
 
 		part.items = batch->items + done;
 		part.count = most && left > most ? most : left;
-		result = call_until(gl, type, &part, &cause);
+		result = call_until(gl, type, &part, err);
 		if (succeeded(type, result)) {
 			if (result == GUESTLOCK_RES_UNKNOWN) {
-				explain(gl, batch, result, &cause, err);
+				explain(gl, batch, result, err);
 			}
 			continue;
 		}
 		/* Whatever it was, the next operation makes sure again that the backend is joined. */
 		__atomic_store_n(&gl->joined, result == GUESTLOCK_RES_BUSY, __ATOMIC_RELEASE);
-		explain(gl, batch, result, &cause, err);
+		explain(gl, batch, result, err);
 		if (done > 0 && !undo_parts(gl, type, owner, batch, done, flags, deadline_ms)) {
 			return GUESTLOCK_RES_INFLIGHT;
 		}

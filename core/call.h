@@ -13,6 +13,7 @@ struct gl_batch {
 	struct gl_resource **resources;
 	size_t count;
 	bool uncertain; /* something of it was under way already: where it stands is not known */
+	const char *loss_action; /* of bind and acquire: backend.h has what it means; NULL: none */
 };
 
 /* Room for `capacity` items. 0, or -1 when out of memory. */
@@ -32,8 +33,8 @@ enum gl_call_type {
 /*
  * One request for a whole batch. Asks again while the backend says AGAIN, until deadline_ms (then AGAIN is
  * the result, and err says that the time is up). A batch larger than the backend takes is split; what was
- * acquired or converted before a part failed is undone. err is filled unless the result is GRANTED (or the
- * call is an inquiry that succeeded).
+ * acquired or converted before a part failed is undone. err, never NULL, is filled unless the result is GRANTED (or
+ * the call is an inquiry that succeeded).
  */
 enum guestlock_result gl_call(struct guestlock *gl, enum gl_call_type type,
 			      const struct guestlock_owner *owner, struct gl_batch *batch, unsigned flags,

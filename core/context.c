@@ -13,6 +13,9 @@
 #ifndef GL_BINDIR
 #error "GL_BINDIR, the directory of the installed command, comes from the build"
 #endif
+#ifndef GL_PKGLIBEXECDIR
+#error "GL_PKGLIBEXECDIR, the directory of programs that no user calls, comes from the build"
+#endif
 
 void gl_log(const struct guestlock *gl, enum guestlock_log_level level, const char *format, ...)
 {
@@ -91,6 +94,7 @@ static int make_backend(struct guestlock *gl, struct guestlock_error *err)
 	backend->host = gl->host;
 	backend->identity_scheme = gl->identity_scheme == GL_IDENTITY_PATH ? "path" : "auto";
 	backend->context = &gl->context;
+	backend->loss_program = gl->loss_program;
 	struct guestlock_error cause = {0};
 
 	result = module->ops->init(backend, &cause);
@@ -103,6 +107,7 @@ static int make_backend(struct guestlock *gl, struct guestlock_error *err)
 		return GUESTLOCK_CONFIG;
 	}
 	gl->backend = backend;
+	gl->ops = module->ops;
 	if (!backend->life_dir) {
 		gl->default_life_dir = life_dir;
 		backend->life_dir = gl->default_life_dir;
@@ -111,10 +116,44 @@ static int make_backend(struct guestlock *gl, struct guestlock_error *err)
 	return GUESTLOCK_OK;
 }
 
+/* A backend whose calls may hang is never called in the process of whoever needs it. */
+static int put_behind_keeper(struct guestlock *gl, struct guestlock_error *err)
+{
+	bool always = strcmp(gl_settings_string(gl->settings, "guestlock", "keeper"), "always") == 0;
+	int status;
+
+	if (!always && !gl_can(gl, GUESTLOCK_CAP_MAY_BLOCK)) {
+		return GUESTLOCK_OK;
+	}
+	status = gl_keeper_new(gl->settings, gl_technology(gl), gl->store.run_dir, &gl->context.keeper, err);
+	if (status == GUESTLOCK_OK) {
+		gl->ops = &gl_keeper_ops;
+	}
+	return status;
+}
+
+/* For those who are to read the same files from another working directory and environment. */
+static int note_files(struct guestlock *gl, const struct guestlock_options *options,
+		      struct guestlock_error *err)
+{
+	const char *config = options->config_file ? options->config_file : secure_getenv("GUESTLOCK_CONFIG");
+
+	if (config && config[0]) {
+		gl->config_file = realpath(config, NULL);
+		return gl->config_file || errno != ENOMEM ? GUESTLOCK_OK : gl_fail_memory(err);
+	}
+	if (options->extra_file) {
+		gl->extra_file = realpath(options->extra_file, NULL);
+		return gl->extra_file || errno != ENOMEM ? GUESTLOCK_OK : gl_fail_memory(err);
+	}
+	return GUESTLOCK_OK;
+}
+
 static int open_parts(struct guestlock *gl, const struct guestlock_options *options,
 		      struct guestlock_error *err)
 {
 	const char *supervisor = options->supervisor ? options->supervisor : GL_BINDIR "/guestlock";
+	const char *lost = secure_getenv("GUESTLOCK_LOSS_PROGRAM");
 	const char *backend;
 	int status = gl_settings_load(options, &gl->settings, err);
 
@@ -122,10 +161,15 @@ static int open_parts(struct guestlock *gl, const struct guestlock_options *opti
 		return status;
 	}
 	gl->context.settings = gl->settings;
-	if (gl_set_string(&gl->supervisor, supervisor) < 0) {
+	if (gl_set_string(&gl->supervisor, supervisor) < 0 ||
+	    gl_set_string(&gl->loss_program, lost && lost[0] ? lost : GL_PKGLIBEXECDIR "/guestlock-lost") <
+		    0) {
 		return gl_fail_memory(err);
 	}
-	status = take_settings(gl, err);
+	status = note_files(gl, options, err);
+	if (status == GUESTLOCK_OK) {
+		status = take_settings(gl, err);
+	}
 	if (status < 0) {
 		return status;
 	}
@@ -134,18 +178,12 @@ static int open_parts(struct guestlock *gl, const struct guestlock_options *opti
 	if (status < 0) {
 		return status;
 	}
-	if (gl_can(gl, GUESTLOCK_CAP_MAY_BLOCK)) {
-		return gl_fail(err, GUESTLOCK_UNSUPPORTED, 0,
-			       "cannot use backend %s: its calls may hang in the kernel, so that only a "
-			       "keeper process may "
-			       "make them, and this version has none; choose another backend",
-			       backend);
-	}
 	status = gl_settings_declare(gl->settings, backend, gl->module.descriptor->options, err);
 	if (status < 0) {
 		return status;
 	}
-	return make_backend(gl, err);
+	status = make_backend(gl, err);
+	return status < 0 ? status : put_behind_keeper(gl, err);
 }
 
 int guestlock_open(struct guestlock **out_gl, const struct guestlock_options *options,
@@ -167,6 +205,7 @@ int guestlock_open(struct guestlock **out_gl, const struct guestlock_options *op
 	if (!gl) {
 		return gl_fail_memory(err);
 	}
+	gl_family_look(&gl->family);
 	gl->context.log = known.log;
 	gl->context.log_data = known.log_data;
 	status = open_parts(gl, &known, err);
@@ -190,11 +229,15 @@ void guestlock_close(struct guestlock *gl)
 	if (gl->module.descriptor) {
 		gl_module_unload(&gl->module);
 	}
+	gl_keeper_free(gl->context.keeper);
 	gl_settings_free(gl->settings);
 	free(gl->default_life_dir);
 	free(gl->store.run_dir);
 	free(gl->host);
 	free(gl->supervisor);
+	free(gl->loss_program);
+	free(gl->config_file);
+	free(gl->extra_file);
 	free(gl);
 }
 
@@ -213,7 +256,7 @@ static int backend_status(const struct guestlock *gl, enum guestlock_result resu
 int guestlock_probe(struct guestlock *gl, struct guestlock_error *err)
 {
 	struct guestlock_error cause = {0};
-	enum guestlock_result result = gl->module.descriptor->ops->probe(gl->backend, &cause);
+	enum guestlock_result result = gl->ops->probe(gl->backend, &cause);
 
 	return result == GUESTLOCK_RES_GRANTED ? GUESTLOCK_OK : backend_status(gl, result, &cause, err);
 }
@@ -257,7 +300,7 @@ int gl_ready(struct guestlock *gl, int64_t deadline_ms, struct guestlock_error *
 	}
 	for (unsigned attempt = 0;; attempt++) {
 		struct guestlock_error cause = {0};
-		enum guestlock_result result = gl->module.descriptor->ops->join(gl->backend, &kept, &cause);
+		enum guestlock_result result = gl->ops->join(gl->backend, &kept, &cause);
 
 		if (result == GUESTLOCK_RES_GRANTED) {
 			__atomic_store_n(&gl->joined, true, __ATOMIC_RELEASE);
@@ -284,7 +327,7 @@ int guestlock_unprovision_unused(struct guestlock *gl, unsigned unused_s, struct
 	if (status < 0) {
 		return status;
 	}
-	result = gl->module.descriptor->ops->unprovision(gl->backend, NULL, unused_s, &cause);
+	result = gl->ops->unprovision(gl->backend, NULL, unused_s, &cause);
 	return result == GUESTLOCK_RES_GRANTED ? GUESTLOCK_OK : backend_status(gl, result, &cause, err);
 }
 

@@ -3,8 +3,10 @@
 #ifndef GL_CONTEXT_H
 #define GL_CONTEXT_H
 
+#include "keeper.h"
 #include "key.h"
 #include "module.h"
+#include "process.h"
 #include "store.h"
 
 struct guestlock {
@@ -12,11 +14,15 @@ struct guestlock {
 	struct guestlock_backend_context context;
 	struct gl_module module;
 	struct guestlock_backend *backend;
+	const struct guestlock_backend_ops *ops; /* the module's, or those that ask the keeper */
 	bool joined; /* once; a backend that says NOT_JOINED later is joined again */
 	struct gl_store store;
+	struct gl_family family; /* of whoever opened it */
 	char *default_life_dir; /* where the backend has none */
 	char *host;
 	char *supervisor;
+	char *loss_program;
+	char *config_file, *extra_file; /* absolute; NULL where there is none */
 	/* settings in effect */
 	bool lock_disks, lock_guest, require_leases, readonly_shared, resume_strict;
 	enum gl_identity_scheme identity_scheme;

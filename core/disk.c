@@ -152,29 +152,22 @@ static bool gl_is_real(const char *path, struct stat *out_st)
 	return fd >= 0 && fstat(fd, out_st) == 0;
 }
 
-/* The real path, malloc'd, and what is there; NULL with errno. */
-static char *gl_find_real(const char *path, struct stat *out_st)
+/* The real path, path itself or *out_made, and what is there; NULL with errno. *out_made is freed in any
+ * case. */
+static const char *gl_find_real(const char *path, struct stat *out_st, char **out_made)
 {
-	GL_AUTOFREE char *real = NULL;
-	char *out;
-
 	if (gl_is_real(path, out_st)) {
-		return strdup(path);
+		return path;
 	}
-	real = realpath(path, NULL);
-	if (!real || stat(real, out_st) < 0) {
-		return NULL;
-	}
-	out = real;
-	real = NULL;
-	return out;
+	*out_made = realpath(path, NULL);
+	return *out_made && stat(*out_made, out_st) == 0 ? *out_made : NULL;
 }
 
 int gl_disk_walk_path(struct gl_disk_walk *walk, const char *path, struct gl_disk *out_disk)
 {
 	struct stat st;
-	GL_AUTOFREE char *real = gl_find_real(path, &st);
-	char *text;
+	GL_AUTOFREE char *made = NULL;
+	const char *real = gl_find_real(path, &st, &made);
 
 	if (!real) {
 		return gl_fail_path(walk->err, path, errno);
@@ -185,11 +178,12 @@ int gl_disk_walk_path(struct gl_disk_walk *walk, const char *path, struct gl_dis
 	if (!S_ISREG(st.st_mode)) {
 		return gl_fail_kind(walk->err, path, st.st_mode);
 	}
-	if (asprintf(&text, "file:%s", real) < 0) {
-		return gl_fail_memory(walk->err);
-	}
-	*out_disk = (struct gl_disk){.text = text, .device = st.st_dev, .inode = st.st_ino};
-	return GUESTLOCK_OK;
+	*out_disk = (struct gl_disk){
+		.text = gl_concat((const char *[]){"file:", real}, 2),
+		.device = st.st_dev,
+		.inode = st.st_ino,
+	};
+	return out_disk->text ? GUESTLOCK_OK : gl_fail_memory(walk->err);
 }
 
 int gl_disk_identify(const char *path, enum gl_identity_scheme scheme, const char *sysfs,

@@ -73,7 +73,7 @@ static int start(struct guestlock *gl, enum guestlock_new_mode mode, const struc
 	if (status < 0) {
 		return status;
 	}
-	status = guestlock_guest_start(guest, argv, wait_ms, out_pid, err);
+	status = guestlock_guest_start(guest, argv, NULL, wait_ms, out_pid, err);
 	guestlock_guest_detach(guest);
 	return finish(guest, status);
 }

@@ -42,6 +42,9 @@ int gl_wanted(struct guestlock *gl, const char *uuid, const struct gl_named *nam
 	      struct guestlock_error *err);
 void gl_wanted_free(struct gl_resource *resources, size_t count);
 
+/* Is it locked at all, by the configuration and the backend? */
+bool gl_is_locked(const struct guestlock *gl, const struct gl_named *named);
+
 /* One resource without the policy: identified, as it would be locked. gl_resource_clear() on success. */
 int gl_identify_named(struct guestlock *gl, const struct gl_named *named, struct gl_resource *out_resource,
 		      struct guestlock_error *err);
@@ -71,6 +74,12 @@ int gl_state_of_record(const struct guestlock *gl, struct gl_record *record, cha
  */
 int gl_state_for_guest(const struct guestlock *gl, const char *uuid, const char *text,
 		       struct gl_state *out_state, bool *out_given, struct guestlock_error *err);
+
+/*
+ * SIGKILL to every process of a guest, again and again until it is dead (one that forked meanwhile is found the next
+ * time), or deadline_ms has passed: false. true also when there is no record of it.
+ */
+bool gl_guest_kill(struct guestlock *gl, const char *uuid, int64_t deadline_ms);
 
 /* SIGCONT to every process of a guest that pause stopped. */
 void gl_guest_continue(struct gl_operation_run *run);

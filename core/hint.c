@@ -105,27 +105,24 @@ static int parse_hints(const struct gl_checked *file, struct hints *out)
 	return 0;
 }
 
-static char *format_hints(const struct hints *hints, size_t *out_size)
+static void put_hints(struct gl_text *text, const struct hints *hints)
 {
-	GL_AUTOTEXT struct gl_text text = GL_TEXT_INIT;
-
 	for (size_t i = 0; i < hints->count; i++) {
-		gl_text_string(&text, hints->items[i].name);
-		gl_text_string(&text, " ");
-		gl_text_string(&text, hints->items[i].hint.uuid);
+		gl_text_string(text, hints->items[i].name);
+		gl_text_string(text, " ");
+		gl_text_string(text, hints->items[i].hint.uuid);
 		if (hints->items[i].hint.value[0]) {
-			gl_text_string(&text, " ");
-			gl_text_string(&text, hints->items[i].hint.value);
+			gl_text_string(text, " ");
+			gl_text_string(text, hints->items[i].hint.value);
 		}
-		gl_text_string(&text, "\n");
+		gl_text_string(text, "\n");
 	}
-	return gl_text_take(&text, out_size);
 }
 
 /* ---- Files ---- */
 
-int gl_hint_path(const struct gl_store *store, enum gl_hint_kind kind, const char *name,
-		 char out_path[PATH_MAX], struct guestlock_error *err)
+int gl_hint_path(const struct gl_store *store, enum gl_hint_kind kind, const char *name, char **out_path,
+		 struct guestlock_error *err)
 {
 	char digest[GUESTLOCK_KEY_SIZE];
 
@@ -141,7 +138,7 @@ int gl_hint_path(const struct gl_store *store, enum gl_hint_kind kind, const cha
 /* The content of a locked file. 0 or -1 with errno. */
 static int load_hints(int fd, size_t size, struct hints *out)
 {
-	struct gl_checked file;
+	struct gl_checked file = {0};
 	int result;
 
 	if (gl_checked_read(fd, size, MAGIC, &file) < 0) {
@@ -152,17 +149,17 @@ static int load_hints(int fd, size_t size, struct hints *out)
 	return result;
 }
 
-static int save_hints(const char *path, int fd, size_t old_size, const struct hints *hints)
+static int save_hints(const char *path, int *fd, size_t old_size, const struct hints *hints)
 {
-	size_t length;
-	GL_AUTOFREE char *body = format_hints(hints, &length);
+	GL_AUTOTEXT struct gl_text text = GL_TEXT_INIT;
+	uint64_t turn = 0;
+	size_t size;
 
-	if (!body) {
-		errno = ENOMEM;
-		return -1;
-	}
-	return gl_checked_in_place(old_size, MAGIC, length) ? gl_checked_write(fd, MAGIC, body, length)
-							    : gl_checked_replace(path, MAGIC, body, length);
+	gl_checked_begin(&text, MAGIC);
+	put_hints(&text, hints);
+	return gl_checked_in_place(old_size, turn, &text)
+		       ? gl_checked_write(*fd, &old_size, MAGIC, &text, &turn)
+		       : gl_checked_replace(path, MAGIC, &text, false, fd, &size, &turn);
 }
 
 /* ---- Adding ---- */
@@ -203,15 +200,15 @@ static int judge_hints(struct hints *hints, const struct entry *new, gl_hint_jud
 	return GUESTLOCK_OK;
 }
 
-static int add_locked(const char *path, int fd, size_t size, const struct entry *new, gl_hint_judge_fn *judge,
-		      void *data, struct guestlock_error *err)
+static int add_locked(const char *path, int *fd, size_t size, const struct entry *new,
+		      gl_hint_judge_fn *judge, void *data, struct guestlock_error *err)
 {
 	AUTOHINTS struct hints hints = {.items = NULL};
 	size_t old_count;
 	bool found;
 	int status;
 
-	if (load_hints(fd, size, &hints) < 0) {
+	if (load_hints(*fd, size, &hints) < 0) {
 		return gl_rundir_fail(err, errno, "read", path);
 	}
 	old_count = hints.count;
@@ -255,13 +252,13 @@ int gl_hint_add(const struct gl_store *store, enum gl_hint_kind kind, const char
 		struct guestlock_error *err)
 {
 	struct entry new = {.hint = *hint};
-	char path[PATH_MAX];
+	GL_AUTOFREE char *path = NULL;
 	int status = check_hint(hint, err);
 	size_t size;
 	int fd;
 
 	if (status == GUESTLOCK_OK) {
-		status = gl_hint_path(store, kind, name, path, err);
+		status = gl_hint_path(store, kind, name, &path, err);
 	}
 	if (status) {
 		return status;
@@ -270,7 +267,7 @@ int gl_hint_add(const struct gl_store *store, enum gl_hint_kind kind, const char
 		return fail_open(path, errno, err);
 	}
 	gl_copy_cut(new.name, sizeof(new.name), name);
-	status = add_locked(path, fd, size, &new, judge, data, err);
+	status = add_locked(path, &fd, size, &new, judge, data, err);
 	/* A file that was made in vain, or by somebody who was killed before he wrote to it. */
 	if (status && size == 0) {
 		unlink(path);
@@ -281,12 +278,12 @@ int gl_hint_add(const struct gl_store *store, enum gl_hint_kind kind, const char
 
 /* ---- Removing, reading ---- */
 
-static void remove_locked(const char *path, int fd, size_t size, const char *name, const char *uuid)
+static void remove_locked(const char *path, int *fd, size_t size, const char *name, const char *uuid)
 {
 	AUTOHINTS struct hints hints = {.items = NULL};
 	size_t kept = 0, old_count;
 
-	if (load_hints(fd, size, &hints) < 0) {
+	if (load_hints(*fd, size, &hints) < 0) {
 		return;
 	}
 	old_count = hints.count;
@@ -304,22 +301,22 @@ static void remove_locked(const char *path, int fd, size_t size, const char *nam
 void gl_hint_remove(const struct gl_store *store, enum gl_hint_kind kind, const char *name, const char *uuid,
 		    int64_t deadline_ms)
 {
-	char path[PATH_MAX];
+	GL_AUTOFREE char *path = NULL;
 	size_t size;
 	int fd;
 
-	if (gl_hint_path(store, kind, name, path, NULL) ||
+	if (gl_hint_path(store, kind, name, &path, NULL) ||
 	    gl_rundir_open_locked(store, path, false, deadline_ms, &fd, &size) < 0) {
 		return;
 	}
-	remove_locked(path, fd, size, name, uuid);
+	remove_locked(path, &fd, size, name, uuid);
 	gl_rundir_close_locked(fd);
 }
 
 /* *out_hints stays without items when there is no file. 0 or -1 with errno. */
 static int look(const char *path, struct hints *out_hints)
 {
-	struct gl_checked file;
+	struct gl_checked file = {0};
 	int result;
 
 	if (gl_checked_look(path, MAGIC, &file) < 0) {
@@ -336,8 +333,8 @@ int gl_hint_read(const struct gl_store *store, enum gl_hint_kind kind, const cha
 	AUTOHINTS struct hints hints = {.items = NULL};
 	struct gl_hint *found;
 	size_t count = 0;
-	char path[PATH_MAX];
-	int status = gl_hint_path(store, kind, name, path, err);
+	GL_AUTOFREE char *path = NULL;
+	int status = gl_hint_path(store, kind, name, &path, err);
 
 	if (status) {
 		return status;

@@ -9,15 +9,17 @@
 #include "operation.h"
 #include "util.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #define FILE_NAME_SIZE 40
 
 static void file_name(const struct gl_resource *resource, char out[FILE_NAME_SIZE])
 {
-	snprintf(out, FILE_NAME_SIZE, "%llx-%llx", (unsigned long long)resource->device,
-		 (unsigned long long)resource->inode);
+	char device[GL_HEX_SIZE], inode[GL_HEX_SIZE];
+
+	gl_hex(device, resource->device, 1);
+	gl_hex(inode, resource->inode, 1);
+	stpcpy(stpcpy(stpcpy(out, device), "-"), inode);
 }
 
 struct judgement {

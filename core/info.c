@@ -52,19 +52,13 @@ static enum guestlock_mode mode_now(const struct gl_holding *holding)
 	}
 }
 
-/* The strings move from the record, which is not needed afterwards. */
-static void move_resource(struct guestlock_resource_info *out, struct gl_resource *from)
+static int copy_resource(struct guestlock_resource_info *out, const struct gl_resource *from)
 {
 	const struct gl_holding *holding = any_holding(from);
 
 	out->type = from->type;
 	out->flags = from->flags;
-	out->name = from->name;
-	out->lockspace = from->lockspace;
-	out->path = from->path;
 	out->offset = from->offset;
-	out->identity = from->identity;
-	from->name = from->lockspace = from->path = from->identity = NULL;
 	memcpy(out->key, from->key, sizeof(out->key));
 	if (holding) {
 		out->state = holding->state;
@@ -72,16 +66,29 @@ static void move_resource(struct guestlock_resource_info *out, struct gl_resourc
 		out->has_epoch = holding->has_epoch;
 		out->epoch = holding->epoch;
 	}
+	return gl_set_string(&out->name, from->name) < 0 ||
+			       gl_set_string(&out->lockspace, from->lockspace) < 0 ||
+			       gl_set_string(&out->path, from->path) < 0 ||
+			       gl_set_string(&out->identity, from->identity) < 0
+		       ? -1
+		       : 0;
 }
 
-static int move_record(struct guestlock *gl, struct gl_record *record, struct guestlock_info *info)
+static int copy_param(struct guestlock_param *out, const struct gl_param *from)
+{
+	return gl_set_string(&out->key, from->key) < 0 || gl_set_string(&out->value, from->value) < 0 ? -1
+												      : 0;
+}
+
+static int copy_record(struct guestlock *gl, const struct gl_record *record, struct guestlock_info *info)
 {
 	const struct gl_holding *holding = record->n_resources ? any_holding(&record->resources[0]) : NULL;
 
 	info->resources = calloc(record->n_resources + 1, sizeof(*info->resources));
 	info->params = calloc(record->n_params + 1, sizeof(*info->params));
 	if (!info->resources || !info->params ||
-	    gl_set_string(&info->technology, holding ? holding->technology : gl_technology(gl)) < 0) {
+	    gl_set_string(&info->technology, holding ? holding->technology : gl_technology(gl)) < 0 ||
+	    gl_set_string(&info->name, record->name) < 0 || gl_set_string(&info->id, record->id) < 0) {
 		return -1;
 	}
 	info->instance = record->instance;
@@ -89,16 +96,15 @@ static int move_record(struct guestlock *gl, struct gl_record *record, struct gu
 	info->state = record->state;
 	info->pending = gl_operation_name(record->op);
 	info->since = record->since;
-	info->name = record->name;
-	info->id = record->id;
-	record->name = record->id = NULL;
 	for (size_t i = 0; i < record->n_resources; i++) {
-		move_resource(&info->resources[info->n_resources++], &record->resources[i]);
+		if (copy_resource(&info->resources[info->n_resources++], &record->resources[i]) < 0) {
+			return -1;
+		}
 	}
 	for (size_t i = 0; i < record->n_params; i++) {
-		info->params[info->n_params++] = (struct guestlock_param){.key = record->params[i].key,
-									  .value = record->params[i].value};
-		record->params[i] = (struct gl_param){0};
+		if (copy_param(&info->params[info->n_params++], &record->params[i]) < 0) {
+			return -1;
+		}
 	}
 	return 0;
 }
@@ -144,7 +150,7 @@ static int make_info(struct guestlock *gl, const char *uuid, bool damage_counts,
 	} else {
 		gl_run_refresh_owner(&run);
 		info->life = guestlock_owner_life(&run.owner, gl_life_dir(gl));
-		failed = move_record(gl, run.record, info);
+		failed = copy_record(gl, run.record, info);
 		gl_record_free(run.record);
 	}
 	if (failed < 0) {

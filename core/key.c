@@ -5,36 +5,29 @@
 #include "util.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
+#include <nettle/sha2.h>
 #include <stdio.h>
 #include <string.h>
 
 /*
- * The digest of what is locked, which format and its arguments write: the type, and after a NUL each what
- * makes the key, so that no two different lists give the same bytes. Hosts must agree on it for ever:
+ * The digest of what is locked: the type, and after a NUL each what makes the key, so that no two different
+ * lists give the same bytes. Hosts must agree on it for ever:
  *
  *     "disk" NUL identity
  *     "lease" NUL lockspace NUL path NUL offset in decimal NUL key     (what is not given is empty)
  *     "guest" NUL uuid in small letters
  */
-static int gl_digest_format(char out_key[GUESTLOCK_KEY_SIZE], struct guestlock_error *err, const char *format,
-			    ...) __attribute__((format(printf, 3, 4)));
-static int gl_digest_format(char out_key[GUESTLOCK_KEY_SIZE], struct guestlock_error *err, const char *format,
-			    ...)
+static void gl_digest_words(char out_key[GUESTLOCK_KEY_SIZE], const char *const words[], size_t count)
 {
-	GL_AUTOFREE char *data = NULL;
-	va_list args;
-	int length;
+	struct sha256_ctx context;
+	uint8_t digest[SHA256_DIGEST_SIZE];
 
-	va_start(args, format);
-	length = vasprintf(&data, format, args);
-	va_end(args);
-	if (length < 0) {
-		data = NULL;
-		return gl_fail_memory(err);
+	sha256_init(&context);
+	for (size_t i = 0; i < count; i++) {
+		sha256_update(&context, strlen(words[i]) + (i + 1 < count), (const uint8_t *)words[i]);
 	}
-	guestlock_digest(data, (size_t)length, out_key);
-	return GUESTLOCK_OK;
+	sha256_digest(&context, sizeof(digest), digest);
+	guestlock_base64url(digest, sizeof(digest), out_key);
 }
 
 static int gl_identify_disk(const struct guestlock_resource *resource, enum gl_identity_scheme scheme,
@@ -50,7 +43,8 @@ static int gl_identify_disk(const struct guestlock_resource *resource, enum gl_i
 	identity->has_file = true;
 	identity->device = disk.device;
 	identity->inode = disk.inode;
-	return gl_digest_format(identity->key, err, "disk%c%s", 0, disk.text);
+	gl_digest_words(identity->key, (const char *[]){"disk", disk.text}, 2);
+	return GUESTLOCK_OK;
 }
 
 static int gl_identify_lease(const struct guestlock_resource *resource, struct gl_identity *identity,
@@ -58,18 +52,20 @@ static int gl_identify_lease(const struct guestlock_resource *resource, struct g
 {
 	const char *lockspace = resource->lockspace ? resource->lockspace : "";
 	const char *path = resource->path ? resource->path : "";
+	char offset[24];
 
 	if (resource->name[0] == '\0') {
 		return gl_fail(err, GUESTLOCK_INVALID, 0,
 			       "cannot identify a lease: its key is empty; give it a key");
 	}
-	if (asprintf(&identity->text, "lease:%s:%s:%" PRIu64 ":%s", lockspace, path, resource->offset,
-		     resource->name) < 0) {
-		identity->text = NULL;
+	snprintf(offset, sizeof(offset), "%" PRIu64, resource->offset);
+	identity->text = gl_concat(
+		(const char *[]){"lease:", lockspace, ":", path, ":", offset, ":", resource->name}, 8);
+	if (!identity->text) {
 		return gl_fail_memory(err);
 	}
-	return gl_digest_format(identity->key, err, "lease%c%s%c%s%c%" PRIu64 "%c%s", 0, lockspace, 0, path,
-				0, resource->offset, 0, resource->name);
+	gl_digest_words(identity->key, (const char *[]){"lease", lockspace, path, offset, resource->name}, 5);
+	return GUESTLOCK_OK;
 }
 
 int gl_identify(const struct guestlock_resource *resource, enum gl_identity_scheme scheme, const char *sysfs,
@@ -107,20 +103,16 @@ int gl_identify_guest(const char *uuid, struct gl_identity *out, struct guestloc
 {
 	struct gl_identity identity = {0};
 	char canonical[GUESTLOCK_UUID_STRING];
-	int status;
 
 	if (!gl_uuid_parse(uuid, canonical)) {
 		return gl_fail(err, GUESTLOCK_INVALID, 0,
 			       "cannot identify guest %s: that is not a uuid; give a uuid", uuid);
 	}
-	if (asprintf(&identity.text, "guest:%s", canonical) < 0) {
+	identity.text = gl_concat((const char *[]){"guest:", canonical}, 2);
+	if (!identity.text) {
 		return gl_fail_memory(err);
 	}
-	status = gl_digest_format(identity.key, err, "guest%c%s", 0, canonical);
-	if (status != GUESTLOCK_OK) {
-		gl_identity_free(&identity);
-		return status;
-	}
+	gl_digest_words(identity.key, (const char *[]){"guest", canonical}, 2);
 	*out = identity;
 	return GUESTLOCK_OK;
 }

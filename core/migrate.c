@@ -34,26 +34,73 @@ static int begin(struct guestlock_guest *guest, struct gl_operation_run *run, st
 	return status;
 }
 
+/* What was attached while it was paused is held at once, and goes the way of the rest. */
+static int park_again(struct gl_operation_run *run, struct guestlock_error *err)
+{
+	const struct gl_wish wish = {.event = GL_EVENT_PAUSE};
+
+	return gl_run_wish(run, &wish, err);
+}
+
+/* The source has its locks back, exclusively: nobody else had them, and the target has not got them. */
+static int cancel_out(struct gl_operation_run *run, struct guestlock_error *err)
+{
+	const struct gl_wish wish = {.event = GL_EVENT_CANCEL_OUT};
+	int status = gl_run_wish(run, &wish, err);
+
+	if (status < 0 || run->record->state != GUESTLOCK_GUEST_PAUSED) {
+		return status;
+	}
+	return park_again(run, err);
+}
+
+/*
+ * A paused guest takes what it parked for handover, unless somebody wrote meanwhile. Then it holds like one
+ * that runs: what is in its memory fits its disks wherever it arrives. What it holds already was attached
+ * meanwhile, and is converted after that, as this is hardly ever refused.
+ */
+static int prepare_paused(struct gl_operation_run *run, struct guestlock_error *err)
+{
+	const struct gl_wish wish = {.event = GL_EVENT_PREPARE};
+	int status = gl_run_wish(run, &wish, err);
+
+	if (status < 0) {
+		return status;
+	}
+	status = gl_run_wish(run, &wish, err);
+	if (status < 0) {
+		struct guestlock_error ignored;
+
+		cancel_out(run, &ignored);
+	}
+	return status;
+}
+
+static int prepare(struct gl_operation_run *run, const char *uri, struct guestlock_error *err)
+{
+	const struct gl_wish wish = {.event = GL_EVENT_PREPARE};
+	struct gl_record *record = run->record;
+
+	if (!record || record->op != GL_OP_NONE || record->state == GUESTLOCK_GUEST_MIGRATING_OUT) {
+		return gl_run_wish(run, &wish, err);
+	}
+	record->was_paused = record->state == GUESTLOCK_GUEST_PAUSED;
+	if (uri && gl_record_set_param(record, "migrate-uri", uri) < 0) {
+		return gl_fail_memory(err);
+	}
+	return record->was_paused ? prepare_paused(run, err) : gl_run_wish(run, &wish, err);
+}
+
 int guestlock_guest_prepare_migrate(struct guestlock_guest *guest, const char *uri,
 				    struct guestlock_error *err)
 {
-	const struct gl_wish wish = {.event = GL_EVENT_PREPARE};
 	struct gl_operation_run run;
 	int status = begin(guest, &run, err);
 
 	if (status < 0) {
 		return status;
 	}
-	if (run.record && run.record->op == GL_OP_NONE &&
-	    run.record->state != GUESTLOCK_GUEST_MIGRATING_OUT) {
-		run.record->was_paused = run.record->state == GUESTLOCK_GUEST_PAUSED;
-		if (uri && gl_record_set_param(run.record, "migrate-uri", uri) < 0) {
-			status = gl_fail_memory(err);
-		}
-	}
-	if (status == GUESTLOCK_OK) {
-		status = gl_run_wish(&run, &wish, err);
-	}
+	status = prepare(&run, uri, err);
 	gl_run_end(&run);
 	return status;
 }
@@ -67,7 +114,7 @@ static int complete(struct guestlock_guest *guest, enum gl_event event, struct g
 	if (status < 0) {
 		return status;
 	}
-	status = gl_run_wish(&run, &wish, err);
+	status = event == GL_EVENT_CANCEL_OUT ? cancel_out(&run, err) : gl_run_wish(&run, &wish, err);
 	gl_run_end(&run);
 	return status;
 }

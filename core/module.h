@@ -17,6 +17,7 @@ struct guestlock_backend_context {
 	guestlock_log_fn *log;
 	void *log_data;
 	enum guestlock_log_level log_level;
+	struct gl_keeper *keeper; /* who calls the backend, where that is not the caller */
 };
 
 /*

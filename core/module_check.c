@@ -11,8 +11,8 @@
 #include <string.h>
 
 static const char *const gl_capability_names[] = {
-	"shared",    "handover",  "hotplug",   "guest-only", "adopt",       "epoch",
-	"may-block", "host-lock", "provision", "watch",      "loss-action",
+	"shared",    "handover",  "hotplug", "guest-only",  "adopt",   "epoch",     "may-block",
+	"host-lock", "provision", "watch",   "loss-action", "cluster", "bind-here",
 };
 
 const char *guestlock_capability_name(unsigned bit)
@@ -45,6 +45,7 @@ static const struct gl_function gl_functions[] = {
 	GL_FUNCTION(convert, GUESTLOCK_CAP_HANDOVER),
 	GL_FUNCTION(inquire, 0),
 	GL_FUNCTION(enumerate, 0),
+	GL_FUNCTION(survey, GUESTLOCK_CAP_CLUSTER),
 	GL_FUNCTION(release_orphan, 0),
 	GL_FUNCTION(host_acquire, GUESTLOCK_CAP_HOST_LOCK),
 	GL_FUNCTION(host_release, GUESTLOCK_CAP_HOST_LOCK),
@@ -193,6 +194,11 @@ static int gl_check_identity(const struct guestlock_module *descriptor, const ch
 	if (descriptor->capabilities >> GL_COUNT(gl_capability_names)) {
 		return gl_fail_module(err, "the module claims capabilities 0x%x, of which some are not known",
 				      descriptor->capabilities);
+	}
+	if ((descriptor->capabilities & GUESTLOCK_CAP_BIND_HERE) &&
+	    (descriptor->capabilities & GUESTLOCK_CAP_ADOPT)) {
+		return gl_fail_module(err, "the module claims capabilities adopt and bind-here, but who is "
+					   "adopted cannot bind itself");
 	}
 	if (!descriptor->ops) {
 		return gl_fail_module(err, "the module has no table of functions");

@@ -52,8 +52,7 @@ static int check_technology(struct gl_operation_run *run, struct guestlock_error
 
 static int load(struct gl_operation_run *run, const char *uuid, struct guestlock_error *err)
 {
-	struct guestlock_error cause = {0};
-	int status = gl_store_open(&run->gl->store, uuid, &run->record, &cause);
+	int status = gl_store_open(&run->gl->store, &run->lock, &run->record, err);
 
 	if (status == GUESTLOCK_NOT_FOUND) {
 		run->record = NULL;
@@ -61,9 +60,6 @@ static int load(struct gl_operation_run *run, const char *uuid, struct guestlock
 		return GUESTLOCK_OK;
 	}
 	if (status < 0) {
-		if (err) {
-			*err = cause;
-		}
 		return status;
 	}
 	status = check_technology(run, err);
@@ -84,7 +80,7 @@ static int load(struct gl_operation_run *run, const char *uuid, struct guestlock
 }
 
 /* Releases what a dead guest left. What cannot be released now stays recorded. */
-static void bury(struct gl_operation_run *run)
+static GL_APART void bury(struct gl_operation_run *run)
 {
 	const struct gl_wish shutdown = {.event = GL_EVENT_SHUTDOWN};
 	struct guestlock_error cause = {0};
@@ -97,6 +93,17 @@ static void bury(struct gl_operation_run *run)
 		gl_log(run->gl, GUESTLOCK_LOG_WARNING,
 		       "the locks of the dead guest %s are not all released yet: %s", run->lock.uuid,
 		       cause.message);
+	}
+}
+
+static GL_APART void settle(struct gl_operation_run *run)
+{
+	struct guestlock_error cause = {0};
+
+	if (gl_run_settle(run, &cause) < 0) {
+		gl_log(run->gl, GUESTLOCK_LOG_WARNING,
+		       "an unfinished operation (%s) of guest %s is not settled: %s",
+		       gl_operation_name(run->record->op), run->lock.uuid, cause.message);
 	}
 }
 
@@ -127,13 +134,7 @@ int gl_run_begin(struct gl_operation_run *run, struct guestlock *gl, const char 
 		return GUESTLOCK_OK;
 	}
 	if (run->record->op != GL_OP_NONE) {
-		struct guestlock_error cause = {0};
-
-		if (gl_run_settle(run, &cause) < 0) {
-			gl_log(gl, GUESTLOCK_LOG_WARNING,
-			       "an unfinished operation (%s) of guest %s is not settled: %s",
-			       gl_operation_name(run->record->op), uuid, cause.message);
-		}
+		settle(run);
 	}
 	/* A pause killed before it released anything, or a resume before it continued the guest. */
 	gl_run_continue(run);
@@ -142,7 +143,7 @@ int gl_run_begin(struct gl_operation_run *run, struct guestlock *gl, const char 
 
 void gl_run_end(struct gl_operation_run *run)
 {
-	gl_store_unlock(&run->gl->store, &run->lock, !run->record);
+	gl_store_unlock(&run->gl->store, &run->lock);
 	gl_record_free(run->record);
 	run->record = NULL;
 }
@@ -151,7 +152,7 @@ int gl_run_save(struct gl_operation_run *run, struct guestlock_error *err)
 {
 	gl_log(run->gl, GUESTLOCK_LOG_DEBUG, "guest %s: state %s, pending %s", run->record->uuid,
 	       guestlock_guest_state_name(run->record->state), gl_operation_name(run->record->op));
-	return gl_store_save(&run->gl->store, run->record, err);
+	return gl_store_save(&run->gl->store, &run->lock, run->record, err);
 }
 
 /* ---- Stepping ---- */
@@ -323,7 +324,7 @@ int gl_run_remove(struct gl_operation_run *run, struct guestlock_error *err)
 	if (!run->record->adopted) {
 		gl_tether_remove(&run->owner, gl_life_dir(run->gl));
 	}
-	int status = gl_store_remove(&run->gl->store, run->record->uuid, err);
+	int status = gl_store_remove(&run->lock, err);
 
 	if (status < 0) {
 		return status;

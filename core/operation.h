@@ -23,7 +23,6 @@ struct gl_operation_run {
 	struct guestlock_owner owner; /* of the record */
 	enum guestlock_life life;
 	bool was_dead; /* it was dead when we came, and has been released since */
-	bool remove_lock;
 	int64_t deadline_ms;
 };
 

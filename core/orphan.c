@@ -69,7 +69,7 @@ int guestlock_release_orphan(struct guestlock *gl, const char *key, bool force, 
 	if (status < 0) {
 		return status;
 	}
-	result = gl->module.descriptor->ops->release_orphan(gl->backend, key, force, &cause);
+	result = gl->ops->release_orphan(gl->backend, key, force, &cause);
 	if (result == GUESTLOCK_RES_GRANTED) {
 		return GUESTLOCK_OK;
 	}

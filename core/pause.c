@@ -131,14 +131,10 @@ void gl_guest_continue(struct gl_operation_run *run)
 	}
 }
 
-void gl_run_continue(struct gl_operation_run *run)
+static GL_APART void continue_stopped(struct gl_operation_run *run)
 {
 	struct guestlock_error cause = {0};
 
-	if (!run->record || !run->record->stopped || run->record->op != GL_OP_NONE ||
-	    run->record->state != GUESTLOCK_GUEST_RUNNING) {
-		return;
-	}
 	gl_guest_continue(run);
 	run->record->stopped = false;
 	if (gl_run_save(run, &cause) < 0) {
@@ -148,13 +144,21 @@ void gl_run_continue(struct gl_operation_run *run)
 	}
 }
 
+void gl_run_continue(struct gl_operation_run *run)
+{
+	const struct gl_record *record = run->record;
+
+	if (record && record->stopped && record->op == GL_OP_NONE &&
+	    record->state == GUESTLOCK_GUEST_RUNNING) {
+		continue_stopped(run);
+	}
+}
+
 static int cannot_stop(struct gl_operation_run *run, int why, struct guestlock_error *err)
 {
-	struct guestlock_error ignored;
-
 	gl_guest_continue(run);
 	run->record->stopped = false;
-	gl_run_save(run, &ignored);
+	gl_run_save(run, NULL);
 	gl_fail(err,
 		why == EPERM       ? GUESTLOCK_DENIED
 		: why == ETIMEDOUT ? GUESTLOCK_TIMEOUT
@@ -169,7 +173,7 @@ static int cannot_stop(struct gl_operation_run *run, int why, struct guestlock_e
 }
 
 /* That we are going to stop it is recorded first: whoever comes after us can continue it. */
-static int stop_guest(struct gl_operation_run *run, struct guestlock_error *err)
+static GL_APART int stop_guest(struct gl_operation_run *run, struct guestlock_error *err)
 {
 	struct guestlock_error local = {0};
 	size_t stopped;
@@ -214,11 +218,9 @@ int guestlock_guest_pause(struct guestlock_guest *guest, unsigned flags, char **
 		status = gl_run_wish(&run, &wish, err);
 		/* Still running, and all its locks are: it goes on. */
 		if (status < 0 && may_write(&run) && run.record->stopped) {
-			struct guestlock_error ignored;
-
 			gl_guest_continue(&run);
 			run.record->stopped = false;
-			gl_run_save(&run, &ignored);
+			gl_run_save(&run, NULL);
 		}
 	}
 	if (status == GUESTLOCK_OK && out_state && run.record) {

@@ -41,9 +41,18 @@ static int refuse(const struct guestlock *gl, const char *path, char *there, str
 static int has_records(const struct guestlock *gl, bool *out_any, struct guestlock_error *err)
 {
 	char(*uuids)[GUESTLOCK_UUID_STRING] = NULL;
-	size_t count;
+	size_t count = 0;
 	int status = gl_store_uuids(&gl->store, &uuids, &count, err);
 
+	/* Those that are empty are none. */
+	for (size_t i = 0; status == GUESTLOCK_OK && i < count; i++) {
+		gl_store_tidy(&gl->store, uuids[i]);
+	}
+	if (count > 0) {
+		free(uuids);
+		uuids = NULL;
+		status = gl_store_uuids(&gl->store, &uuids, &count, err);
+	}
 	free(uuids);
 	*out_any = status == GUESTLOCK_OK && count > 0;
 	return status;

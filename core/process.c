@@ -32,6 +32,60 @@ static bool gl_pid_exists(pid_t pid)
 	return kill(pid, 0) == 0 || errno != ESRCH;
 }
 
+void gl_family_look(struct gl_family *out_family)
+{
+	struct gl_family family = {.ns = gl_pid_namespace()};
+	struct gl_stat stat;
+
+	gl_boot_id(family.boot_id);
+	/* Only where /proc has the same numbers as we do can a child compare them. */
+	if (family.ns && gl_stat_read(0, 0, &stat) == 0 && stat.pid == (uint64_t)getpid()) {
+		family.pid = getpid();
+	}
+	*out_family = family;
+}
+
+/*
+ * Of the namespace of whoever looked: the caller is that process, or its child, and the parent of a process
+ * of a deeper namespace has no pid there. The numbers of /proc, which are those of the family, tell apart a
+ * deeper namespace where another process happens to have the parent's pid.
+ */
+static bool gl_is_of_family(const struct gl_family *family, const struct gl_stat *stat)
+{
+	pid_t parent = getppid();
+
+	if (family->pid == 0 || stat->pid != (uint64_t)getpid()) {
+		return false;
+	}
+	return getpid() == family->pid || (parent == family->pid && stat->parent == (uint64_t)parent);
+}
+
+static int gl_fail_hidden(pid_t pid)
+{
+	errno = gl_pid_exists(pid) ? EACCES : ESRCH;
+	return -1;
+}
+
+int gl_process_look_here(const struct gl_family *family, struct gl_process *out_process)
+{
+	struct gl_process process = {.pid = getpid()};
+	struct gl_stat stat = {0};
+
+	/* Of the caller itself /proc tells also where the pids it shows are those of another namespace. */
+	if (gl_stat_read(0, 0, &stat) < 0) {
+		return gl_fail_hidden(process.pid);
+	}
+	process.start = stat.start;
+	process.ns = gl_is_of_family(family, &stat) ? family->ns : gl_pid_namespace();
+	if (family->boot_id[0]) {
+		memcpy(process.boot_id, family->boot_id, sizeof(process.boot_id));
+	} else {
+		gl_boot_id(process.boot_id);
+	}
+	*out_process = process;
+	return 0;
+}
+
 int gl_process_look(pid_t pid, struct gl_process *out_process)
 {
 	struct gl_process process = {.pid = pid};
@@ -41,11 +95,11 @@ int gl_process_look(pid_t pid, struct gl_process *out_process)
 		errno = EINVAL;
 		return -1;
 	}
-	/* Of the caller itself /proc tells also where the pids it shows are those of another namespace. */
-	if (pid == getpid() ? gl_stat_read(0, 0, &stat) < 0
-			    : !gl_proc_is_ours() || gl_stat_read(pid, 0, &stat) < 0) {
-		errno = gl_pid_exists(pid) ? EACCES : ESRCH;
-		return -1;
+	if (pid == getpid()) {
+		return gl_process_look_here(&(struct gl_family){0}, out_process);
+	}
+	if (!gl_proc_is_ours() || gl_stat_read(pid, 0, &stat) < 0) {
+		return gl_fail_hidden(pid);
 	}
 	if (gl_stat_ended(&stat)) {
 		errno = ESRCH;

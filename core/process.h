@@ -21,6 +21,20 @@ enum gl_presence {
 /* What there is to know of a process of this pid namespace. 0 or -1 with errno (ESRCH: gone or a zombie). */
 int gl_process_look(pid_t pid, struct gl_process *out_process);
 
+/*
+ * What a process has in common with those that it forks, so that these need not ask again. A child can be of
+ * another pid namespace than its parent, and looks whether it is. Zeroed: nothing is known.
+ */
+struct gl_family {
+	pid_t pid; /* who looked; 0: ns is not known */
+	uint64_t ns;
+	char boot_id[GUESTLOCK_UUID_STRING]; /* "": not known */
+};
+void gl_family_look(struct gl_family *out_family);
+
+/* The same as gl_process_look() of the caller itself. */
+int gl_process_look_here(const struct gl_family *family, struct gl_process *out_process);
+
 /* A process of another boot is gone. What /proc does not show but kill(pid, 0) finds is here. */
 enum gl_presence gl_process_presence(const struct gl_process *process);
 

@@ -10,10 +10,12 @@
 /* /proc/PID/stat: 52 numbers, and a name of up to 64 bytes in which there may be anything. */
 #define GL_STAT_SIZE 2048
 #define GL_STAT_STATE 3
+#define GL_STAT_PARENT 4
 #define GL_STAT_THREADS 20
 #define GL_STAT_START 22
 
-ssize_t gl_read_proc(const char *path, char *out, size_t size)
+/* line: what ends with a newline is all there is. */
+static ssize_t gl_read(const char *path, bool line, char *out, size_t size)
 {
 	GL_AUTOCLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	size_t used = 0;
@@ -21,7 +23,7 @@ ssize_t gl_read_proc(const char *path, char *out, size_t size)
 	if (fd < 0) {
 		return -1;
 	}
-	while (used < size - 1) {
+	while (used < size - 1 && !(line && used > 0 && out[used - 1] == '\n')) {
 		ssize_t got = read(fd, out + used, size - 1 - used);
 
 		if (got < 0 && errno == EINTR) {
@@ -39,10 +41,15 @@ ssize_t gl_read_proc(const char *path, char *out, size_t size)
 	return (ssize_t)used;
 }
 
+ssize_t gl_read_proc(const char *path, char *out, size_t size)
+{
+	return gl_read(path, false, out, size);
+}
+
 /* The number that is `skip` words after text. */
 static bool gl_stat_number(const char *text, unsigned skip, uint64_t *out_value)
 {
-	char *end;
+	uint64_t value = 0;
 
 	for (; skip > 0; skip--) {
 		text = strchr(text, ' ');
@@ -54,9 +61,17 @@ static bool gl_stat_number(const char *text, unsigned skip, uint64_t *out_value)
 	if (*text < '0' || *text > '9') {
 		return false;
 	}
-	errno = 0;
-	*out_value = strtoull(text, &end, 10);
-	return errno == 0 && *end == ' ';
+	for (; *text >= '0' && *text <= '9'; text++) {
+		if (__builtin_mul_overflow(value, 10U, &value) ||
+		    __builtin_add_overflow(value, (unsigned)(*text - '0'), &value)) {
+			return false;
+		}
+	}
+	if (*text != ' ') {
+		return false;
+	}
+	*out_value = value;
+	return true;
 }
 
 /* The name is in parentheses and may hold parentheses, spaces and newlines itself: the last one ends it. */
@@ -70,6 +85,9 @@ bool gl_stat_parse(const char *text, struct gl_stat *out_stat)
 	}
 	rest += 2;
 	stat.state = rest[0];
+	stat.pid = stat.parent = 0;
+	gl_stat_number(text, 0, &stat.pid);
+	gl_stat_number(rest, GL_STAT_PARENT - GL_STAT_STATE, &stat.parent);
 	if (!gl_stat_number(rest, GL_STAT_THREADS - GL_STAT_STATE, &stat.threads) ||
 	    !gl_stat_number(rest, GL_STAT_START - GL_STAT_STATE, &stat.start)) {
 		return false;
@@ -90,7 +108,8 @@ int gl_stat_read(pid_t pid, pid_t tid, struct gl_stat *out_stat)
 	} else {
 		snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
 	}
-	if (gl_read_proc(path, text, sizeof(text)) < 0) {
+	/* The kernel gives it in one piece. */
+	if (gl_read(path, true, text, sizeof(text)) < 0) {
 		return -1;
 	}
 	if (!gl_stat_parse(text, out_stat)) {

@@ -10,6 +10,8 @@
 
 /* What is used of /proc/PID/stat. */
 struct gl_stat {
+	uint64_t pid;     /* field 1 and 4, as /proc numbers processes; 0: not told */
+	uint64_t parent;
 	char state;       /* field 3 */
 	uint64_t threads; /* field 20 */
 	uint64_t start;   /* field 22 */

@@ -74,18 +74,20 @@ static void set_aside(struct reaper *reaper, const char *uuid)
 	struct gl_record *record = NULL;
 	struct guestlock_error cause = {0};
 	GL_AUTOFREE char *path = NULL;
+	int found = gl_store_lock(&gl->store, uuid, gl_deadline(gl), &lock, &cause);
 
-	if (gl_store_lock(&gl->store, uuid, gl_deadline(gl), &lock, &cause) < 0) {
+	/* Again, under the lock; what is no file cannot have one. */
+	if (found == GUESTLOCK_OK) {
+		found = gl_store_open(&gl->store, &lock, &record, &cause);
+		gl_record_free(record);
+	} else if (found != GUESTLOCK_DAMAGED) {
 		reaper->result.failed++;
 		gl_log(gl, GUESTLOCK_LOG_WARNING, "%s", cause.message);
 		return;
 	}
-	/* Again, under the lock. */
-	if (gl_store_load(&gl->store, uuid, &record, &cause) != GUESTLOCK_DAMAGED) {
-		gl_record_free(record);
-	} else {
+	if (found == GUESTLOCK_DAMAGED) {
 		struct guestlock_error failure = {0};
-		int status = gl_store_set_aside(&gl->store, uuid, &path, &failure);
+		int status = gl_store_set_aside(&gl->store, uuid, &lock, &path, &failure);
 
 		reaper->result.damaged += status == GUESTLOCK_OK;
 		reaper->result.failed += status < 0;
@@ -94,7 +96,7 @@ static void set_aside(struct reaper *reaper, const char *uuid)
 		       cause.message, status < 0 ? "it could not be set aside: " : "it was moved to ",
 		       status < 0 ? failure.message : path);
 	}
-	gl_store_unlock(&gl->store, &lock, false);
+	gl_store_unlock(&gl->store, &lock);
 }
 
 static void settle_one(struct reaper *reaper, const char *uuid, bool dead)
@@ -158,6 +160,7 @@ static int look_at_record(struct reaper *reaper, const char *uuid, struct guestl
 		return GUESTLOCK_OK;
 	}
 	if (status == GUESTLOCK_NOT_FOUND) {
+		gl_store_tidy(&reaper->gl->store, uuid);
 		return GUESTLOCK_OK;
 	}
 	if (status < 0) {
@@ -227,7 +230,7 @@ static void orphan(struct reaper *reaper, const struct guestlock_lock *lock)
 
 	if (life == GUESTLOCK_LIFE_DEAD) {
 		enum guestlock_result result =
-			gl->module.descriptor->ops->release_orphan(gl->backend, lock->key.key, false, &cause);
+			gl->ops->release_orphan(gl->backend, lock->key.key, false, &cause);
 
 		/* All the dead of a key go at once: there may be nothing left to free. */
 		if (result == GUESTLOCK_RES_GRANTED || result == GUESTLOCK_RES_NO_ORPHAN) {
@@ -450,8 +453,7 @@ int guestlock_reap(struct guestlock *gl, struct guestlock_reap_result *out_resul
 		status = collect_claims(&reaper, err);
 	}
 	if (status == GUESTLOCK_OK) {
-		result = gl->module.descriptor->ops->enumerate(gl->backend, visit, is_unchanged, &reaper,
-							       &cause);
+		result = gl->ops->enumerate(gl->backend, visit, is_unchanged, &reaper, &cause);
 		if (result != GUESTLOCK_RES_GRANTED) {
 			status = cause.code = gl_status_of_result(result);
 			if (err) {

@@ -3,7 +3,6 @@
 #include "record_fields.h"
 #include "util.h"
 
-#include <stdio.h>
 #include <string.h>
 
 /* Room for one more of count members: the room is the next power of two, so that no field must keep it. */
@@ -22,8 +21,7 @@ struct gl_record *gl_record_new(const char *uuid)
 	if (!record) {
 		return NULL;
 	}
-	record->stored_fd = -1;
-	snprintf(record->uuid, sizeof(record->uuid), "%s", uuid);
+	gl_copy_cut(record->uuid, sizeof(record->uuid), uuid);
 	if (gl_set_string(&record->name, "") || gl_set_string(&record->id, "")) {
 		gl_record_free(record);
 		return NULL;
@@ -31,12 +29,16 @@ struct gl_record *gl_record_new(const char *uuid)
 	return record;
 }
 
-void gl_record_close(struct gl_record *record)
+static bool is_inside(const struct gl_record *record, const char *string)
 {
-	if (record->stored_fd >= 0) {
-		close(record->stored_fd);
+	return (uintptr_t)string - (uintptr_t)record->text < record->text_size;
+}
+
+static void free_string(const struct gl_record *record, char *string)
+{
+	if (!is_inside(record, string)) {
+		free(string);
 	}
-	record->stored_fd = -1;
 }
 
 void gl_record_free(struct gl_record *record)
@@ -44,18 +46,17 @@ void gl_record_free(struct gl_record *record)
 	if (!record) {
 		return;
 	}
-	gl_record_close(record);
 	for (size_t i = 0; i < record->n_params; i++) {
-		free(record->params[i].key);
-		free(record->params[i].value);
+		free_string(record, record->params[i].key);
+		free_string(record, record->params[i].value);
 	}
 	for (size_t i = 0; i < record->n_resources; i++) {
 		gl_resource_clear(&record->resources[i]);
 	}
 	free(record->params);
 	free(record->resources);
-	free(record->name);
-	free(record->id);
+	free_string(record, record->name);
+	free_string(record, record->id);
 	free(record);
 }
 
@@ -91,23 +92,36 @@ static int append_param(struct gl_record *record, const char *key, const char *v
 int gl_record_set_param(struct gl_record *record, const char *key, const char *value)
 {
 	for (size_t i = 0; i < record->n_params; i++) {
+		char **slot = &record->params[i].value;
+
 		if (strcmp(record->params[i].key, key) == 0) {
-			return gl_set_string(&record->params[i].value, value);
+			*slot = is_inside(record, *slot) ? NULL : *slot;
+			return gl_set_string(slot, value);
 		}
 	}
 	return append_param(record, key, value);
 }
 
-struct gl_resource *gl_record_add_resource(struct gl_record *record)
+int gl_record_reserve(struct gl_record *record, size_t room)
 {
-	struct gl_resource *grown = grow(record->resources, record->n_resources, sizeof(*grown));
-	struct gl_resource *added;
+	struct gl_resource *grown = reallocarray(record->resources, room, sizeof(*grown));
 
 	if (!grown) {
-		return NULL;
+		return -1;
 	}
 	record->resources = grown;
-	added = &grown[record->n_resources++];
+	record->room = room;
+	return 0;
+}
+
+struct gl_resource *gl_record_add_resource(struct gl_record *record)
+{
+	struct gl_resource *added;
+
+	if (record->n_resources == record->room && gl_record_reserve(record, 2 * record->room + 1) < 0) {
+		return NULL;
+	}
+	added = &record->resources[record->n_resources++];
 	memset(added, 0, sizeof(*added));
 	return added;
 }
@@ -133,16 +147,19 @@ struct gl_resource *gl_record_find_key(struct gl_record *record, const char *key
 
 void gl_resource_clear(struct gl_resource *resource)
 {
-	free(resource->name);
-	free(resource->lockspace);
-	free(resource->path);
-	free(resource->identity);
+	if (!resource->inside) {
+		free(resource->name);
+		free(resource->lockspace);
+		free(resource->path);
+		free(resource->identity);
+	}
 	memset(resource, 0, sizeof(*resource));
 }
 
 int gl_resource_copy(struct gl_resource *out, const struct gl_resource *from)
 {
 	*out = *from;
+	out->inside = false;
 	out->name = out->lockspace = out->path = out->identity = NULL;
 	if (gl_set_string(&out->name, from->name) || gl_set_string(&out->lockspace, from->lockspace) ||
 	    gl_set_string(&out->path, from->path) || gl_set_string(&out->identity, from->identity)) {
@@ -169,6 +186,6 @@ struct gl_holding *gl_resource_holding(struct gl_resource *resource, const char 
 		return NULL;
 	}
 	memset(vacant, 0, sizeof(*vacant));
-	snprintf(vacant->technology, sizeof(vacant->technology), "%s", technology);
+	gl_copy_cut(vacant->technology, sizeof(vacant->technology), technology);
 	return vacant;
 }

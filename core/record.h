@@ -5,6 +5,7 @@
 
 #include "lifecycle.h"
 #include "process.h"
+#include "text.h"
 
 #define GL_TECHNOLOGY_SIZE 32 /* bytes of a backend's name with NUL */
 #define GL_HOLDINGS 2         /* technologies that can hold one resource at once, while they change */
@@ -30,8 +31,10 @@ struct gl_resource {
 	char key[GUESTLOCK_KEY_SIZE];
 	bool has_file;
 	uint64_t device, inode;
+	bool unhinted; /* the hint of its file may be missing: it is entered before the lock is taken */
 	struct gl_holding holdings[GL_HOLDINGS];
 	bool transient; /* not recorded: concerned by the single attach or detach under way */
+	bool inside;    /* not recorded: its strings are in the text of the record */
 };
 
 struct gl_param {
@@ -56,20 +59,20 @@ struct gl_record {
 	size_t n_params;
 	struct gl_resource *resources;
 	size_t n_resources;
-	/* Not recorded: the file it was loaded from or saved to: its bytes, its descriptor (-1: not kept open). */
-	size_t stored_size;
-	int stored_fd;
-	int64_t stored_ns; /* when what was loaded was written, or before */
+	size_t room;       /* not recorded: how many resources there is memory for */
+	int64_t stored_ns; /* not recorded: when what was loaded without a lock was written, or before */
+	size_t text_size;
+	char text[]; /* what was parsed: one block has all the strings of the record */
 };
 
 /* An empty record of a uuid; NULL: out of memory. */
 struct gl_record *gl_record_new(const char *uuid);
 void gl_record_free(struct gl_record *record);
-/* Closes stored_fd: the record is written by name from now on. */
-void gl_record_close(struct gl_record *record);
 
 int gl_record_set_param(struct gl_record *record, const char *key, const char *value); /* 0, or -1: memory */
 
+/* Room for that many resources, not less than there are: 0, or -1 when out of memory. */
+int gl_record_reserve(struct gl_record *record, size_t room);
 /* A new last resource, zeroed, or NULL: out of memory. Pointers to others become invalid. */
 struct gl_resource *gl_record_add_resource(struct gl_record *record);
 /* Removes number index; the others keep their order. */
@@ -91,6 +94,8 @@ struct gl_holding *gl_resource_holding(struct gl_resource *resource, const char 
  */
 int gl_record_serialize(const struct gl_record *record, char **out_text, size_t *out_size,
 			struct guestlock_error *err);
+/* The same at the end of a text. */
+int gl_record_put(struct gl_text *out, const struct gl_record *record, struct guestlock_error *err);
 int gl_record_parse(const char *text, size_t size, const char *file, struct gl_record **out_record,
 		    struct guestlock_error *err);
 /* The same of a text that stands in its file behind that many lines, and is known (trusted) to be as written.

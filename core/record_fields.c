@@ -314,6 +314,7 @@ const struct gl_field gl_resource_fields[] = {
 	{.key = "key", .kind = &kind_key, RESOURCE(key)},
 	{.key = "device", .kind = &kind_number, RESOURCE(device), WITH_FILE},
 	{.key = "inode", .kind = &kind_number, RESOURCE(inode), WITH_FILE},
+	{.key = "unhinted", .kind = &kind_true, RESOURCE(unhinted), .optional = true},
 	{.key = NULL},
 };
 

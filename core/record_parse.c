@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define RESOURCE_SIZE 250 /* bytes of a resource in a text, more or less */
+
 struct parser {
 	const char *text, *file;
 	size_t size;
@@ -127,17 +129,14 @@ static int finish_string(struct parser *parser)
 	return 0;
 }
 
-static int start_string(struct parser *parser, const char *key, char **string, const char *value)
+static void start_string(struct parser *parser, const char *key, char **string, char *value)
 {
-	if (gl_set_string(string, value)) {
-		return no_memory(parser);
-	}
+	*string = value;
 	parser->string = string;
 	parser->string_key = key;
 	parser->string_line = parser->line;
 	parser->n_pieces = 1;
 	parser->length = strlen(value);
-	return 0;
 }
 
 /* Is this the next piece of the text that the lines before began? */
@@ -154,20 +153,15 @@ static bool continues_string(const struct parser *parser, const char *name)
 	       gl_parse_u64(name + length + 1, 10, &piece) && piece == parser->n_pieces;
 }
 
-static int continue_string(struct parser *parser, const char *value)
+/* Moves the piece up to the one before it. */
+static void continue_string(struct parser *parser, const char *value)
 {
 	size_t size = strlen(value);
-	char *grown = realloc(*parser->string, parser->length + size + 1);
 
-	if (!grown) {
-		return no_memory(parser);
-	}
-	memcpy(grown + parser->length, value, size + 1);
-	*parser->string = grown;
+	memmove(*parser->string + parser->length, value, size + 1);
 	parser->length += size;
 	parser->n_pieces++;
 	parser->string_line = parser->line;
-	return 0;
 }
 
 /* Nothing may be missing of the fields that come before number upto. */
@@ -202,7 +196,7 @@ static int not_a_field(struct parser *parser, const char *key)
 	return damage(parser, parser->line, "there is no key %s in [%s]", key, parser->section);
 }
 
-static int take_value(struct parser *parser, const struct gl_field *field, const char *value)
+static int take_value(struct parser *parser, const struct gl_field *field, char *value)
 {
 	char *member = (char *)parser->object + field->offset;
 
@@ -210,20 +204,20 @@ static int take_value(struct parser *parser, const struct gl_field *field, const
 		memcpy((char *)parser->object + field->flag, &(bool){true}, sizeof(bool));
 	}
 	if (field->kind->text) {
-		return start_string(parser, field->key, (char **)(void *)member, value);
-	}
-	if (!field->kind->get(field->kind, member, value)) {
+		start_string(parser, field->key, (char **)(void *)member, value);
+	} else if (!field->kind->get(field->kind, member, value)) {
 		return damage(parser, parser->line, "%s=%s is not %s", field->key, value, field->kind->what);
 	}
 	return 0;
 }
 
-static int take_pair(struct parser *parser, const char *key, const char *value)
+static int take_pair(struct parser *parser, const char *key, char *value)
 {
 	size_t i;
 
 	if (continues_string(parser, key)) {
-		return continue_string(parser, value);
+		continue_string(parser, value);
+		return 0;
 	}
 	if (finish_string(parser)) {
 		return parser->status;
@@ -276,6 +270,16 @@ static bool is_holding(struct parser *parser, const char *section)
 	return false;
 }
 
+static struct gl_resource *add_resource(struct gl_record *record)
+{
+	struct gl_resource *added = gl_record_add_resource(record);
+
+	if (added) {
+		added->inside = true;
+	}
+	return added;
+}
+
 /* Chooses where the lines of a section go. */
 static int enter_section(struct parser *parser, const char *section)
 {
@@ -289,7 +293,7 @@ static int enter_section(struct parser *parser, const char *section)
 	parser->object = record;
 	if (is_numbered(section, "resource ", record->n_resources)) {
 		parser->fields = gl_resource_fields;
-		parser->object = gl_record_add_resource(record);
+		parser->object = add_resource(record);
 	} else if (is_numbered(section, "param ", record->n_params)) {
 		parser->fields = gl_param_fields;
 		parser->object = gl_record_add_param(record);
@@ -372,6 +376,23 @@ int gl_record_parse(const char *text, size_t size, const char *file, struct gl_r
 	return gl_record_parse_behind(0, false, text, size, file, out_record, err);
 }
 
+/* A record with a copy of the text in it, which the lines are cut out of and the strings stay in. */
+static struct gl_record *new_record(const char *text, size_t size)
+{
+	struct gl_record *record = malloc(sizeof(*record) + size);
+
+	if (!record) {
+		return NULL;
+	}
+	*record = (struct gl_record){.text_size = size};
+	memcpy(record->text, text, size);
+	if (gl_record_reserve(record, size / RESOURCE_SIZE + 1) < 0) {
+		free(record);
+		return NULL;
+	}
+	return record;
+}
+
 int gl_record_parse_behind(unsigned lines_before, bool trusted, const char *text, size_t size,
 			   const char *file, struct gl_record **out_record, struct guestlock_error *err)
 {
@@ -382,20 +403,15 @@ int gl_record_parse_behind(unsigned lines_before, bool trusted, const char *text
 				.err = err,
 				.lines_before = lines_before,
 				.fields = none};
-	GL_AUTOFREE char *copy = NULL;
 
 	if (check_frame(&parser)) {
 		return parser.status;
 	}
-	copy = malloc(size);
-	parser.record = calloc(1, sizeof(*parser.record));
-	if (!copy || !parser.record) {
-		free(parser.record);
+	parser.record = new_record(text, size);
+	if (!parser.record) {
 		return no_memory(&parser);
 	}
-	memcpy(copy, text, size);
-	parser.record->stored_fd = -1;
-	if (take_lines(&parser, copy) || (!trusted && compare(&parser))) {
+	if (take_lines(&parser, parser.record->text) || (!trusted && compare(&parser))) {
 		gl_record_free(parser.record);
 		return parser.status;
 	}

@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#define GUEST_ROOM 512 /* bytes of a guest and of a resource, if they have no long names */
+#define RESOURCE_ROOM 320
 #define PIECE 150 /* characters of a text in one line, so that any reader of INI files takes it */
 
 /* "key=" or, for the later pieces of a text, "key.1=", "key.2=", ... */
@@ -19,24 +21,39 @@ static void put_key(struct gl_text *out, const char *key, size_t piece)
 	gl_text_string(out, "=");
 }
 
-static bool put_pieces(struct gl_text *out, const char *key, const char *value)
+static void put_pieces(struct gl_text *out, const char *key, const char *encoded, size_t size)
 {
-	GL_AUTOFREE char *encoded = value ? guestlock_percent_encode(value) : NULL;
-	size_t size, from = 0;
+	size_t from = 0;
 
-	if (!encoded) {
-		out->failed = out->failed || value;
-		return value;
-	}
-	size = strlen(encoded);
 	do {
 		size_t piece = size - from < PIECE ? size - from : PIECE;
 
 		put_key(out, key, from / PIECE);
 		gl_text_add(out, encoded + from, piece);
-		gl_text_string(out, "\n");
+		gl_text_add(out, "\n", 1);
 		from += piece;
 	} while (from < size);
+}
+
+static bool put_string(struct gl_text *out, const char *key, const char *value)
+{
+	GL_AUTOFREE char *encoded = NULL;
+	size_t plain;
+
+	if (!value) {
+		return false;
+	}
+	plain = gl_percent_plain(value);
+	if (value[plain] == '\0') {
+		put_pieces(out, key, value, plain);
+		return true;
+	}
+	encoded = guestlock_percent_encode(value);
+	if (!encoded) {
+		out->failed = true;
+		return true;
+	}
+	put_pieces(out, key, encoded, strlen(encoded));
 	return true;
 }
 
@@ -51,7 +68,7 @@ static bool put_field(struct gl_text *out, const struct gl_field *field, const v
 	}
 	if (field->kind->text) {
 		memcpy(&string, member, sizeof(string));
-		return put_pieces(out, field->key, string);
+		return put_string(out, field->key, string);
 	}
 	put_key(out, field->key, 0);
 	done = field->kind->put(field->kind, out, member);
@@ -113,19 +130,32 @@ static const char *put_record(struct gl_text *out, const struct gl_record *recor
 	return bad;
 }
 
-int gl_record_serialize(const struct gl_record *record, char **out_text, size_t *out_size,
-			struct guestlock_error *err)
+int gl_record_put(struct gl_text *out, const struct gl_record *record, struct guestlock_error *err)
 {
-	GL_AUTOTEXT struct gl_text out = GL_TEXT_INIT;
-	const char *bad = put_record(&out, record);
-	char *text;
+	const char *bad;
 
+	/* Usually enough, so that the text does not move. */
+	gl_text_reserve(out, GUEST_ROOM + record->n_resources * RESOURCE_ROOM);
+	bad = put_record(out, record);
 	if (bad) {
 		return gl_fail(
 			err, GUESTLOCK_FAILED, 0,
 			"cannot write the record of guest %.*s: its %s has a value that no record can have; "
 			"this is a fault of guestlock, please report it",
 			GUESTLOCK_UUID_STRING - 1, record->uuid, bad);
+	}
+	return out->failed ? gl_fail_memory(err) : GUESTLOCK_OK;
+}
+
+int gl_record_serialize(const struct gl_record *record, char **out_text, size_t *out_size,
+			struct guestlock_error *err)
+{
+	GL_AUTOTEXT struct gl_text out = GL_TEXT_INIT;
+	int status = gl_record_put(&out, record, err);
+	char *text;
+
+	if (status) {
+		return status;
 	}
 	text = gl_text_take(&out, out_size);
 	if (!text) {

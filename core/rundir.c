@@ -13,38 +13,28 @@
 #define FIRST_SLEEP_US 200
 #define LONGEST_SLEEP_US 10000
 
-/* Without a format: this is in the path of every operation, several times. */
-static bool join(char out_path[PATH_MAX], const char *const words[], size_t count)
-{
-	size_t used = 0;
-
-	for (size_t i = 0; i < count; i++) {
-		size_t length = strlen(words[i]);
-
-		if (length >= PATH_MAX - used) {
-			return false;
-		}
-		memcpy(out_path + used, words[i], length + 1);
-		used += length;
-	}
-	return true;
-}
-
-int gl_rundir_path(const struct gl_store *store, const char *part, const char *name, char out_path[PATH_MAX],
+int gl_rundir_path(const struct gl_store *store, const char *part, const char *name, char **out_path,
 		   struct guestlock_error *err)
 {
 	const char *const words[] = {store->run_dir, "/", part, "/", name};
+	char *path;
 
 	if (name[0] == '\0' || name[0] == '.' || strchr(name, '/')) {
 		return gl_fail(err, GUESTLOCK_INVALID, 0,
 			       "'%s' cannot be the name of a file in %s/%s; check the uuid", name,
 			       store->run_dir, part);
 	}
-	if (!join(out_path, words, GL_COUNT(words))) {
+	path = gl_concat(words, GL_COUNT(words));
+	if (!path) {
+		return gl_fail_memory(err);
+	}
+	if (strlen(path) >= PATH_MAX) {
+		free(path);
 		return gl_fail(err, GUESTLOCK_INVALID, ENAMETOOLONG,
 			       "the path of the run directory %s is too long; configure a shorter run_dir",
 			       store->run_dir);
 	}
+	*out_path = path;
 	return GUESTLOCK_OK;
 }
 
@@ -83,7 +73,7 @@ int gl_rundir_fail(struct guestlock_error *err, int sys_errno, const char *tried
 
 /* The last one is what gl_store_prepare() looks for. */
 static const char *const parts[] = {
-	"", "/guests", "/locks", "/damaged", "/hints", "/hints/file", "/hints/name",
+	"", "/guests", "/damaged", "/hints", "/hints/file", "/hints/name",
 };
 
 int gl_rundir_make(const struct gl_store *store, struct guestlock_error *err)
@@ -175,6 +165,11 @@ static int open_locked(const char *path, int flags, int64_t deadline_ms, int *ou
 
 	/* Each turn means that somebody else has removed or replaced the file, so somebody made progress. */
 	while ((fd = open_and_lock(path, flags, deadline_ms, &st)) >= 0) {
+		if (!S_ISREG(st.st_mode)) {
+			close(fd);
+			errno = EINVAL;
+			return -1;
+		}
 		if (st.st_nlink > 0) {
 			*out_fd = fd;
 			*out_size = (size_t)st.st_size;

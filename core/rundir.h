@@ -7,8 +7,11 @@
 
 #include <limits.h>
 
-/* RUN_DIR/PART/NAME. INVALID when that is too long, or when name could mean another directory. */
-int gl_rundir_path(const struct gl_store *store, const char *part, const char *name, char out_path[PATH_MAX],
+/*
+ * RUN_DIR/PART/NAME, malloc'd: on the stack of the child that is going to be a guest it would be a page of its own.
+ * INVALID when that is too long, or when name could mean another directory; NO_MEMORY.
+ */
+int gl_rundir_path(const struct gl_store *store, const char *part, const char *name, char **out_path,
 		   struct guestlock_error *err);
 
 /* Makes every directory that is missing. */

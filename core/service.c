@@ -29,6 +29,41 @@ const char *guestlock_mode_name(enum guestlock_mode mode)
 	return (size_t)mode < GL_COUNT(names) ? names[mode] : "unknown";
 }
 
+void guestlock_batch_answer(struct guestlock_batch *batch, enum guestlock_result result)
+{
+	for (size_t i = 0; i < batch->count; i++) {
+		struct guestlock_item *item = &batch->items[i];
+
+		item->result = result;
+		item->held_mode = GUESTLOCK_MODE_NONE;
+		item->has_epoch = false;
+		item->epoch = 0;
+		item->holder = (struct guestlock_holder){0};
+		item->n_others = 0;
+		item->holders = NULL;
+		item->n_holders = 0;
+	}
+}
+
+static int gl_badness(enum guestlock_result result)
+{
+	return result == GUESTLOCK_RES_INFLIGHT ? INT_MAX : (int)result;
+}
+
+bool guestlock_item_worsen(struct guestlock_item *item, enum guestlock_result result,
+			   enum guestlock_result *worst)
+{
+	bool worsened = gl_badness(result) > gl_badness(*worst);
+
+	if (gl_badness(result) > gl_badness(item->result)) {
+		item->result = result;
+	}
+	if (worsened) {
+		*worst = result;
+	}
+	return worsened;
+}
+
 int64_t guestlock_monotonic_ms(void)
 {
 	struct timespec now = {0};
@@ -209,22 +244,23 @@ int guestlock_read_file(const char *path, size_t max, char **out_data, size_t *o
 {
 	/* O_NONBLOCK: a fifo put in the place of a file must not hang the reader. */
 	GL_AUTOCLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	struct stat st;
+	struct statx st;
 	size_t size;
 	char *data;
 
-	if (fd < 0 || fstat(fd, &st) < 0) {
+	/* Not its times: whoever asks for them makes the next write to it, and to others, cost more. */
+	if (fd < 0 || statx(fd, "", AT_EMPTY_PATH, STATX_TYPE | STATX_SIZE, &st) < 0) {
 		return -1;
 	}
-	if (!S_ISREG(st.st_mode)) {
-		errno = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
+	if (!S_ISREG(st.stx_mode)) {
+		errno = S_ISDIR(st.stx_mode) ? EISDIR : EINVAL;
 		return -1;
 	}
-	if ((uintmax_t)st.st_size > max) {
+	if (st.stx_size > max) {
 		errno = EFBIG;
 		return -1;
 	}
-	data = gl_read_all(fd, (size_t)st.st_size, max, &size);
+	data = gl_read_all(fd, (size_t)st.stx_size, max, &size);
 	if (!data) {
 		return -1;
 	}
@@ -278,6 +314,16 @@ static bool gl_is_plain(char c)
 	return plain[(unsigned char)c];
 }
 
+size_t gl_percent_plain(const char *text)
+{
+	size_t size = 0;
+
+	while (gl_is_plain(text[size])) {
+		size++;
+	}
+	return size;
+}
+
 char *guestlock_percent_encode(const char *text)
 {
 	static const char digits[] = "0123456789ABCDEF";
@@ -285,9 +331,7 @@ char *guestlock_percent_encode(const char *text)
 	const char *p;
 	char *out, *end;
 
-	for (p = text; gl_is_plain(*p); p++) {
-	}
-	if (*p == '\0') {
+	if (text[gl_percent_plain(text)] == '\0') {
 		return strdup(text);
 	}
 	for (p = text; *p != '\0'; p++) {

@@ -15,6 +15,7 @@
 static const char *const gl_readonly_choices[] = {"ignore", "shared", NULL};
 static const char *const gl_identity_choices[] = {"auto", "path", NULL};
 static const char *const gl_resume_choices[] = {"strict", "off", NULL};
+static const char *const gl_keeper_choices[] = {"auto", "always", NULL};
 static const char *const gl_log_choices[] = {"auto", "stderr", "syslog", NULL};
 static const char *const gl_level_choices[] = {"error", "warning", "info", "debug", NULL};
 
@@ -91,6 +92,13 @@ static const struct gl_option gl_core_options[] = {
 		.choices = gl_resume_choices,
 		.help = "strict: do not resume unless it is proven that nobody else held the locks; off: "
 			"unless known",
+	},
+	{
+		.name = "keeper",
+		.kind = GL_KIND_CHOICE,
+		.default_value = "auto",
+		.choices = gl_keeper_choices,
+		.help = "auto: only a backend that may hang is run by the keeper; always: every one is",
 	},
 	{
 		.name = "log",

@@ -123,12 +123,13 @@ static enum gl_call_type aim(struct gl_operation_run *run, struct gl_batch *batc
 static unsigned release_flags(const struct gl_record *record, bool forward)
 {
 	bool waits = record->state == GUESTLOCK_GUEST_BOUND && record->op == GL_OP_ACQUIRE;
+	bool was_parked = record->op == GL_OP_RESUME || record->op == GL_OP_PREPARE;
 
 	if (forward) {
 		return record->op == GL_OP_PAUSE || record->op == GL_OP_COMPLETE_OUT ? GUESTLOCK_BATCH_PARK
 										     : 0;
 	}
-	return GUESTLOCK_BATCH_UNDO | (waits || record->op == GL_OP_RESUME ? GUESTLOCK_BATCH_PARK : 0);
+	return GUESTLOCK_BATCH_UNDO | (waits || was_parked ? GUESTLOCK_BATCH_PARK : 0);
 }
 
 /* The other end of the guest's migration is in the way. */

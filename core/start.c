@@ -14,7 +14,6 @@
  */
 #include "error.h"
 #include "guest.h"
-#include "tether.h"
 #include "util.h"
 
 #include <errno.h>
@@ -140,7 +139,8 @@ static void give_up(struct guestlock_guest *guest, pid_t pid)
 	guest->bound = false;
 }
 
-static int lead(struct guestlock_guest *guest, int fd, pid_t pid, int wait_ms, struct guestlock_error *err)
+static int lead(struct guestlock_guest *guest, int fd, pid_t pid, const char *state, int wait_ms,
+		struct guestlock_error *err)
 {
 	struct report r;
 	bool complete = read_all(fd, &r, sizeof(r));
@@ -153,7 +153,7 @@ static int lead(struct guestlock_guest *guest, int fd, pid_t pid, int wait_ms, s
 		return child_failed(guest, &r, complete, err);
 	}
 	guest->bound = true;
-	status = guestlock_guest_acquire(guest, NULL, 0, wait_ms, err);
+	status = guestlock_guest_acquire(guest, state, 0, wait_ms, err);
 	if (status == GUESTLOCK_OK && !send_all(fd, "", 1)) {
 		status = gl_fail(err, GUESTLOCK_FAILED, errno,
 				 "cannot start guest %s: its process ended before it was let run",
@@ -168,8 +168,8 @@ static int lead(struct guestlock_guest *guest, int fd, pid_t pid, int wait_ms, s
 	return status;
 }
 
-int guestlock_guest_start(struct guestlock_guest *guest, char *const argv[], int wait_ms, pid_t *out_pid,
-			  struct guestlock_error *err)
+int guestlock_guest_start(struct guestlock_guest *guest, char *const argv[], const char *state, int wait_ms,
+			  pid_t *out_pid, struct guestlock_error *err)
 {
 	int fds[2], status = gl_guest_usable(guest, err);
 	pid_t pid;
@@ -196,7 +196,7 @@ int guestlock_guest_start(struct guestlock_guest *guest, char *const argv[], int
 		status = gl_fail(err, GUESTLOCK_FAILED, errno, "cannot start guest %s: fork failed (%m)",
 				 guest->uuid);
 	} else {
-		status = lead(guest, fds[0], pid, wait_ms, err);
+		status = lead(guest, fds[0], pid, state, wait_ms, err);
 	}
 	close(fds[0]);
 	if (status == GUESTLOCK_OK) {
@@ -228,47 +228,13 @@ int guestlock_guest_shutdown(struct guestlock_guest *guest, unsigned flags, stru
 	return status;
 }
 
-static void kill_processes(const struct gl_record *record, const struct guestlock_owner *owner,
-			   const char *life_dir)
-{
-	GL_AUTOFREE pid_t *pids = NULL;
-	size_t count = 0;
-
-	if (gl_process_presence(&record->process) == GL_PRESENCE_HERE) {
-		kill(record->process.pid, SIGKILL);
-	}
-	if (!record->adopted &&
-	    gl_tether_processes(owner, life_dir, record->tether_inode, &pids, &count) == 0) {
-		for (size_t i = 0; i < count; i++) {
-			kill(pids[i], SIGKILL);
-		}
-	}
-}
-
 /* Until the last process of it is gone: one that forked while it was being killed is found the next time. */
 static void kill_started(struct guestlock_guest *guest)
 {
-	int64_t deadline_ms = guestlock_monotonic_ms() + KILL_WAIT_MS;
 	struct guestlock_error ignored;
 
-	for (unsigned attempt = 0;; attempt++) {
-		struct gl_operation_run run = {.gl = guest->gl};
-		enum guestlock_life life;
-
-		if (gl_store_load(&guest->gl->store, guest->uuid, &run.record, &ignored) < 0) {
-			return;
-		}
-		gl_run_refresh_owner(&run);
-		life = guestlock_owner_life(&run.owner, gl_life_dir(guest->gl));
-		if (life != GUESTLOCK_LIFE_DEAD) {
-			kill_processes(run.record, &run.owner, gl_life_dir(guest->gl));
-		}
-		gl_record_free(run.record);
-		waitpid(guest->started, NULL, WNOHANG);
-		if (life == GUESTLOCK_LIFE_DEAD || !gl_pause_before_retry(attempt, 20, deadline_ms)) {
-			break;
-		}
-	}
+	gl_guest_kill(guest->gl, guest->uuid, guestlock_monotonic_ms() + KILL_WAIT_MS);
+	waitpid(guest->started, NULL, WNOHANG);
 	guestlock_guest_shutdown(guest, 0, &ignored);
 }
 

@@ -15,7 +15,6 @@
 #include <time.h>
 
 #define GUESTS "guests"
-#define LOCKS "locks"
 #define DAMAGED "damaged"
 #define MAGIC "guestlock-file 1"
 
@@ -24,11 +23,11 @@
 /* Who it is, is looked for only now: this is rare, and every operation would pay for a note of it. */
 static int fail_held(const char *uuid, struct guestlock_error *err)
 {
-	char name[sizeof(LOCKS) + GUESTLOCK_UUID_STRING];
+	char name[sizeof(GUESTS) + GUESTLOCK_UUID_STRING];
 	char who[48] = "another process of guestlock";
 	pid_t pid;
 
-	snprintf(name, sizeof(name), LOCKS "/%.*s", GUESTLOCK_UUID_STRING - 1, uuid);
+	snprintf(name, sizeof(name), GUESTS "/%.*s", GUESTLOCK_UUID_STRING - 1, uuid);
 	pid = gl_lock_holder(name);
 	if (pid > 0) {
 		snprintf(who, sizeof(who), "process %d", (int)pid);
@@ -41,11 +40,39 @@ static int fail_held(const char *uuid, struct guestlock_error *err)
 	return GUESTLOCK_TIMEOUT;
 }
 
+static int fail_no_file(const char *path, int sys_errno, struct guestlock_error *err)
+{
+	return gl_fail(err, GUESTLOCK_DAMAGED, sys_errno,
+		       "cannot trust record %s: it is no regular file, or too large; "
+		       "'guestlock reap' sets it aside",
+		       path);
+}
+
+static int fail_lock(const char *uuid, const char *path, int sys_errno, struct guestlock_error *err)
+{
+	int status;
+
+	switch (sys_errno) {
+	case ETIMEDOUT:
+		return fail_held(uuid, err);
+	case EISDIR:
+	case EINVAL:
+	case ELOOP:
+	case ENXIO:
+		status = fail_no_file(path, sys_errno, err);
+		break;
+	default:
+		status = gl_rundir_fail(err, sys_errno, "lock", path);
+	}
+	gl_error_about(err, uuid, NULL);
+	return status;
+}
+
 int gl_store_lock(const struct gl_store *store, const char *uuid, int64_t deadline_ms,
 		  struct gl_guest_lock *out_lock, struct guestlock_error *err)
 {
-	char path[PATH_MAX];
-	int status = gl_rundir_path(store, LOCKS, uuid, path, err);
+	GL_AUTOFREE char *path = NULL;
+	int status = gl_rundir_path(store, GUESTS, uuid, &path, err);
 	size_t size;
 	int fd;
 
@@ -53,26 +80,41 @@ int gl_store_lock(const struct gl_store *store, const char *uuid, int64_t deadli
 		return status;
 	}
 	if (gl_rundir_open_locked(store, path, true, deadline_ms, &fd, &size) < 0) {
-		return errno == ETIMEDOUT ? fail_held(uuid, err) : gl_rundir_fail(err, errno, "lock", path);
+		return fail_lock(uuid, path, errno, err);
 	}
-	out_lock->fd = fd;
+	*out_lock = (struct gl_guest_lock){.fd = fd, .size = size};
 	gl_copy_cut(out_lock->uuid, sizeof(out_lock->uuid), uuid);
 	return GUESTLOCK_OK;
 }
 
-void gl_store_unlock(const struct gl_store *store, struct gl_guest_lock *lock, bool remove)
+void gl_store_unlock(const struct gl_store *store, struct gl_guest_lock *lock)
 {
-	char path[PATH_MAX];
+	GL_AUTOFREE char *path = NULL;
 
 	if (lock->fd < 0) {
 		return;
 	}
 	/* Whoever waits for this file finds out, once it has the lock, that it was unlinked. */
-	if (remove && gl_rundir_path(store, LOCKS, lock->uuid, path, NULL) == GUESTLOCK_OK) {
+	if (lock->size == 0 && !lock->gone &&
+	    gl_rundir_path(store, GUESTS, lock->uuid, &path, NULL) == GUESTLOCK_OK) {
 		unlink(path);
 	}
 	gl_rundir_close_locked(lock->fd);
 	lock->fd = -1;
+}
+
+void gl_store_tidy(const struct gl_store *store, const char *uuid)
+{
+	struct gl_guest_lock lock = GL_GUEST_LOCK_INIT;
+	GL_AUTOFREE char *path = NULL;
+	size_t size;
+
+	if (gl_rundir_path(store, GUESTS, uuid, &path, NULL) == GUESTLOCK_OK &&
+	    gl_rundir_open_locked(store, path, false, 0, &lock.fd, &size) == 0) {
+		lock.size = size;
+		gl_copy_cut(lock.uuid, sizeof(lock.uuid), uuid);
+		gl_store_unlock(store, &lock);
+	}
 }
 
 /* ---- Records ---- */
@@ -90,10 +132,7 @@ static int fail_load(const char *uuid, const char *path, int sys_errno, struct g
 	case EINVAL:
 	case EFBIG:
 	case ELOOP:
-		return gl_fail(err, GUESTLOCK_DAMAGED, sys_errno,
-			       "cannot trust record %s: it is no regular file, or too large; "
-			       "'guestlock reap' sets it aside",
-			       path);
+		return fail_no_file(path, sys_errno, err);
 	default:
 		return gl_rundir_fail(err, sys_errno, "read the record", path);
 	}
@@ -115,8 +154,7 @@ static int check_uuid(const struct gl_record *record, const char *uuid, const ch
 static int parse_file(const struct gl_checked *file, const char *path, struct gl_record **out_record,
 		      struct guestlock_error *err)
 {
-	unsigned lines_before = file->body > file->data;
-	int status = gl_record_parse_behind(lines_before, !file->damaged, file->body, file->length, path,
+	int status = gl_record_parse_behind(file->lines, !file->damaged, file->body, file->length, path,
 					    out_record, err);
 
 	if (status == GUESTLOCK_OK && file->damaged) {
@@ -139,7 +177,6 @@ static int take_file(const struct gl_checked *file, const char *uuid, const char
 	if (status) {
 		return status;
 	}
-	record->stored_size = file->size;
 	record->stored_ns = file->changed_ns;
 	status = check_uuid(record, uuid, path, err);
 	if (status) {
@@ -153,12 +190,12 @@ static int take_file(const struct gl_checked *file, const char *uuid, const char
 int gl_store_load(const struct gl_store *store, const char *uuid, struct gl_record **out_record,
 		  struct guestlock_error *err)
 {
-	char path[PATH_MAX];
+	GL_AUTOFREE char *path = NULL;
 	struct gl_checked file = {0};
-	int status = gl_rundir_path(store, GUESTS, uuid, path, err);
+	int status = gl_rundir_path(store, GUESTS, uuid, &path, err);
 
-	if (status == GUESTLOCK_OK && gl_checked_look(path, MAGIC, &file) < 0) {
-		status = fail_load(uuid, path, errno, err);
+	if (status == GUESTLOCK_OK && (gl_checked_look(path, MAGIC, &file) < 0 || file.size == 0)) {
+		status = fail_load(uuid, path, file.data ? ENOENT : errno, err);
 	}
 	if (status == GUESTLOCK_OK) {
 		status = take_file(&file, uuid, path, out_record, err);
@@ -170,109 +207,107 @@ int gl_store_load(const struct gl_store *store, const char *uuid, struct gl_reco
 	return status;
 }
 
-int gl_store_open(const struct gl_store *store, const char *uuid, struct gl_record **out_record,
+int gl_store_open(const struct gl_store *store, struct gl_guest_lock *lock, struct gl_record **out_record,
 		  struct guestlock_error *err)
 {
-	char path[PATH_MAX];
+	GL_AUTOFREE char *path = NULL;
 	struct gl_checked file = {0};
-	int fd = -1, status = gl_rundir_path(store, GUESTS, uuid, path, err);
+	int status;
 
-	if (status == GUESTLOCK_OK && gl_checked_open(path, MAGIC, &fd, &file) < 0) {
-		status = fail_load(uuid, path, errno, err);
+	if (lock->size == 0) {
+		return GUESTLOCK_NOT_FOUND;
+	}
+	status = gl_rundir_path(store, GUESTS, lock->uuid, &path, err);
+	if (status == GUESTLOCK_OK && gl_checked_read(lock->fd, lock->size, MAGIC, &file) < 0) {
+		status = fail_load(lock->uuid, path, errno, err);
 	}
 	if (status == GUESTLOCK_OK) {
-		status = take_file(&file, uuid, path, out_record, err);
+		lock->turn = file.turn;
+		status = take_file(&file, lock->uuid, path, out_record, err);
 	}
 	gl_checked_clear(&file);
-	if (status == GUESTLOCK_OK) {
-		(*out_record)->stored_fd = fd;
-		return status;
+	if (status) {
+		gl_error_about(err, lock->uuid, NULL);
 	}
-	if (fd >= 0) {
-		close(fd);
-	}
-	gl_error_about(err, uuid, NULL);
 	return status;
 }
 
-/* Over the old content. 1: done, 0: there is none, or the new one does not fit; -1 with errno. */
-static int write_in_place(const char *path, struct gl_record *record, const char *text, size_t size)
+/* A new record that was not written in full is none. */
+static int write_in_place(struct gl_guest_lock *lock, struct gl_text *text)
 {
-	int fd = record->stored_fd;
-	int result, saved_errno;
+	int saved_errno;
 
-	if (record->stored_size == 0 || !gl_checked_in_place(record->stored_size, MAGIC, size)) {
+	if (gl_checked_write(lock->fd, &lock->size, MAGIC, text, &lock->turn) == 0) {
 		return 0;
 	}
-	if (fd < 0) {
-		fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
-	}
-	if (fd < 0) {
-		return errno == ENOENT ? 0 : -1;
-	}
-	result = gl_checked_write(fd, MAGIC, text, size);
 	saved_errno = errno;
-	if (fd != record->stored_fd) {
-		close(fd);
+	if (lock->size == 0 && ftruncate(lock->fd, 0) < 0) {
+		saved_errno = errno;
 	}
 	errno = saved_errno;
-	return result < 0 ? -1 : 1;
+	return -1;
 }
 
 /* As a whole; once more if somebody has removed the directory. */
-static int write_anew(const struct gl_store *store, const char *path, struct gl_record *record,
-		      const char *text, size_t size)
+static int write_anew(const struct gl_store *store, const char *path, struct gl_guest_lock *lock,
+		      struct gl_text *text)
 {
-	if (gl_checked_replace(path, MAGIC, text, size) < 0 &&
+	if (gl_checked_replace(path, MAGIC, text, true, &lock->fd, &lock->size, &lock->turn) < 0 &&
 	    (errno != ENOENT || gl_rundir_make(store, NULL) ||
-	     gl_checked_replace(path, MAGIC, text, size) < 0)) {
+	     gl_checked_replace(path, MAGIC, text, true, &lock->fd, &lock->size, &lock->turn) < 0)) {
 		return -1;
 	}
-	record->stored_size = size;
-	gl_record_close(record);
 	return 0;
 }
 
-int gl_store_save(const struct gl_store *store, struct gl_record *record, struct guestlock_error *err)
+static int save(const struct gl_store *store, struct gl_guest_lock *lock, const struct gl_record *record,
+		struct guestlock_error *err)
 {
-	char path[PATH_MAX];
-	GL_AUTOFREE char *text = NULL;
-	size_t size;
-	int status = gl_rundir_path(store, GUESTS, record->uuid, path, err);
+	GL_AUTOTEXT struct gl_text text = GL_TEXT_INIT;
+	GL_AUTOFREE char *path = NULL;
+	int status = gl_rundir_path(store, GUESTS, record->uuid, &path, err);
 
+	gl_checked_begin(&text, MAGIC);
 	if (status == GUESTLOCK_OK) {
-		status = gl_record_serialize(record, &text, &size, err);
+		status = gl_record_put(&text, record, err);
 	}
-	if (status == GUESTLOCK_OK) {
-		int written = write_in_place(path, record, text, size);
+	if (status) {
+		return status;
+	}
+	if ((gl_checked_in_place(lock->size, lock->turn, &text) ? write_in_place(lock, &text)
+								: write_anew(store, path, lock, &text)) < 0) {
+		return gl_rundir_fail(err, errno, "write the record", path);
+	}
+	return GUESTLOCK_OK;
+}
 
-		if (written < 0 || (written == 0 && write_anew(store, path, record, text, size) < 0)) {
-			status = gl_rundir_fail(err, errno, "write the record", path);
-		}
-	}
+int gl_store_save(const struct gl_store *store, struct gl_guest_lock *lock, const struct gl_record *record,
+		  struct guestlock_error *err)
+{
+	int status = save(store, lock, record, err);
+
 	if (status) {
 		gl_error_about(err, record->uuid, NULL);
 	}
 	return status;
 }
 
-int gl_store_remove(const struct gl_store *store, const char *uuid, struct guestlock_error *err)
+/* Emptied, since a file that has no name any more would keep nobody out: unlocking removes it. */
+int gl_store_remove(struct gl_guest_lock *lock, struct guestlock_error *err)
 {
-	char path[PATH_MAX];
-	int status = gl_rundir_path(store, GUESTS, uuid, path, err);
+	if (lock->size > 0 && ftruncate(lock->fd, 0) < 0) {
+		int status = gl_rundir_fail(err, errno, "remove the record of guest", lock->uuid);
 
-	if (status) {
+		gl_error_about(err, lock->uuid, NULL);
 		return status;
 	}
-	if (unlink(path) < 0 && errno != ENOENT) {
-		status = gl_rundir_fail(err, errno, "remove the record", path);
-		gl_error_about(err, uuid, NULL);
-	}
-	return status;
+	lock->size = 0;
+	lock->turn = 0;
+	return GUESTLOCK_OK;
 }
 
 /* TIME is in nanoseconds, so that no name comes twice. */
-static int path_aside(const struct gl_store *store, const char *uuid, char out_path[PATH_MAX],
+static int path_aside(const struct gl_store *store, const char *uuid, char **out_path,
 		      struct guestlock_error *err)
 {
 	char name[64 + GUESTLOCK_UUID_STRING];
@@ -284,18 +319,53 @@ static int path_aside(const struct gl_store *store, const char *uuid, char out_p
 	return gl_rundir_path(store, DAMAGED, name, out_path, err);
 }
 
-int gl_store_set_aside(const struct gl_store *store, const char *uuid, char **out_path,
-		       struct guestlock_error *err)
+/* Is what has that name the file that is locked? While it is, nobody else may take the name away. */
+static bool is_locked_file(const char *path, const struct gl_guest_lock *lock)
 {
-	char from[PATH_MAX], to[PATH_MAX];
+	struct stat named, locked;
+
+	return lstat(path, &named) == 0 && fstat(lock->fd, &locked) == 0 && named.st_dev == locked.st_dev &&
+	       named.st_ino == locked.st_ino;
+}
+
+/*
+ * A copy goes aside and the file goes, so that who waits for its lock finds that it is gone. What is no
+ * regular file nobody waits for, and what is too large nobody takes for a record.
+ */
+static int move_aside(const char *from, const char *to, const struct gl_guest_lock *lock)
+{
+	GL_AUTOFREE char *data = NULL;
+	size_t size;
+
+	if (lock->fd < 0) {
+		return rename(from, to);
+	}
+	if (!is_locked_file(from, lock)) {
+		errno = ENOENT;
+		return -1;
+	}
+	if (lock->size > GL_RECORD_MAX) {
+		return rename(from, to);
+	}
+	return guestlock_read_file(from, GL_RECORD_MAX, &data, &size) < 0 ||
+			       guestlock_write_file(to, data, size, 0600) < 0
+		       ? -1
+		       : unlink(from);
+}
+
+int gl_store_set_aside(const struct gl_store *store, const char *uuid, struct gl_guest_lock *lock,
+		       char **out_path, struct guestlock_error *err)
+{
+	GL_AUTOFREE char *from = NULL;
+	GL_AUTOFREE char *to = NULL;
 	int status = gl_rundir_make(store, err);
 	char *copy;
 
 	if (status == GUESTLOCK_OK) {
-		status = gl_rundir_path(store, GUESTS, uuid, from, err);
+		status = gl_rundir_path(store, GUESTS, uuid, &from, err);
 	}
 	if (status == GUESTLOCK_OK) {
-		status = path_aside(store, uuid, to, err);
+		status = path_aside(store, uuid, &to, err);
 	}
 	if (status) {
 		return status;
@@ -304,12 +374,15 @@ int gl_store_set_aside(const struct gl_store *store, const char *uuid, char **ou
 	if (!copy) {
 		return gl_fail_memory(err);
 	}
-	if (rename(from, to) < 0) {
+	if (move_aside(from, to, lock) < 0) {
 		free(copy);
 		status = gl_rundir_fail(err, errno, "set aside the damaged record", from);
 		gl_error_about(err, uuid, NULL);
 		return status;
 	}
+	lock->size = 0;
+	lock->turn = 0;
+	lock->gone = true;
 	*out_path = copy;
 	return GUESTLOCK_OK;
 }
@@ -373,11 +446,12 @@ static int read_guests(const char *path, struct uuids *uuids)
 int gl_store_uuids(const struct gl_store *store, char (**out_uuids)[GUESTLOCK_UUID_STRING], size_t *out_count,
 		   struct guestlock_error *err)
 {
-	char path[PATH_MAX];
+	GL_AUTOFREE char *path = NULL;
 	struct uuids uuids = {.items = NULL};
 
-	if (snprintf(path, sizeof(path), "%s/%s", store->run_dir, GUESTS) >= PATH_MAX) {
-		return gl_rundir_fail(err, ENAMETOOLONG, "read", store->run_dir);
+	if (asprintf(&path, "%s/%s", store->run_dir, GUESTS) < 0) {
+		path = NULL;
+		return gl_fail_memory(err);
 	}
 	if (read_guests(path, &uuids) < 0) {
 		int saved_errno = errno;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The run directory: one record per guest (guests/UUID), its lock file (locks/UUID), hints (hints/KIND/) and
- * records that were set aside (damaged/UUID.TIME). Records can be read without a lock; whoever changes a
- * guest holds its lock, from before the intent until after the outcome, so that a pending operation found
- * under the lock is one whose process was killed.
+ * The run directory: one record per guest (guests/UUID), hints (hints/KIND/) and records that were set aside
+ * (damaged/UUID.TIME). Records can be read without a lock; whoever changes a guest holds the lock of its record's
+ * file, from before the intent until after the outcome, so that a pending operation found under the lock is one
+ * whose process was killed. An empty file is no record: somebody has it locked who may write one, or was killed
+ * before that.
  */
 #ifndef GL_STORE_H
 #define GL_STORE_H
@@ -16,10 +17,13 @@ struct gl_store {
 	char *run_dir; /* absolute */
 };
 
-/* The lock of one guest's record: an open-file-description lock that ends with the process at the latest. */
+/* The lock of one guest: an open-file-description lock that ends with the process at the latest. */
 struct gl_guest_lock {
-	int fd; /* -1: not held */
+	int fd; /* of the record's file, locked; -1: not held */
 	char uuid[GUESTLOCK_UUID_STRING];
+	size_t size; /* bytes of the file: 0 while there is no record */
+	bool gone;   /* the file was set aside: what has that name now is somebody else's */
+	uint64_t turn; /* of what was read or written, see checked.h; 0: that is not known, or it has none */
 };
 #define GL_GUEST_LOCK_INIT                                                                                   \
 	{                                                                                                    \
@@ -29,30 +33,33 @@ struct gl_guest_lock {
 /* Makes the directories (0700) if missing. CANNOT_CREATE, DENIED, IO. */
 int gl_store_prepare(const struct gl_store *store, struct guestlock_error *err);
 
-/* TIMEOUT (saying which pid has it, where /proc tells) when it is not free by deadline_ms.
- */
+/* TIMEOUT (saying which pid has it, where /proc tells) when it is not free by deadline_ms. DAMAGED: what is there
+ * is no regular file. */
 int gl_store_lock(const struct gl_store *store, const char *uuid, int64_t deadline_ms,
 		  struct gl_guest_lock *out_lock, struct guestlock_error *err);
-/* remove: the guest is gone, so the lock file goes too (safe against others that wait for it). */
-void gl_store_unlock(const struct gl_store *store, struct gl_guest_lock *lock, bool remove);
+/* An empty file goes (safe against others that wait for it). */
+void gl_store_unlock(const struct gl_store *store, struct gl_guest_lock *lock);
 
 /* NOT_FOUND, DAMAGED, DENIED, IO. */
 int gl_store_load(const struct gl_store *store, const char *uuid, struct gl_record **out_record,
 		  struct guestlock_error *err);
-/* The same, for one that is going to be saved: needs the lock, and keeps the file open with the record. */
-int gl_store_open(const struct gl_store *store, const char *uuid, struct gl_record **out_record,
+/* The same of the guest that is locked. NOT_FOUND (without words: that is usual), DAMAGED, IO. */
+int gl_store_open(const struct gl_store *store, struct gl_guest_lock *lock, struct gl_record **out_record,
 		  struct guestlock_error *err);
 /*
- * Needs the lock. CANNOT_CREATE (full, read-only), DENIED, IO: then the old record still stands. A record
- * that was loaded or saved before is written in place if it is short enough (see checked.h), else as a new
- * file.
+ * Of the guest that is locked. CANNOT_CREATE (full, read-only), DENIED, IO: then the old record still stands. What
+ * is short enough is written in place (see checked.h), else as a new file, which the lock is then of.
  */
-int gl_store_save(const struct gl_store *store, struct gl_record *record, struct guestlock_error *err);
-/* Needs the lock. A missing record is fine. */
-int gl_store_remove(const struct gl_store *store, const char *uuid, struct guestlock_error *err);
-/* Needs the lock. Moves a damaged record out of the way; *out_path (free()) is where it went. */
-int gl_store_set_aside(const struct gl_store *store, const char *uuid, char **out_path,
+int gl_store_save(const struct gl_store *store, struct gl_guest_lock *lock, const struct gl_record *record,
+		  struct guestlock_error *err);
+/* Of the guest that is locked. A missing record is fine. */
+int gl_store_remove(struct gl_guest_lock *lock, struct guestlock_error *err);
+/* Moves a damaged record out of the way, which is locked unless it is no regular file; *out_path (free()) is where
+ * it went. */
+int gl_store_set_aside(const struct gl_store *store, const char *uuid, struct gl_guest_lock *lock, char **out_path,
 		       struct guestlock_error *err);
+/* Removes the empty file of a process that was killed, if nobody has it locked. */
+void gl_store_tidy(const struct gl_store *store, const char *uuid);
 
 /* uuids of all records, unsorted: one block, freed with free(). A missing directory: none. */
 int gl_store_uuids(const struct gl_store *store, char (**out_uuids)[GUESTLOCK_UUID_STRING], size_t *out_count,
@@ -79,8 +86,8 @@ typedef int gl_hint_judge_fn(void *data, const struct gl_hint *other, struct gue
 
 /* The file that has the hints of a name, beside those of others. INVALID: not one word of less than 44 bytes.
  */
-int gl_hint_path(const struct gl_store *store, enum gl_hint_kind kind, const char *name,
-		 char out_path[PATH_MAX], struct guestlock_error *err);
+int gl_hint_path(const struct gl_store *store, enum gl_hint_kind kind, const char *name, char **out_path,
+		 struct guestlock_error *err);
 
 /* Adds, after judge (may be NULL) has seen the others of that name. The same hint twice: once. Not held up by
  * others for more than deadline_ms: TIMEOUT. A damaged hint file is rebuilt from what can be read of it. */

@@ -5,9 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
-#include <limits.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -52,34 +49,33 @@ static const enum guestlock_life gl_lives[][GL_PRESENCE_FOREIGN + 1] = {
 
 void guestlock_life_name_of(const struct guestlock_owner *owner, char out_name[GUESTLOCK_LIFE_NAME_SIZE])
 {
-	snprintf(out_name, GUESTLOCK_LIFE_NAME_SIZE, "%s.%016" PRIx64, owner->uuid, owner->instance);
+	char instance[GL_HEX_SIZE];
+
+	gl_hex(instance, owner->instance, 16);
+	stpcpy(stpcpy(stpcpy(out_name, owner->uuid), "."), instance);
 }
 
-static int gl_life_path(const struct guestlock_owner *owner, const char *life_dir, char out_path[PATH_MAX])
+/* malloc'd, or NULL with errno. */
+static char *gl_life_path(const struct guestlock_owner *owner, const char *life_dir)
 {
-	size_t length = strlen(life_dir);
+	char name[GUESTLOCK_LIFE_NAME_SIZE];
 
-	if (length + 1 + GUESTLOCK_LIFE_NAME_SIZE > PATH_MAX) {
-		errno = ENAMETOOLONG;
-		return -1;
-	}
-	gl_copy_cut(out_path, PATH_MAX, life_dir);
-	out_path[length] = '/';
-	guestlock_life_name_of(owner, out_path + length + 1);
-	return 0;
+	guestlock_life_name_of(owner, name);
+	return gl_concat((const char *[]){life_dir, "/", name}, 3);
 }
 
 /* Asks only: taking the lock for an instant would let another prober believe that the guest lives. */
 static enum gl_life_lock gl_life_probe(const struct guestlock_owner *owner, const char *life_dir)
 {
-	char path[PATH_MAX];
+	GL_AUTOFREE char *path = NULL;
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 	GL_AUTOCLOSE int fd = -1;
 
 	if (owner->adopted) {
 		return GL_LIFE_LOCK_NEVER;
 	}
-	if (gl_life_path(owner, life_dir, path) < 0) {
+	path = gl_life_path(owner, life_dir);
+	if (!path) {
 		return GL_LIFE_LOCK_UNREADABLE;
 	}
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
@@ -156,7 +152,8 @@ static int gl_life_lock(int fd)
 {
 	struct stat st;
 
-	if (fchmod(fd, 0600) < 0 || guestlock_ofd_lock(fd, F_WRLCK) < 0 || fstat(fd, &st) < 0) {
+	if (guestlock_ofd_lock(fd, F_WRLCK) < 0 || fstat(fd, &st) < 0 ||
+	    ((st.st_mode & 07777) != 0600 && fchmod(fd, 0600) < 0)) {
 		return -1;
 	}
 	if (st.st_nlink == 0) {
@@ -198,6 +195,15 @@ static int gl_inheritable_copy(int fd)
 	return fcntl(fd, F_DUPFD, GL_FIRST_INHERITABLE);
 }
 
+/* A descriptor that is not closed with its variable. */
+static int kept_open(int *fd)
+{
+	int kept = *fd;
+
+	*fd = -1;
+	return kept;
+}
+
 /* The inheritable descriptor that keeps the life lock, once the caller has closed its own; or -1 with errno.
  */
 static int gl_tether_tie(int life, uint64_t *out_inode)
@@ -220,18 +226,24 @@ static int gl_tether_tie(int life, uint64_t *out_inode)
 		return -1;
 	}
 	*out_inode = (uint64_t)st.st_ino;
-	return gl_inheritable_copy(far);
+	if (far < GL_FIRST_INHERITABLE) {
+		return gl_inheritable_copy(far);
+	}
+	if (fcntl(far, F_SETFD, 0) < 0) {
+		return -1;
+	}
+	return kept_open(&far);
 }
 
 int gl_tether_open(const struct guestlock_owner *owner, const char *life_dir, int *out_fd,
 		   uint64_t *out_inode, struct guestlock_error *err)
 {
 	GL_AUTOCLOSE int life = -1;
-	char path[PATH_MAX];
+	GL_AUTOFREE char *path = gl_life_path(owner, life_dir);
 	uint64_t inode;
 	int fd, cause;
 
-	if (gl_life_path(owner, life_dir, path) < 0) {
+	if (!path) {
 		return gl_tether_fail(err, errno, "make a life lock in", life_dir);
 	}
 	life = gl_life_create(path, life_dir);
@@ -256,9 +268,9 @@ int gl_tether_open(const struct guestlock_owner *owner, const char *life_dir, in
 
 void gl_tether_remove(const struct guestlock_owner *owner, const char *life_dir)
 {
-	char path[PATH_MAX];
+	GL_AUTOFREE char *path = gl_life_path(owner, life_dir);
 
-	if (gl_life_path(owner, life_dir, path) == 0) {
+	if (path) {
 		unlink(path);
 	}
 }

@@ -24,6 +24,34 @@ int gl_set_string(char **slot, const char *text)
 	return 0;
 }
 
+char *gl_concat(const char *const words[], size_t count)
+{
+	size_t size = 1;
+	char *text, *end;
+
+	for (size_t i = 0; i < count; i++) {
+		size += strlen(words[i]);
+	}
+	text = end = malloc(size);
+	for (size_t i = 0; i < count && text; i++) {
+		end = stpcpy(end, words[i]);
+	}
+	return text;
+}
+
+void gl_hex(char out[GL_HEX_SIZE], uint64_t number, unsigned width)
+{
+	unsigned digits = 1;
+
+	while (digits < 16 && (digits < width || number >> (4 * digits))) {
+		digits++;
+	}
+	for (unsigned i = digits; i-- > 0; number >>= 4) {
+		out[i] = "0123456789abcdef"[number & 15];
+	}
+	out[digits] = '\0';
+}
+
 static int gl_hex_value(char c)
 {
 	if (c >= '0' && c <= '9') {

@@ -24,16 +24,32 @@ static inline void gl_cleanup_close(const int *fd)
 #define GL_AUTOFREE __attribute__((cleanup(gl_cleanup_free)))
 #define GL_AUTOCLOSE __attribute__((cleanup(gl_cleanup_close)))
 
+/*
+ * Of what is rare and large: its variables do not count in the stack of who calls it. Each page of stack costs the
+ * child that is going to be a guest, and the daemon after its fork, as much as a file does.
+ */
+#define GL_APART __attribute__((noinline))
+
 #define GL_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* Replaces *slot by a copy of text (NULL: by NULL). 0, or -1 when out of memory (then nothing changed). */
 int gl_set_string(char **slot, const char *text);
+
+/* count words one after the other, without a format, which would cost more than all the rest: malloc'd or NULL. */
+char *gl_concat(const char *const words[], size_t count);
+
+/* The hexadecimal digits of number, at least width of them, with a NUL. */
+#define GL_HEX_SIZE 17
+void gl_hex(char out[GL_HEX_SIZE], uint64_t number, unsigned width);
 
 /* Makes uuid canonical (lower case). false: not a uuid in the form 8-4-4-4-12. */
 bool gl_uuid_parse(const char *text, char out_uuid[GUESTLOCK_UUID_STRING]);
 
 /* Whole-string parse of an unsigned number in base 10 or 16 (without 0x); false: not one, or too large. */
 bool gl_parse_u64(const char *text, int base, uint64_t *out_value);
+
+/* How many bytes at the beginning of text percent-encoding leaves as they are. */
+size_t gl_percent_plain(const char *text);
 
 /* text with every control byte and every byte that is not UTF-8 as \xNN, for messages; malloc'd, or NULL. */
 char *gl_printable(const char *text);

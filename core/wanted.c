@@ -86,7 +86,7 @@ static bool is_writable_disk(const struct gl_named *named)
 	return named->type == GUESTLOCK_DISK && !(named->flags & GUESTLOCK_READONLY);
 }
 
-static bool is_locked(const struct guestlock *gl, const struct gl_named *named)
+bool gl_is_locked(const struct guestlock *gl, const struct gl_named *named)
 {
 	if (gl_can(gl, GUESTLOCK_CAP_GUEST_ONLY)) {
 		return false;
@@ -150,7 +150,7 @@ int gl_wanted(struct guestlock *gl, const char *uuid, const struct gl_named *nam
 		count += status == GUESTLOCK_OK;
 	}
 	for (size_t i = 0; i < n_named && status == GUESTLOCK_OK; i++) {
-		if (!is_locked(gl, &named[i])) {
+		if (!gl_is_locked(gl, &named[i])) {
 			continue;
 		}
 		status = gl_identify_named(gl, &named[i], &made[count], err);
@@ -222,6 +222,7 @@ int gl_merge_wanted(struct gl_record *record, struct gl_resource *wanted, size_t
 			return gl_fail_memory(err);
 		}
 		*known = wanted[i];
+		known->unhinted = known->has_file;
 		wanted[i] = (struct gl_resource){0};
 	}
 	return GUESTLOCK_OK;

@@ -2,21 +2,27 @@
 /* A wish from its intent to its outcome: which resources it concerns, what is asked of the backend, what came
  * of it. */
 #include "error.h"
+#include "loss.h"
 #include "operation.h"
 #include "util.h"
 
 #include <string.h>
 
-static enum gl_resource_event resource_event(const struct gl_operation_run *run, unsigned actions,
-					     const struct gl_resource *resource)
+/* Either end of a migration, that holds nothing yet. */
+static bool is_for_handover(const struct gl_operation_run *run, const struct gl_wish *wish)
+{
+	return wish->event == GL_EVENT_PREPARE ||
+	       (run->record->migrate && run->record->state == GUESTLOCK_GUEST_BOUND);
+}
+
+static enum gl_resource_event resource_event(const struct gl_operation_run *run, const struct gl_wish *wish,
+					     unsigned actions, const struct gl_resource *resource)
 {
 	bool exclusive = gl_resource_mode(run->gl, resource) == GUESTLOCK_MODE_EXCLUSIVE;
 
 	switch (actions) {
 	case GL_ACT_TAKE:
-		return run->record->migrate && run->record->state == GUESTLOCK_GUEST_BOUND && exclusive
-			       ? GL_RES_RECEIVE
-			       : GL_RES_TAKE;
+		return exclusive && is_for_handover(run, wish) ? GL_RES_RECEIVE : GL_RES_TAKE;
 	case GL_ACT_PARK:
 		return GL_RES_PARK;
 	case GL_ACT_DROP:
@@ -92,7 +98,7 @@ static int collect(struct gl_operation_run *run, const struct gl_wish *wish, uns
 	}
 	for (size_t i = 0; i < record->n_resources; i++) {
 		struct gl_resource *resource = &record->resources[i];
-		enum gl_resource_event event = resource_event(run, actions, resource);
+		enum gl_resource_event event = resource_event(run, wish, actions, resource);
 		struct gl_holding *holding = gl_resource_holding(resource, gl_technology(run->gl), true);
 		const struct gl_resource_row *row;
 		int status = GUESTLOCK_OK;
@@ -136,13 +142,14 @@ static void step_batch(struct gl_operation_run *run, struct gl_batch *batch, enu
 	}
 }
 
-/* What is parked has its hint since it was taken first: hints go with the resource, not with its lock. */
+/* Hints go with the resource, not with its lock: what has one already needs none. */
 static int enter_hint(struct gl_operation_run *run, struct gl_resource *resource, struct guestlock_error *err)
 {
-	const struct gl_holding *holding = gl_resource_holding(resource, gl_technology(run->gl), false);
+	int status = resource->unhinted ? gl_hint_file(run, resource, err) : GUESTLOCK_OK;
 
-	return holding && holding->from == GUESTLOCK_RESOURCE_PARKED ? GUESTLOCK_OK
-								     : gl_hint_file(run, resource, err);
+	/* The outcome is written with that. */
+	resource->unhinted &= status < 0;
+	return status;
 }
 
 /*
@@ -160,10 +167,12 @@ static bool accept_unproven(struct gl_operation_run *run, struct gl_batch *batch
 		if (item->result != GUESTLOCK_RES_UNPROVEN || !item->check_epoch) {
 			continue;
 		}
-		if (unproven(run, batch->resources[i], "the backend has no epoch of it any more", err) < 0) {
+		if (unproven(run, batch->resources[i], "somebody had its lock since, or its epoch is lost",
+			     err) < 0) {
 			return false;
 		}
 		item->check_epoch = false;
+		*err = (struct guestlock_error){0};
 		any = true;
 	}
 	return any;
@@ -174,6 +183,7 @@ static enum guestlock_result acquire(struct gl_operation_run *run, unsigned flag
 {
 	enum guestlock_result result;
 
+	batch->loss_action = gl_loss_action(run);
 	do {
 		result = gl_call(run->gl, GL_CALL_ACQUIRE, &run->owner, batch, flags, run->deadline_ms, err);
 	} while (result == GUESTLOCK_RES_UNPROVEN && accept_unproven(run, batch, err));
@@ -240,7 +250,7 @@ static enum gl_event judge(struct gl_operation_run *run, struct gl_batch *batch,
 static int carry_out(struct gl_operation_run *run, const struct gl_row *row, const struct gl_wish *wish,
 		     struct gl_batch *batch, enum gl_request what, struct guestlock_error *err)
 {
-	struct guestlock_error cause = {0}, ignored;
+	struct guestlock_error cause = {0};
 	enum gl_operation before = run->record->op;
 	enum guestlock_result result;
 	enum gl_event event;
@@ -269,7 +279,7 @@ static int carry_out(struct gl_operation_run *run, const struct gl_row *row, con
 	if (event == GL_EVENT_UNSURE && cause.code != GUESTLOCK_INDETERMINATE && err) {
 		err->code = GUESTLOCK_INDETERMINATE;
 	}
-	gl_run_outcome(run, event, &ignored);
+	gl_run_outcome(run, event, NULL);
 	return event == GL_EVENT_UNSURE ? GUESTLOCK_INDETERMINATE : cause.code;
 }
 

@@ -97,8 +97,6 @@ AS_CASE([$gl_wanted], [auto|yes|no], [], [AC_MSG_ERROR([--with-$1=$gl_wanted: wa
 gl_missing=
 AS_IF([test "$gl_wanted" != no], [
 	m4_indir([m4_sinclude], [backends/$1/configure.m4])
-	m4_if(m4_index([ ]m4_defn([gl_backends_planned])[ ], [ $1 ]), [-1], [], [
-	test -n "$gl_missing" || gl_missing="this version of guestlock does not contain it yet"])
 	AS_IF([test -z "$gl_missing"], [GL_BACKENDS_BUILT="$GL_BACKENDS_BUILT $1"],
 		[test "$gl_wanted" = yes], [AC_MSG_ERROR([cannot build the $1 backend: $gl_missing])],
 		[AC_MSG_NOTICE([the $1 backend is not built: $gl_missing])])
@@ -106,10 +104,10 @@ AS_IF([test "$gl_wanted" != no], [
 ])
 
 dnl GL_ALL_BACKENDS
-dnl Out of gl_backends and gl_backends_planned: the folders to build and the default.
+dnl Out of gl_backends: the folders to build and the default.
 AC_DEFUN([GL_ALL_BACKENDS], [
 GL_BACKENDS_BUILT=
-m4_foreach_w([gl_name], m4_defn([gl_backends])[ ]m4_defn([gl_backends_planned]), [GL_ONE_BACKEND(gl_name)])
+m4_foreach_w([gl_name], m4_defn([gl_backends]), [GL_ONE_BACKEND(gl_name)])
 GL_BACKENDS_BUILT=${GL_BACKENDS_BUILT# }
 AS_IF([test -z "$GL_BACKENDS_BUILT"], [AC_MSG_ERROR([no backend is left to build])])
 
@@ -128,7 +126,6 @@ done
 AC_SUBST([GL_BACKENDS_BUILT])
 AC_SUBST([GL_DEFAULT_BACKEND])
 AC_SUBST([GL_BACKEND_FOLDERS])
-AC_SUBST([GL_PLANNED_BACKENDS], ["m4_foreach_w([gl_name], m4_defn([gl_backends_planned]), [ backends/gl_name/configure.m4])"])
 AC_SUBST([GL_ALL_BACKEND_FOLDERS], ["m4_foreach_w([gl_name], m4_defn([gl_backends]), [ backends/gl_name])"])
 m4_foreach_w([gl_name], m4_defn([gl_backends]), [AC_CONFIG_FILES([backends/]gl_name[/Makefile])])
 ])

@@ -108,6 +108,30 @@ static void check_run_dir(struct checks *checks)
 	}
 }
 
+static void check_keeper(struct checks *checks)
+{
+	struct guestlock_keeper_info info;
+
+	guestlock_get_keeper(checks->cli->gl, &info, NULL);
+	if (!info.running) {
+		if (info.used) {
+			note(checks, "keeper", "ok", cli_format("does not run; the next guest starts it"));
+		}
+		return;
+	}
+	/* One that has left, or was not needed yet, is fine. */
+	if (info.message[0] && strcmp(info.state, "out") != 0) {
+		problem(checks, "keeper", EX_UNAVAILABLE,
+			cli_format("pid %d and %d, version %s, backend %s is %s: %s", (int)info.guard,
+				   (int)info.worker, info.version, info.backend, info.state, info.message));
+		return;
+	}
+	note(checks, "keeper", "ok",
+	     cli_format("pid %d and %d, version %s, backend %s is %s, %u calls under way%s", (int)info.guard,
+			(int)info.worker, info.version, info.backend, info.state, info.calls,
+			info.used ? "" : "; guests need none with this backend"));
+}
+
 /* Is it a directory of the backend, where its locks are? */
 static bool is_backend_path(const struct checks *checks, const struct guestlock_setting *setting)
 {
@@ -225,6 +249,7 @@ static int check_all(struct cli *cli, const struct cli_resources *list)
 	check_configuration(&checks);
 	check_backend(&checks);
 	check_run_dir(&checks);
+	check_keeper(&checks);
 	check_other_directories(&checks);
 	check_user(&checks);
 	for (size_t i = 0; i < list->count; i++) {

@@ -35,9 +35,15 @@ static inline void cli_cleanup_info(struct guestlock_info **info)
 	guestlock_info_free(*info);
 }
 
+static inline void cli_cleanup_survey(struct guestlock_survey **survey)
+{
+	guestlock_survey_free(*survey);
+}
+
 #define CLI_AUTOFREE __attribute__((cleanup(cli_cleanup_free)))
 #define CLI_AUTOGUEST __attribute__((cleanup(cli_cleanup_guest)))
 #define CLI_AUTOINFO __attribute__((cleanup(cli_cleanup_info)))
+#define CLI_AUTOSURVEY __attribute__((cleanup(cli_cleanup_survey)))
 
 /* ---- Commands and options ---- */
 
@@ -231,6 +237,20 @@ const char *cli_resource_type(const struct guestlock_resource_info *resource);
 struct json_object *cli_json_guest(const struct guestlock_info *info);
 struct json_object *cli_json_holders(const struct guestlock_holder *holders, size_t count);
 
+/* ---- All hosts: cluster.c ---- */
+
+/* Opens the library and asks all hosts; those that do not answer are named in messages. */
+int cli_survey(struct cli *cli, struct guestlock_survey **out_survey);
+void cli_name_silent(struct cli *cli, const struct guestlock_survey *survey);
+/* The same as JSON; survey may be NULL: nobody. */
+struct json_object *cli_json_silent(const struct guestlock_survey *survey);
+/* Where the locks of the guest end that has lock number first. */
+size_t cli_next_guest(const struct guestlock_survey *survey, size_t first);
+/* Whether it is the lock of a guest itself, which only repeats the guest. */
+bool cli_is_guest_lock(const struct guestlock_survey_lock *lock);
+/* list --cluster. */
+int cli_list_cluster(struct cli *cli);
+
 /* ---- The commands, in the files by their names ---- */
 
 #define CLI_COMMAND(name)                                                                                    \
@@ -256,8 +276,6 @@ CLI_COMMAND(backends);
 CLI_COMMAND(config);
 CLI_COMMAND(explain);
 CLI_COMMAND(graph);
-
-/* reap --follow; reaps at every death until SIGTERM or SIGINT. */
-int cli_follow(struct cli *cli);
+CLI_COMMAND(leave);
 
 #endif

@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* release and adopt, and reap without --follow. */
+/* release, adopt and reap. */
 #include "cli.h"
+#include "follow.h"
 
+#include <errno.h>
 #include <limits.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
 
 enum {
 	OPTION_FORCE = CLI_LONG,
@@ -222,6 +228,36 @@ static void print_reaped(const struct cli *cli, const struct guestlock_reap_resu
 	cli_json_print(top);
 }
 
+static void log_following(void *data, enum guestlock_log_level level, const char *message)
+{
+	cli_log(data, level, "%s", message);
+}
+
+/* Reaps at every death until SIGTERM or SIGINT. */
+static int follow_until_told(struct cli *cli)
+{
+	struct follow follow = {
+		.gl = cli->gl,
+		.run_dir = cli_setting(cli, "guestlock", "run_dir"),
+		.log = log_following,
+		.log_data = cli,
+	};
+	int failure;
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	follow.stop = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	failure = follow.stop < 0 ? errno : follow_guests(&follow);
+	close(follow.stop);
+	if (failure) {
+		cli_complain("cannot follow the guests: %s", strerror(failure));
+	}
+	return failure ? EX_OSERR : EX_OK;
+}
+
 int cli_reap(struct cli *cli, int argc, char **argv)
 {
 	struct guestlock_reap_result result = {0};
@@ -240,7 +276,7 @@ int cli_reap(struct cli *cli, int argc, char **argv)
 		return status;
 	}
 	if (follow) {
-		return cli_follow(cli);
+		return follow_until_told(cli);
 	}
 	status = guestlock_reap(cli->gl, &result, &err);
 	if (status != GUESTLOCK_OK) {

@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * reap --follow. A pidfd tells when a guest's registered process has ended; the guest may live on, as its
- * tether tells, so it is polled from then on. New guests show up in the run directory. What neither tells
- * (guests of other pid namespaces, operations left unfinished) is found by a sweep over everything.
+ * Follows the guests of a run directory. A pidfd tells when a guest's registered process has ended; the guest
+ * may live on, as its tether tells, so it is polled from then on. New guests show up in the run directory.
+ * What neither tells (guests of other pid namespaces, operations left unfinished) is found by a sweep over
+ * everything.
  */
-#include "cli.h"
+#include "settling.h"
 
 #include <errno.h>
 #include <search.h>
-#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/inotify.h>
 #include <sys/queue.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -22,6 +23,7 @@
 #define TICK_MS 250   /* between two looks at a polled guest */
 #define YOUNG_MS 5000 /* a new guest is polled so long: programs that drop the tether do so early */
 #define SWEEP_MS 30000
+#define RETRY_MS 500 /* until one that could not be settled is tried again; then twice as long */
 
 struct watched {
 	char uuid[GUESTLOCK_UUID_STRING]; /* first: the tree compares it */
@@ -29,19 +31,22 @@ struct watched {
 	int pidfd; /* -1: there is none, or its process has ended */
 	int64_t young_until_ms;
 	int64_t not_before_ms; /* it could not be settled: the next attempt */
+	int64_t retry_ms;      /* for how long that was put off */
 	bool alone;            /* no pidfd will tell: polled until it is dead */
 	bool polled, untethered;
+	struct settling *settling; /* under way, or just done */
 	LIST_ENTRY(watched) next;
 };
 
 struct follower {
-	struct cli *cli;
-	int epoll, inotify, signals;
+	const struct follow *follow;
+	int epoll, inotify, stop_fd;
 	int guests; /* inotify's number for the directory, -1: not there yet */
 	char *directory;
 	void *tree;
 	LIST_HEAD(watched_list, watched) polled;
 	int64_t next_tick_ms, next_sweep_ms;
+	struct settling *sweeping; /* everything, once at a time */
 	bool stop;
 };
 
@@ -93,6 +98,7 @@ static void forget(struct follower *follower, struct watched *guest)
 {
 	stop_polling(guest);
 	close_pidfd(guest);
+	settling_release(guest->settling);
 	tdelete(guest->uuid, &follower->tree, compare_uuids);
 	free(guest);
 }
@@ -115,7 +121,7 @@ static void watch(struct follower *follower, struct watched *guest, const struct
 	close_pidfd(guest);
 	guest->instance = info->instance;
 	guest->untethered = false;
-	guest->not_before_ms = 0;
+	guest->not_before_ms = guest->retry_ms = 0;
 	guest->young_until_ms = now_ms() + YOUNG_MS;
 	open_pidfd(follower, guest, info->pid);
 	start_polling(follower, guest);
@@ -129,57 +135,69 @@ static void notice(struct follower *follower, const struct guestlock_info *info)
 		return;
 	}
 	if (!guest) {
-		guest = cli_need(calloc(1, sizeof(*guest)));
+		guest = follow_need(calloc(1, sizeof(*guest)));
 		memcpy(guest->uuid, info->uuid, sizeof(guest->uuid));
 		guest->pidfd = -1;
-		cli_need(tsearch(guest, &follower->tree, compare_uuids));
+		follow_need(tsearch(guest, &follower->tree, compare_uuids));
 	}
 	watch(follower, guest, info);
 }
 
-/* A failure is tried again as rarely as the sweep, which says so if it fails, too. */
+/* ---- Settling ---- */
+
+static void notice_name(struct follower *follower, const char *name);
+
+/* true: it is gone. A failure is tried again, ever more rarely; the sweep says so if it fails, too. */
+static bool end_settling(struct follower *follower, struct watched *guest)
+{
+	bool failed = guest->settling->failed;
+	char uuid[GUESTLOCK_UUID_STRING];
+
+	settling_release(guest->settling);
+	guest->settling = NULL;
+	if (!failed) {
+		memcpy(uuid, guest->uuid, sizeof(uuid));
+		forget(follower, guest);
+		/* It may have been started anew meanwhile. */
+		notice_name(follower, uuid);
+		return true;
+	}
+	guest->alone = true;
+	guest->retry_ms = guest->retry_ms == 0 ? RETRY_MS : 2 * guest->retry_ms;
+	guest->retry_ms = guest->retry_ms < SWEEP_MS ? guest->retry_ms : SWEEP_MS;
+	guest->not_before_ms = now_ms() + guest->retry_ms;
+	return false;
+}
+
 static void settle(struct follower *follower, struct watched *guest, const struct guestlock_info *info)
 {
-	CLI_AUTOGUEST struct guestlock_guest *handle = NULL;
-	CLI_AUTOFREE char *words = cli_guest_words(info->name, info->uuid);
-	struct guestlock *gl = follower->cli->gl;
-
-	if (guestlock_guest_new(gl, GUESTLOCK_NEW_ATTACH, &handle, NULL) == GUESTLOCK_OK &&
-	    guestlock_guest_set_param(handle, "uuid", info->uuid, NULL) == GUESTLOCK_OK &&
-	    guestlock_guest_shutdown(handle, 0, NULL) == GUESTLOCK_OK) {
-		cli_log(follower->cli, GUESTLOCK_LOG_INFO, "guest %s is dead: its locks are released", words);
-		forget(follower, guest);
-	} else {
-		guest->alone = true;
-		guest->not_before_ms = now_ms() + SWEEP_MS;
+	guest->settling = settling_begin(follower->follow, info->uuid, follow_words(info));
+	if (settling_is_done(guest->settling)) {
+		end_settling(follower, guest);
+		return;
 	}
+	start_polling(follower, guest);
 }
 
 static void warn_untethered(const struct follower *follower, struct watched *guest,
 			    const struct guestlock_info *info)
 {
-	CLI_AUTOFREE char *words = cli_guest_words(info->name, info->uuid);
+	char *words;
 
-	if (!guest->untethered) {
-		guest->untethered = true;
-		cli_log(follower->cli, GUESTLOCK_LOG_WARNING,
-			"guest %s has lost its tether: its locks end with its process %d, and it gets no new "
-			"ones",
-			words, (int)info->pid);
-	}
-}
-
-static void look_at(struct follower *follower, struct watched *guest)
-{
-	CLI_AUTOINFO struct guestlock_info *info = NULL;
-	int status = guestlock_get_info(follower->cli->gl, guest->uuid, &info, NULL);
-
-	if (status != GUESTLOCK_OK) {
-		if (status == GUESTLOCK_NOT_FOUND || status == GUESTLOCK_DAMAGED) {
-			forget(follower, guest);
-		}
+	if (guest->untethered) {
 		return;
 	}
+	words = follow_words(info);
+	guest->untethered = true;
+	follow_say(follower->follow, GUESTLOCK_LOG_WARNING,
+		   "guest %s has lost its tether: its locks end with its process %d, and it gets no new ones",
+		   words, (int)info->pid);
+	free(words);
+}
+
+/* Whether it is dead, and what to do then; it may be forgotten afterwards. */
+static void judge(struct follower *follower, struct watched *guest, const struct guestlock_info *info)
+{
 	if (info->instance != guest->instance) {
 		watch(follower, guest, info);
 	}
@@ -193,6 +211,23 @@ static void look_at(struct follower *follower, struct watched *guest)
 	if (!guest->alone && now_ms() >= guest->young_until_ms) {
 		stop_polling(guest);
 	}
+}
+
+static void look_at(struct follower *follower, struct watched *guest)
+{
+	struct guestlock_info *info = NULL;
+	int status;
+
+	if (guest->settling && (!settling_is_done(guest->settling) || end_settling(follower, guest))) {
+		return;
+	}
+	status = guestlock_get_info(follower->follow->gl, guest->uuid, &info, NULL);
+	if (status == GUESTLOCK_OK) {
+		judge(follower, guest, info);
+	} else if (status == GUESTLOCK_NOT_FOUND || status == GUESTLOCK_DAMAGED) {
+		forget(follower, guest);
+	}
+	guestlock_info_free(info);
 }
 
 static void look_at_polled(struct follower *follower)
@@ -210,12 +245,13 @@ static void look_at_polled(struct follower *follower)
 	follower->next_tick_ms = now_ms() + TICK_MS;
 }
 
-/* The directory appears with the first guest. */
+/* The directory appears with the first guest. A record is written into a file that is empty at first, and
+ * closed at the end of the operation. */
 static void watch_directory(struct follower *follower)
 {
 	if (follower->guests < 0) {
 		follower->guests = inotify_add_watch(follower->inotify, follower->directory,
-						     IN_MOVED_TO | IN_CREATE | IN_ONLYDIR);
+						     IN_MOVED_TO | IN_CREATE | IN_CLOSE_WRITE | IN_ONLYDIR);
 	}
 }
 
@@ -226,8 +262,8 @@ static void notice_all(struct follower *follower)
 	size_t count;
 
 	watch_directory(follower);
-	if (guestlock_list(follower->cli->gl, &infos, &count, &err) != GUESTLOCK_OK) {
-		cli_log(follower->cli, GUESTLOCK_LOG_ERROR, "%s", err.message);
+	if (guestlock_list(follower->follow->gl, &infos, &count, &err) != GUESTLOCK_OK) {
+		follow_say(follower->follow, GUESTLOCK_LOG_ERROR, "%s", err.message);
 		return;
 	}
 	for (size_t i = 0; i < count; i++) {
@@ -238,23 +274,25 @@ static void notice_all(struct follower *follower)
 
 static void sweep(struct follower *follower)
 {
-	struct guestlock_error err;
-
-	if (guestlock_reap(follower->cli->gl, NULL, &err) != GUESTLOCK_OK) {
-		cli_log(follower->cli, GUESTLOCK_LOG_ERROR, "%s", err.message);
+	if (follower->sweeping && !settling_is_done(follower->sweeping)) {
+		follower->next_sweep_ms = now_ms() + TICK_MS;
+		return;
 	}
+	settling_release(follower->sweeping);
+	follower->sweeping = settling_begin(follower->follow, "", NULL);
 	notice_all(follower);
 	follower->next_sweep_ms = now_ms() + SWEEP_MS;
 }
 
 static void notice_name(struct follower *follower, const char *name)
 {
-	CLI_AUTOINFO struct guestlock_info *info = NULL;
+	struct guestlock_info *info = NULL;
 
 	if (strlen(name) == GUESTLOCK_UUID_STRING - 1 && !find(follower, name) &&
-	    guestlock_get_info(follower->cli->gl, name, &info, NULL) == GUESTLOCK_OK) {
+	    guestlock_get_info(follower->follow->gl, name, &info, NULL) == GUESTLOCK_OK) {
 		notice(follower, info);
 	}
+	guestlock_info_free(info);
 }
 
 static void read_inotify(struct follower *follower)
@@ -297,7 +335,7 @@ static void wait_for_event(struct follower *follower)
 	if (epoll_wait(follower->epoll, &event, 1, until > now ? (int)(until - now) : 0) <= 0) {
 		return;
 	}
-	if (event.data.ptr == &follower->signals) {
+	if (event.data.ptr == &follower->stop_fd) {
 		follower->stop = true;
 	} else if (event.data.ptr == &follower->inotify) {
 		read_inotify(follower);
@@ -342,20 +380,12 @@ static int add_source(const struct follower *follower, const int *fd)
 
 static int open_sources(struct follower *follower)
 {
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigprocmask(SIG_BLOCK, &set, NULL);
 	raise_descriptor_limit();
 	follower->epoll = epoll_create1(EPOLL_CLOEXEC);
 	follower->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	follower->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (follower->epoll < 0 || add_source(follower, &follower->inotify) != 0 ||
-	    add_source(follower, &follower->signals) != 0) {
-		cli_complain("cannot follow the guests: %s", strerror(errno));
-		return EX_OSERR;
+	if (follower->epoll < 0 || follower->inotify < 0 || add_source(follower, &follower->inotify) != 0 ||
+	    add_source(follower, &follower->stop_fd) != 0) {
+		return errno;
 	}
 	return 0;
 }
@@ -365,21 +395,24 @@ static void forget_all(struct follower *follower)
 	while (follower->tree) {
 		forget(follower, *(struct watched **)follower->tree);
 	}
+	settling_release(follower->sweeping);
 	free(follower->directory);
 }
 
-int cli_follow(struct cli *cli)
+int follow_guests(const struct follow *follow)
 {
 	struct follower follower = {
-		.cli = cli,
+		.follow = follow,
 		.epoll = -1,
 		.inotify = -1,
-		.signals = -1,
+		.stop_fd = follow->stop,
 		.guests = -1,
-		.directory = cli_format("%s/guests", cli_setting(cli, "guestlock", "run_dir")),
 	};
-	int status = open_sources(&follower);
+	int status;
 
+	follow_need(asprintf(&follower.directory, "%s/guests", follow->run_dir) < 0 ? NULL
+										    : follower.directory);
+	status = open_sources(&follower);
 	while (status == 0 && !follower.stop) {
 		tick(&follower);
 		wait_for_event(&follower);
@@ -387,6 +420,5 @@ int cli_follow(struct cli *cli)
 	forget_all(&follower);
 	close(follower.epoll);
 	close(follower.inotify);
-	close(follower.signals);
 	return status;
 }

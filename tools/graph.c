@@ -6,9 +6,11 @@
 
 enum {
 	OPTION_LIFECYCLE = CLI_LONG,
+	OPTION_CLUSTER,
 };
 
 const struct cli_option cli_graph_options[] = {
+	{OPTION_CLUSTER, "cluster", NULL, "draw the guests of all hosts, and what they hold"},
 	{OPTION_LIFECYCLE, "lifecycle", NULL, "draw what can happen to a guest instead"},
 	{0},
 };
@@ -204,13 +206,111 @@ static int draw_guests(struct cli *cli)
 	return EX_OK;
 }
 
+/* ---- The guests of all hosts ---- */
+
+/* Apart from its other lives, of which each end of a migration has one. */
+static char *node_of(const struct guestlock_holder *guest)
+{
+	return cli_format("%s %s %016llx", guest->host, guest->uuid, (unsigned long long)guest->instance);
+}
+
+/* A frame for each host. */
+static void begin_host(const char *host, size_t number)
+{
+	printf("\tsubgraph cluster_%zu {\n\t\tlabel=", number);
+	print_quoted(*host ? host : "an unknown host");
+	printf(";\n");
+}
+
+static void draw_holder(const struct guestlock_holder *guest)
+{
+	CLI_AUTOFREE char *node = node_of(guest);
+	CLI_AUTOFREE char *label = cli_guest_words(guest->name, *guest->uuid ? guest->uuid : "unknown");
+
+	printf("\t\t");
+	print_quoted(node);
+	printf(" [shape=box, label=");
+	print_quoted(label);
+	printf("];\n");
+}
+
+static size_t draw_hosts(const struct guestlock_survey *survey)
+{
+	size_t hosts = 0;
+
+	for (size_t i = 0; i < survey->n_locks; i = cli_next_guest(survey, i)) {
+		const struct guestlock_holder *guest = &survey->locks[i].holder;
+
+		if (i == 0 || strcmp(guest->host, survey->locks[i - 1].holder.host) != 0) {
+			printf("%s", i == 0 ? "" : "\t}\n");
+			begin_host(guest->host, hosts++);
+		}
+		draw_holder(guest);
+	}
+	printf("%s", hosts > 0 ? "\t}\n" : "");
+	return hosts;
+}
+
+static void draw_silent(const struct guestlock_survey *survey, size_t hosts)
+{
+	for (size_t i = 0; i < survey->n_silent; i++) {
+		CLI_AUTOFREE char *node = cli_format("silent %s", survey->silent[i].host);
+
+		begin_host(survey->silent[i].host, hosts + i);
+		printf("\t\tstyle=dashed;\n\t\t");
+		print_quoted(node);
+		printf(" [shape=plaintext, label=");
+		print_quoted(survey->silent[i].reason);
+		printf("];\n\t}\n");
+	}
+}
+
+static void draw_lock(const struct guestlock_survey_lock *lock)
+{
+	CLI_AUTOFREE char *node = node_of(&lock->holder);
+	bool lease = strncmp(lock->identity, "lease:", strlen("lease:")) == 0;
+
+	if (cli_is_guest_lock(lock)) {
+		return;
+	}
+	printf("\t");
+	print_quoted(lock->key);
+	printf(" [shape=%s, label=", *lock->identity && !lease ? "cylinder" : "ellipse");
+	print_quoted(*lock->identity ? lock->identity : lock->key);
+	printf("];\n\t");
+	print_quoted(node);
+	printf(" -> ");
+	print_quoted(lock->key);
+	printf(" [label=");
+	print_quoted(guestlock_mode_name(lock->holder.mode));
+	printf("];\n");
+}
+
+static int draw_cluster(struct cli *cli)
+{
+	CLI_AUTOSURVEY struct guestlock_survey *survey = NULL;
+	int status = cli_survey(cli, &survey);
+
+	if (status != 0) {
+		return status;
+	}
+	puts("digraph cluster {\n\trankdir=LR;");
+	draw_silent(survey, draw_hosts(survey));
+	for (size_t i = 0; i < survey->n_locks; i++) {
+		draw_lock(&survey->locks[i]);
+	}
+	puts("}");
+	return EX_OK;
+}
+
 int cli_graph(struct cli *cli, int argc, char **argv)
 {
-	bool lifecycle = false;
+	bool lifecycle = false, cluster = false;
 	int option;
 
 	while ((option = cli_next_option(cli, argc, argv)) > 0) {
-		lifecycle = true;
+		lifecycle |= option == OPTION_LIFECYCLE;
+		cluster |= option == OPTION_CLUSTER;
 	}
 	if (option < 0 || cli_no_arguments(cli, argc, argv) != 0) {
 		return EX_USAGE;
@@ -218,9 +318,12 @@ int cli_graph(struct cli *cli, int argc, char **argv)
 	if (cli->json) {
 		return cli_usage(cli, "graph prints the DOT language only; list and explain print JSON");
 	}
+	if (lifecycle && cluster) {
+		return cli_usage(cli, "--lifecycle and --cluster are different pictures: choose one");
+	}
 	if (lifecycle) {
 		draw_lifecycle();
 		return EX_OK;
 	}
-	return draw_guests(cli);
+	return cluster ? draw_cluster(cli) : draw_guests(cli);
 }

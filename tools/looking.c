@@ -6,7 +6,14 @@
 
 /* ---- list ---- */
 
-const struct cli_option cli_list_options[] = {{0}};
+enum {
+	OPTION_CLUSTER = CLI_LONG,
+};
+
+const struct cli_option cli_list_options[] = {
+	{OPTION_CLUSTER, "cluster", NULL, "show what the guests of all hosts hold"},
+	{0},
+};
 
 static const struct cli_column list_columns[] = {
 	{.name = "NAME"},
@@ -78,11 +85,18 @@ int cli_list(struct cli *cli, int argc, char **argv)
 {
 	struct guestlock_info **infos;
 	struct guestlock_error err;
+	bool cluster = false;
 	size_t count;
-	int status;
+	int option, status;
 
-	if (cli_next_option(cli, argc, argv) != 0 || cli_no_arguments(cli, argc, argv) != 0) {
+	while ((option = cli_next_option(cli, argc, argv)) > 0) {
+		cluster = true;
+	}
+	if (option < 0 || cli_no_arguments(cli, argc, argv) != 0) {
 		return EX_USAGE;
+	}
+	if (cluster) {
+		return cli_list_cluster(cli);
 	}
 	status = cli_open(cli);
 	if (status != 0) {
@@ -233,11 +247,33 @@ static void holder_row(struct libscols_table *table, const char *resource,
 	cli_table_row(table, holder_columns, cells, CLI_COUNT(cells));
 }
 
+/* Those that could not tell whether they hold one of these: any of them, for a host is silent about all. */
+static void find_silent(struct cli *cli, const struct guestlock_resource *resource,
+			struct guestlock_survey **out_survey)
+{
+	CLI_AUTOFREE char *identity = NULL;
+	char key[GUESTLOCK_KEY_SIZE];
+	struct guestlock_error err;
+	int status = guestlock_identify(cli->gl, resource, &identity, key, &err);
+
+	if (status == GUESTLOCK_OK) {
+		status = guestlock_survey(cli->gl, key, out_survey, &err);
+	}
+	if (status == GUESTLOCK_OK) {
+		cli_name_silent(cli, *out_survey);
+	} else if (status != GUESTLOCK_UNSUPPORTED) {
+		cli_log(cli, GUESTLOCK_LOG_WARNING, "it is not known whether all hosts have told: %s",
+			err.message);
+	}
+}
+
 /* All resources are asked; the first failure is the status. */
 static int print_holders(struct cli *cli, const struct cli_resources *list)
 {
 	struct libscols_table *table = cli_table(cli, holder_columns, CLI_COUNT(holder_columns));
 	struct json_object *top = cli_json_object(), *array = cli_json_array();
+	CLI_AUTOSURVEY struct guestlock_survey *survey = NULL;
+	const struct guestlock_resource *told = NULL;
 	int result = EX_OK;
 
 	for (size_t i = 0; i < list->count; i++) {
@@ -251,6 +287,7 @@ static int print_holders(struct cli *cli, const struct cli_resources *list)
 			result = result == EX_OK ? status : result;
 			continue;
 		}
+		told = &list->items[i];
 		struct json_object *object = cli_json_object();
 		cli_json_text(object, "resource", list->items[i].name);
 		cli_json_add(object, "holders", cli_json_holders(holders, count));
@@ -259,7 +296,11 @@ static int print_holders(struct cli *cli, const struct cli_resources *list)
 			holder_row(table, list->items[i].name, &holders[j]);
 		}
 	}
+	if (told) {
+		find_silent(cli, told, &survey);
+	}
 	cli_json_add(top, "resources", array);
+	cli_json_add(top, "silent", cli_json_silent(survey));
 	cli_print_either(cli, table, top);
 	return result;
 }

@@ -36,6 +36,7 @@ static const struct cli_command commands[] = {
 	COMMAND(adopt, "PID --disk PATH...", "lock disks for a process that runs already"),
 	COMMAND(reap, "", "release what dead guests hold, settle what was left unfinished"),
 	COMMAND(unprovision, "--unused", "remove what is kept of resources that nobody uses any more"),
+	COMMAND(leave, "", "take this host out of the cluster, once no guest holds anything"),
 	COMMAND(check, "[PATH]...", "tell whether locks work and protect here, and what a path is"),
 	COMMAND(backends, "", "show the lock technologies that are installed"),
 	COMMAND(config, "", "show every setting and where it comes from"),

@@ -19,6 +19,8 @@ enum {
 	OPTION_PARAM,
 	OPTION_WAIT,
 	OPTION_INCOMING,
+	OPTION_STATE,
+	OPTION_ON_LOCK_LOSS,
 };
 
 const struct cli_option cli_run_options[] = {
@@ -29,6 +31,9 @@ const struct cli_option cli_run_options[] = {
 	CLI_RESOURCE_OPTIONS,
 	{OPTION_WAIT, "wait", "SECONDS", "wait so long for locks that others hold (0)"},
 	{OPTION_INCOMING, "incoming", NULL, "the guest arrives by migration from another host"},
+	{OPTION_STATE, "state", "STATE", "what pause printed of it, here or on another host"},
+	{OPTION_ON_LOCK_LOSS, "on-lock-loss", "ACTION",
+	 "pause or poweroff it before a lock of it is lost while it runs"},
 	{0},
 };
 
@@ -43,6 +48,7 @@ struct run {
 	struct cli_guest guest;
 	enum guestlock_new_mode mode;
 	int wait_ms;
+	const char *state; /* as acquire checks it, or NULL */
 	char **argv;
 };
 
@@ -65,6 +71,18 @@ static int add_param(const struct cli *cli, struct run *run, const char *text)
 	return 0;
 }
 
+/* The parameter that libvirt's <on_lockfailure> sets, too. */
+static int set_loss_action(const struct cli *cli, struct run *run, const char *action)
+{
+	if (strcmp(action, "pause") == 0) {
+		return add_param(cli, run, "on_lockfailure=pause");
+	}
+	if (strcmp(action, "poweroff") == 0) {
+		return add_param(cli, run, "on_lockfailure=poweroff");
+	}
+	return cli_usage(cli, "--on-lock-loss wants pause or poweroff, not \"%s\"", action);
+}
+
 static int run_option(const struct cli *cli, struct run *run, int option)
 {
 	switch (option) {
@@ -82,6 +100,11 @@ static int run_option(const struct cli *cli, struct run *run, int option)
 	case OPTION_INCOMING:
 		run->mode = GUESTLOCK_NEW_MIGRATE;
 		return 0;
+	case OPTION_STATE:
+		run->state = optarg;
+		return 0;
+	case OPTION_ON_LOCK_LOSS:
+		return set_loss_action(cli, run, optarg);
 	case OPTION_WAIT:
 		if (!cli_parse_seconds(optarg, &run->wait_ms)) {
 			return cli_usage(cli, "--wait wants seconds, such as 2.5, not \"%s\"", optarg);
@@ -187,7 +210,7 @@ static int start(struct cli *cli, struct run *run, struct guestlock_guest **out_
 		if (status != 0) {
 			return status;
 		}
-		status = guestlock_guest_start(*out_guest, run->argv, 0, out_pid, err);
+		status = guestlock_guest_start(*out_guest, run->argv, run->state, 0, out_pid, err);
 		if (status != GUESTLOCK_BUSY || now_ms() >= deadline || cli_early_signal() != 0) {
 			return status;
 		}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Taking locks, and registering interest.
+ * Taking locks.
  *
  * One key is taken by one write. Several are taken in two rounds: first all intents, then all grants. A kill
  * in the first round leaves intents only, no epoch has moved. A kill in the second leaves every key either
@@ -175,26 +175,15 @@ enum guestlock_result gl_fcntl_acquire(struct guestlock_backend *backend, struct
 	return gl_fcntl_call_end(&call);
 }
 
-static bool set_interest(struct gl_fcntl_call *call, struct gl_fcntl_slot *slot)
-{
-	return gl_fcntl_slot_own(call, slot, true) != NULL;
-}
-
+/*
+ * Nothing to do: an entry keeps its epoch whether somebody is interested or not, and who holds it counts by
+ * the owner's life lock. So a guest that was only bound is in no entry.
+ */
 enum guestlock_result gl_fcntl_bind(struct guestlock_backend *backend, struct guestlock_batch *batch,
 				    struct guestlock_error *err)
 {
-	struct gl_fcntl_call call;
-	size_t i;
+	enum guestlock_result result = gl_fcntl_check_joined(gl_fcntl_of(backend), err);
 
-	gl_fcntl_call_begin(&call, backend, batch, "register", err);
-	gl_fcntl_call_open(&call, false);
-	for (i = 0; i < call.count; i++) {
-		call.slots[i].change = !gl_fcntl_slot_own(&call, &call.slots[i], false);
-	}
-	if (call.result == GUESTLOCK_RES_GRANTED) {
-		prune_all(&call);
-		round_of(&call, set_interest);
-		tell_all(&call);
-	}
-	return gl_fcntl_call_end(&call);
+	guestlock_batch_answer(batch, result);
+	return result;
 }

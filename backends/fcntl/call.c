@@ -7,14 +7,16 @@
 #include "fcntl_priv.h"
 
 #include <errno.h>
-#include <limits.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define GL_FCNTL_MESSAGE 1024
+#define GL_FCNTL_MANY 3 /* keys for which it pays to open their directory first */
 
 static int compare_slots(const void *a, const void *b)
 {
@@ -23,27 +25,11 @@ static int compare_slots(const void *a, const void *b)
 	return strcmp(left->item->key->key, right->item->key->key);
 }
 
-static void clear_item(struct guestlock_item *item)
-{
-	item->result = GUESTLOCK_RES_GRANTED;
-	item->held_mode = GUESTLOCK_MODE_NONE;
-	item->has_epoch = false;
-	item->epoch = 0;
-	item->holder = (struct guestlock_holder){0};
-	item->n_others = 0;
-	item->holders = NULL;
-	item->n_holders = 0;
-}
-
 /* A failure that is not one item's. */
 static void fail_all(struct gl_fcntl_call *call, enum guestlock_result result)
 {
-	size_t i;
-
 	call->result = result;
-	for (i = 0; i < call->batch->count; i++) {
-		call->batch->items[i].result = result;
-	}
+	guestlock_batch_answer(call->batch, result);
 }
 
 void gl_fcntl_call_begin(struct gl_fcntl_call *call, struct guestlock_backend *backend,
@@ -56,19 +42,17 @@ void gl_fcntl_call_begin(struct gl_fcntl_call *call, struct guestlock_backend *b
 		.batch = batch,
 		.err = err,
 		.verb = verb,
+		.directory = -1,
 		.now = (int64_t)time(NULL),
 	};
-	for (i = 0; i < batch->count; i++) {
-		clear_item(&batch->items[i]);
-	}
+	guestlock_batch_answer(batch, GUESTLOCK_RES_GRANTED);
 	call->result = gl_fcntl_check_joined(call->fc, err);
 	if (call->result != GUESTLOCK_RES_GRANTED) {
 		fail_all(call, call->result);
 		return;
 	}
 	call->slots = calloc(batch->count + 1, sizeof(*call->slots));
-	call->tail = batch->owner ? gl_fcntl_tail(batch->owner) : NULL;
-	if (!call->slots || (batch->owner && !call->tail)) {
+	if (!call->slots) {
 		fail_all(call, gl_fcntl_fail(err, ENOMEM, verb, "the batch"));
 		return;
 	}
@@ -77,7 +61,13 @@ void gl_fcntl_call_begin(struct gl_fcntl_call *call, struct guestlock_backend *b
 			(struct gl_fcntl_slot){.item = &batch->items[i], .entry = GL_FCNTL_ENTRY_INIT};
 	}
 	call->count = batch->count;
-	qsort(call->slots, call->count, sizeof(*call->slots), compare_slots);
+	if (call->count > 1) {
+		qsort(call->slots, call->count, sizeof(*call->slots), compare_slots);
+	}
+	/* What opening it may fail for is said by those who open a file there by its path. */
+	if (call->count >= GL_FCNTL_MANY) {
+		call->directory = open(call->fc->keys_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	}
 }
 
 enum guestlock_result gl_fcntl_call_end(struct gl_fcntl_call *call)
@@ -88,30 +78,15 @@ enum guestlock_result gl_fcntl_call_end(struct gl_fcntl_call *call)
 		gl_fcntl_entry_close(&call->slots[i].entry);
 		free(call->slots[i].identity);
 	}
+	if (call->directory >= 0) {
+		close(call->directory);
+	}
 	free(call->slots);
 	free(call->tail);
 	return call->result;
 }
 
 /* ---- Failures ---- */
-
-/* Nothing is worse than not to know what one has done. */
-static int badness(enum guestlock_result result)
-{
-	return result == GUESTLOCK_RES_INFLIGHT ? INT_MAX : (int)result;
-}
-
-static bool is_worse(struct gl_fcntl_call *call, struct gl_fcntl_slot *slot, enum guestlock_result result)
-{
-	if (badness(result) > badness(slot->item->result)) {
-		slot->item->result = result;
-	}
-	if (badness(result) <= badness(call->result)) {
-		return false;
-	}
-	call->result = result;
-	return true;
-}
 
 static struct gl_fcntl_word identity_of(const struct gl_fcntl_slot *slot)
 {
@@ -122,7 +97,7 @@ static struct gl_fcntl_word identity_of(const struct gl_fcntl_slot *slot)
 
 void gl_fcntl_slot_errno(struct gl_fcntl_call *call, struct gl_fcntl_slot *slot, int sys_errno)
 {
-	if (is_worse(call, slot, gl_fcntl_result_of_errno(sys_errno))) {
+	if (guestlock_item_worsen(slot->item, gl_fcntl_result_of_errno(sys_errno), &call->result)) {
 		struct gl_fcntl_word identity = identity_of(slot);
 
 		errno = sys_errno;
@@ -137,7 +112,7 @@ void gl_fcntl_slot_busy(struct gl_fcntl_call *call, struct gl_fcntl_slot *slot,
 			const struct gl_fcntl_line *line)
 {
 	gl_fcntl_fill_holder(line, &slot->item->holder);
-	if (is_worse(call, slot, GUESTLOCK_RES_BUSY)) {
+	if (guestlock_item_worsen(slot->item, GUESTLOCK_RES_BUSY, &call->result)) {
 		gl_fcntl_fail_busy(call->err, call->verb, identity_of(slot), slot->item->key->key,
 				   &slot->item->holder);
 	}
@@ -150,7 +125,7 @@ void gl_fcntl_slot_fail(struct gl_fcntl_call *call, struct gl_fcntl_slot *slot, 
 	char reason[GL_FCNTL_MESSAGE];
 	va_list args;
 
-	if (!is_worse(call, slot, result)) {
+	if (!guestlock_item_worsen(slot->item, result, &call->result)) {
 		return;
 	}
 	va_start(args, format);
@@ -165,15 +140,15 @@ void gl_fcntl_slot_fail(struct gl_fcntl_call *call, struct gl_fcntl_slot *slot, 
 bool gl_fcntl_slot_open(struct gl_fcntl_call *call, struct gl_fcntl_slot *slot, bool peek)
 {
 	const char *key = slot->item->key->key;
-	int result = peek ? gl_fcntl_entry_peek(call->fc, -1, key, &slot->entry)
-			  : gl_fcntl_entry_open(call->fc, key, &slot->entry);
+	int result = peek ? gl_fcntl_entry_peek(call->fc, call->directory, key, &slot->entry)
+			  : gl_fcntl_entry_open(call->fc, call->directory, key, &slot->entry);
 
 	if (result < 0) {
 		gl_fcntl_slot_errno(call, slot, errno);
 		return false;
 	}
 	if (slot->entry.presence == GL_FCNTL_DAMAGED) {
-		if (is_worse(call, slot, GUESTLOCK_RES_UNKNOWN)) {
+		if (guestlock_item_worsen(slot->item, GUESTLOCK_RES_UNKNOWN, &call->result)) {
 			gl_fcntl_fail_damaged(call->fc, call->err, call->verb, key, slot->entry.damage);
 		}
 		return false;
@@ -253,7 +228,15 @@ static void put_back(struct gl_fcntl_call *call, struct gl_fcntl_slot *slot)
 static bool write_once(struct gl_fcntl_call *call, struct gl_fcntl_slot *slot)
 {
 	struct gl_fcntl_line *own = gl_fcntl_slot_own(call, slot, false);
+	int result;
 
+	if (own && !call->tail) {
+		call->tail = gl_fcntl_tail(call->batch->owner);
+		if (!call->tail) {
+			gl_fcntl_slot_errno(call, slot, ENOMEM);
+			return false;
+		}
+	}
 	if (own) {
 		/* Written anew, with what is known of the owner by now. */
 		own->owner = *call->batch->owner;
@@ -265,7 +248,10 @@ static bool write_once(struct gl_fcntl_call *call, struct gl_fcntl_slot *slot)
 		return false;
 	}
 	slot->written = slot->entry.fd >= 0;
-	if (gl_fcntl_entry_write(call->fc, slot->item->key->key, &slot->entry) < 0) {
+	slot->entry.most = call->most;
+	result = gl_fcntl_entry_write(call->fc, slot->item->key->key, &slot->entry);
+	call->most = slot->entry.most;
+	if (result < 0) {
 		gl_fcntl_slot_errno(call, slot, errno);
 		return false;
 	}

@@ -117,9 +117,8 @@ static int has_living(const struct gl_fcntl *fc, int directory, const char *key,
 static int remove_entry(const struct gl_fcntl *fc, int directory, const char *key, void *data)
 {
 	struct gl_fcntl_entry entry = GL_FCNTL_ENTRY_INIT;
-	int result = gl_fcntl_entry_open(fc, key, &entry);
+	int result = gl_fcntl_entry_open(fc, directory, key, &entry);
 
-	(void)directory;
 	(void)data;
 	if (result == 0 && entry.presence == GL_FCNTL_DAMAGED) {
 		guestlock_backend_log(

@@ -14,7 +14,7 @@
  * the first line. Numbers of 64 bits are 16 hexadecimal digits; EPOCH is "-" when there is none. Words are
  * percent-encoded.
  *
- * An owner counts as long as it lives. mode is what it holds, "none" while it is parked or only bound.
+ * An owner counts as long as it lives. mode is what it holds, "none" while it is parked.
  * intent is what an acquire of several keys is about to give it: it keeps others out and moves no epoch.
  * Only when all intents stand are the lines of the grant written. Whoever is killed in between leaves
  * intents that inquire reports as orphans: the same acquire completes them, release drops them, the owner's
@@ -34,6 +34,7 @@
 #define GL_FCNTL_HEAD (GL_FCNTL_CHECK_AT + 17) /* bytes of the first line */
 #define GL_FCNTL_BODY 128                      /* room for the other lines but owners, without the identity */
 #define GL_FCNTL_LINE 192                      /* room for an owner's line up to its tail */
+#define GL_FCNTL_TAIL 160                      /* room for a tail without its names */
 
 const size_t gl_fcntl_entry_min = GL_FCNTL_HEAD;
 
@@ -378,6 +379,43 @@ static void put_line(struct writer *writer, const struct gl_fcntl_line *line)
 	put_string(writer, line->tail);
 }
 
+static void put_tail(struct writer *writer, const struct guestlock_owner *owner)
+{
+	put_string(writer, "pid=");
+	put_decimal(writer, owner->pid > 0 ? (uint64_t)owner->pid : 0, 1);
+	put_string(writer, " start=");
+	put_decimal(writer, owner->pid_start, 1);
+	put_string(writer, " ns=");
+	put_decimal(writer, owner->pid_ns, 1);
+	put_string(writer, " boot=");
+	put(writer, owner->boot_id, strnlen(owner->boot_id, GUESTLOCK_UUID_STRING - 1));
+	put_string(writer, owner->adopted ? " adopted=1" : " adopted=0");
+}
+
+char *gl_fcntl_tail(const struct guestlock_owner *owner)
+{
+	char *host = gl_fcntl_encode_cut(owner->host, GL_FCNTL_TEXT - 1);
+	char *manager = guestlock_percent_encode(owner->manager);
+	char *name = gl_fcntl_encode_cut(owner->name ? owner->name : "", GL_FCNTL_TEXT - 1);
+	char *tail = NULL;
+
+	if (host && manager && name) {
+		tail = malloc(GL_FCNTL_TAIL + strlen(host) + strlen(manager) + strlen(name));
+	}
+	if (tail) {
+		struct writer writer = {.at = tail};
+
+		put_tail(&writer, owner);
+		writer.at = stpcpy(stpcpy(writer.at, " host="), host);
+		writer.at = stpcpy(stpcpy(writer.at, " manager="), manager);
+		stpcpy(stpcpy(stpcpy(writer.at, " name="), name), "\n");
+	}
+	free(host);
+	free(manager);
+	free(name);
+	return tail;
+}
+
 static size_t room_for(const struct gl_fcntl_entry *entry)
 {
 	size_t room = GL_FCNTL_HEAD + GL_FCNTL_BODY + entry->identity.size;
@@ -454,17 +492,4 @@ void gl_fcntl_entry_drop(struct gl_fcntl_entry *entry, size_t index)
 	entry->count--;
 	memmove(&entry->lines[index], &entry->lines[index + 1],
 		(entry->count - index) * sizeof(*entry->lines));
-}
-
-struct gl_fcntl_line *gl_fcntl_entry_find(const struct gl_fcntl_entry *entry,
-					  const struct guestlock_owner *owner)
-{
-	size_t i;
-
-	for (i = 0; i < entry->count; i++) {
-		if (gl_fcntl_same_owner(&entry->lines[i].owner, owner)) {
-			return &entry->lines[i];
-		}
-	}
-	return NULL;
 }

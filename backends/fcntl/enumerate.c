@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What goes over all entries. */
+/* What goes over all entries, of this host or of everybody. */
 #include "fcntl_priv.h"
 
 #include <errno.h>
@@ -15,6 +15,7 @@ struct enumeration {
 	guestlock_enumerate_fn *visit;
 	guestlock_unchanged_fn *unchanged;
 	void *data;
+	bool everybody; /* survey: what anybody holds, and nothing else */
 	enum guestlock_result result;
 	struct guestlock_error *err;
 };
@@ -56,6 +57,29 @@ static int report_line(struct enumeration *all, struct gl_fcntl_line *line, stru
 	return all->visit(all->data, lock) != 0;
 }
 
+static bool is_wanted(const struct gl_fcntl *fc, const struct enumeration *all, struct gl_fcntl_line *line)
+{
+	if (!all->everybody) {
+		return gl_fcntl_is_ours(fc, line);
+	}
+	return gl_fcntl_line_weight(line) != GUESTLOCK_MODE_NONE &&
+	       gl_fcntl_line_life(fc, line) != GUESTLOCK_LIFE_DEAD;
+}
+
+/* Who holds it cannot be told, but that the list lacks it can. */
+static int report_damage(const struct gl_fcntl *fc, const char *key, const struct gl_fcntl_entry *entry,
+			 const struct guestlock_lock *lock, struct enumeration *all)
+{
+	struct guestlock_error why = {.message = ""};
+
+	if (!all->everybody) {
+		return all->visit(all->data, lock) != 0;
+	}
+	gl_fcntl_fail_damaged(fc, &why, "list the holders of", key, entry->damage);
+	guestlock_backend_log(&fc->base, GUESTLOCK_LOG_WARNING, "%s", why.message);
+	return 0;
+}
+
 static int report_entry(const struct gl_fcntl *fc, const char *key, struct gl_fcntl_entry *entry,
 			struct enumeration *all)
 {
@@ -69,10 +93,10 @@ static int report_entry(const struct gl_fcntl *fc, const char *key, struct gl_fc
 
 	memcpy(lock.key.key, key, GUESTLOCK_KEY_SIZE);
 	if (entry->presence == GL_FCNTL_DAMAGED) {
-		return all->visit(all->data, &lock) != 0;
+		return report_damage(fc, key, entry, &lock, all);
 	}
 	for (i = 0; i < entry->count && result == 0; i++) {
-		if (!gl_fcntl_is_ours(fc, &entry->lines[i])) {
+		if (!is_wanted(fc, all, &entry->lines[i])) {
 			continue;
 		}
 		if (identity[0] == '\0') {
@@ -128,6 +152,34 @@ enum guestlock_result gl_fcntl_enumerate(struct guestlock_backend *backend, gues
 
 	all.result = gl_fcntl_check_joined(fc, err);
 	if (all.result == GUESTLOCK_RES_GRANTED && gl_fcntl_scan(fc, visit_entry, &all) < 0) {
+		all.result = gl_fcntl_fail(err, errno, "read the lock entries in", fc->keys_dir);
+	}
+	gl_fcntl_entry_close(&all.entry);
+	free(all.words);
+	return all.result;
+}
+
+enum guestlock_result gl_fcntl_survey(struct guestlock_backend *backend, const char *key, int64_t deadline_ms,
+				      guestlock_enumerate_fn *visit, guestlock_silent_fn *silent, void *data,
+				      struct guestlock_error *err)
+{
+	const struct gl_fcntl *fc = gl_fcntl_of(backend);
+	struct enumeration all = {
+		.entry = GL_FCNTL_ENTRY_INIT,
+		.visit = visit,
+		.data = data,
+		.everybody = true,
+		.err = err,
+	};
+	int result = 0;
+
+	(void)deadline_ms; /* nobody is waited for: */
+	(void)silent;      /* what other hosts hold stands in the same directory */
+	all.result = gl_fcntl_check_joined(fc, err);
+	if (all.result == GUESTLOCK_RES_GRANTED) {
+		result = key ? visit_entry(fc, -1, key, &all) : gl_fcntl_scan(fc, visit_entry, &all);
+	}
+	if (result < 0) {
 		all.result = gl_fcntl_fail(err, errno, "read the lock entries in", fc->keys_dir);
 	}
 	gl_fcntl_entry_close(&all.entry);

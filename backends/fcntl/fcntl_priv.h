@@ -81,6 +81,7 @@ struct gl_fcntl_entry {
 	enum gl_fcntl_presence presence;
 	const char *damage; /* DAMAGED: "is empty", ... */
 	int fd;             /* locked for writing, or -1 */
+	uint64_t most;      /* bytes that this process may write to a file; 0: not asked yet */
 	char *text;         /* as read: words and lines point into it */
 	size_t size;
 	bool has_epoch;
@@ -125,10 +126,11 @@ bool gl_fcntl_key_valid(const char *key);
 /*
  * Opens an entry and locks it for writing. 0, also if there is none or it is damaged (presence), or -1
  * with errno: EAGAIN when somebody else is changing it, ENOENT when the directory of entries is missing.
+ * directory: that of entries, which spares the way to it, or -1.
  */
-int gl_fcntl_entry_open(const struct gl_fcntl *fc, const char *key, struct gl_fcntl_entry *out);
+int gl_fcntl_entry_open(const struct gl_fcntl *fc, int directory, const char *key, struct gl_fcntl_entry *out);
 
-/* Reads an entry as it stands, without keeping a lock. Otherwise the same. directory: that of entries, or -1. */
+/* Reads an entry as it stands, without keeping a lock. Otherwise the same. */
 int gl_fcntl_entry_peek(const struct gl_fcntl *fc, int directory, const char *key, struct gl_fcntl_entry *out);
 
 /* Unlocks, closes, frees; the entry is as after GL_FCNTL_ENTRY_INIT then. */
@@ -205,8 +207,10 @@ struct gl_fcntl_call {
 	enum guestlock_result result; /* the worst so far */
 	struct gl_fcntl_slot *slots;  /* sorted by key */
 	size_t count;
-	char *tail;  /* of the owner */
-	int64_t now; /* seconds since 1970 */
+	int directory; /* of entries, or -1 */
+	char *tail;    /* of the owner */
+	uint64_t most; /* as in entries: asked once */
+	int64_t now;   /* seconds since 1970 */
 };
 
 /* Prepares a call; its result is GRANTED if it can go on. gl_fcntl_call_end() always follows. */
@@ -256,6 +260,9 @@ enum guestlock_result gl_fcntl_inquire(struct guestlock_backend *backend, struct
 enum guestlock_result gl_fcntl_enumerate(struct guestlock_backend *backend, guestlock_enumerate_fn *visit,
 					 guestlock_unchanged_fn *unchanged,
 					 void *data, struct guestlock_error *err);
+enum guestlock_result gl_fcntl_survey(struct guestlock_backend *backend, const char *key, int64_t deadline_ms,
+				      guestlock_enumerate_fn *visit, guestlock_silent_fn *silent, void *data,
+				      struct guestlock_error *err);
 enum guestlock_result gl_fcntl_release_orphan(struct guestlock_backend *backend, const char *key, bool force,
 					      struct guestlock_error *err);
 enum guestlock_result gl_fcntl_provision(struct guestlock_backend *backend, struct guestlock_batch *batch,

@@ -19,26 +19,31 @@
 #include <unistd.h>
 
 #define GL_FCNTL_PAGE 4096
+#define GL_FCNTL_FIRST 1024             /* bytes that are read at first */
 #define GL_FCNTL_MAX (64 * 1024 * 1024) /* bytes of the largest entry */
 #define GL_FCNTL_TRIES 4
 #define GL_FCNTL_FLAGS (O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY)
 
-static int entry_path(const struct gl_fcntl *fc, const char *key, char out[PATH_MAX])
+/*
+ * malloc'd, or NULL with errno: the child that is going to be a guest pays for each page of stack that it
+ * touches, and a path would take one.
+ */
+static char *entry_path(const struct gl_fcntl *fc, const char *key)
 {
 	size_t length = strlen(fc->keys_dir);
+	char *path;
 
 	if (!gl_fcntl_key_valid(key)) {
 		errno = EBADMSG;
-		return -1;
+		return NULL;
 	}
-	if (length + 1 + GUESTLOCK_KEY_SIZE > PATH_MAX) {
-		errno = ENAMETOOLONG;
-		return -1;
+	path = malloc(length + 1 + GUESTLOCK_KEY_SIZE);
+	if (path) {
+		memcpy(path, fc->keys_dir, length);
+		path[length] = '/';
+		memcpy(path + length + 1, key, GUESTLOCK_KEY_SIZE);
 	}
-	memcpy(out, fc->keys_dir, length);
-	out[length] = '/';
-	memcpy(out + length + 1, key, GUESTLOCK_KEY_SIZE);
-	return 0;
+	return path;
 }
 
 /* EAGAIN for a lock that somebody else has, whichever of the two the system uses for that. */
@@ -92,10 +97,10 @@ static int read_from_start(int fd, char *text, size_t size, size_t *out_size)
 	return 0;
 }
 
-/* The first page, and the rest if the entry says that there is more. */
+/* The first part, which usually is all, and the rest if the entry says that there is more. */
 static int read_text(int fd, struct gl_fcntl_entry *entry)
 {
-	char page[GL_FCNTL_PAGE];
+	char page[GL_FCNTL_FIRST];
 	size_t size, announced;
 	char *text;
 
@@ -106,7 +111,7 @@ static int read_text(int fd, struct gl_fcntl_entry *entry)
 	if (announced == 0 || announced > GL_FCNTL_MAX) {
 		announced = size;
 	}
-	/* In large batches only what is needed: whole pages would go back to the system after each call. */
+	/* In large batches only what is needed: more would go back to the system after each call. */
 	text = realloc(entry->text, announced + 1);
 	if (!text) {
 		return -1;
@@ -171,15 +176,39 @@ static int peek_at(int fd, const char *key, struct gl_fcntl_entry *entry)
 	return -1;
 }
 
-int gl_fcntl_entry_peek(const struct gl_fcntl *fc, int directory, const char *key, struct gl_fcntl_entry *out)
+static int open_entry(const struct gl_fcntl *fc, const char *key, int flags)
 {
-	char path[PATH_MAX];
-	int fd, result;
+	char *path = entry_path(fc, key);
+	int fd, saved_errno;
 
-	if (entry_path(fc, key, path) < 0) {
+	if (!path) {
 		return -1;
 	}
-	fd = openat(directory, directory >= 0 ? key : path, O_RDONLY | GL_FCNTL_FLAGS);
+	fd = open(path, flags | GL_FCNTL_FLAGS);
+	saved_errno = errno;
+	free(path);
+	errno = saved_errno;
+	return fd;
+}
+
+/* The descriptor, or -1 with errno. */
+static int open_in(const struct gl_fcntl *fc, int directory, const char *key, int flags)
+{
+	if (directory < 0) {
+		return open_entry(fc, key, flags);
+	}
+	if (!gl_fcntl_key_valid(key)) {
+		errno = EBADMSG;
+		return -1;
+	}
+	return openat(directory, key, flags | GL_FCNTL_FLAGS);
+}
+
+int gl_fcntl_entry_peek(const struct gl_fcntl *fc, int directory, const char *key, struct gl_fcntl_entry *out)
+{
+	int fd = open_in(fc, directory, key, O_RDONLY);
+	int result;
+
 	if (fd < 0) {
 		return judge_open(fc, out);
 	}
@@ -202,16 +231,12 @@ static int lock_entry(int fd, struct gl_fcntl_entry *entry)
 	return st.st_nlink > 0;
 }
 
-int gl_fcntl_entry_open(const struct gl_fcntl *fc, const char *key, struct gl_fcntl_entry *out)
+int gl_fcntl_entry_open(const struct gl_fcntl *fc, int directory, const char *key, struct gl_fcntl_entry *out)
 {
-	char path[PATH_MAX];
 	int tries;
 
-	if (entry_path(fc, key, path) < 0) {
-		return -1;
-	}
 	for (tries = 0; tries < GL_FCNTL_TRIES; tries++) {
-		int fd = open(path, O_RDWR | GL_FCNTL_FLAGS);
+		int fd = open_in(fc, directory, key, O_RDWR);
 		int locked;
 
 		if (fd < 0) {
@@ -245,18 +270,30 @@ void gl_fcntl_entry_reuse(struct gl_fcntl_entry *entry)
 
 	next.text = entry->text;
 	next.lines = entry->lines;
+	next.most = entry->most;
 	*entry = next;
 }
 
 /* ---- Writing ---- */
 
-static int write_from_start(int fd, const char *text, size_t size)
+/* Such a limit would end the process, and cut the entry off in the midst. */
+static bool is_too_much(struct gl_fcntl_entry *entry, size_t size)
 {
 	struct rlimit limit;
+
+	if (entry->most == 0) {
+		entry->most = getrlimit(RLIMIT_FSIZE, &limit) < 0 ? UINT64_MAX
+			      : limit.rlim_cur > 0                ? limit.rlim_cur
+								  : 1;
+	}
+	return entry->most < size;
+}
+
+static int write_from_start(int fd, struct gl_fcntl_entry *entry, const char *text, size_t size)
+{
 	size_t used = 0;
 
-	/* Such a limit would end the process, and cut the entry off in the midst. */
-	if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < size) {
+	if (is_too_much(entry, size)) {
 		errno = EFBIG;
 		return -1;
 	}
@@ -276,24 +313,25 @@ static int write_from_start(int fd, const char *text, size_t size)
 }
 
 /* A new locked file with that text; its name goes to out_path. */
-static int make_file(const struct gl_fcntl *fc, const char *text, size_t size, char out_path[PATH_MAX])
+static int make_file(const struct gl_fcntl *fc, struct gl_fcntl_entry *entry, const char *text, size_t size,
+		     char **out_path)
 {
 	int saved_errno, fd;
 
-	if (snprintf(out_path, PATH_MAX, "%s/%016llx", fc->new_dir,
-		     (unsigned long long)guestlock_random64()) >= PATH_MAX) {
-		errno = ENAMETOOLONG;
+	if (asprintf(out_path, "%s/%016llx", fc->new_dir, (unsigned long long)guestlock_random64()) < 0) {
+		*out_path = NULL;
+		errno = ENOMEM;
 		return -1;
 	}
-	fd = open(out_path, O_RDWR | O_CREAT | O_EXCL | GL_FCNTL_FLAGS, 0600);
+	fd = open(*out_path, O_RDWR | O_CREAT | O_EXCL | GL_FCNTL_FLAGS, 0600);
 	if (fd < 0) {
 		return -1;
 	}
-	if (lock_file(fd, F_WRLCK) == 0 && write_from_start(fd, text, size) == 0) {
+	if (lock_file(fd, F_WRLCK) == 0 && write_from_start(fd, entry, text, size) == 0) {
 		return fd;
 	}
 	saved_errno = errno;
-	unlink(out_path);
+	unlink(*out_path);
 	unlock_and_close(fd);
 	errno = saved_errno;
 	return -1;
@@ -316,19 +354,9 @@ static int name_new(const char *from, const char *to)
 	return 0;
 }
 
-/* The entry's file becomes a new one; the descriptor with its lock is exchanged too. */
-static int replace_file(const struct gl_fcntl *fc, const char *path, struct gl_fcntl_entry *entry,
-			const char *text, size_t size)
+static int replace_named(const char *path, const char *from, struct gl_fcntl_entry *entry, int fd)
 {
-	char from[PATH_MAX];
-	int fd = make_file(fc, text, size, from);
-	int result;
-
-	if (fd < 0) {
-		return -1;
-	}
-	result = entry->fd < 0 ? name_new(from, path) : rename(from, path);
-	if (result < 0) {
+	if ((entry->fd < 0 ? name_new(from, path) : rename(from, path)) < 0) {
 		int saved_errno = errno == EEXIST ? EAGAIN : errno;
 
 		unlink(from);
@@ -341,22 +369,32 @@ static int replace_file(const struct gl_fcntl *fc, const char *path, struct gl_f
 	return 0;
 }
 
+/* The entry's file becomes a new one; the descriptor with its lock is exchanged too. */
+static int replace_file(const struct gl_fcntl *fc, const char *key, struct gl_fcntl_entry *entry,
+			const char *text, size_t size)
+{
+	char *path = entry_path(fc, key), *from = NULL;
+	int fd = path ? make_file(fc, entry, text, size, &from) : -1;
+	int result = fd < 0 ? -1 : replace_named(path, from, entry, fd);
+	int saved_errno = errno;
+
+	free(path);
+	free(from);
+	errno = saved_errno;
+	return result;
+}
+
 static int write_text(const struct gl_fcntl *fc, const char *key, struct gl_fcntl_entry *entry,
 		      const char *text, size_t size)
 {
-	char path[PATH_MAX];
-
-	if (entry_path(fc, key, path) < 0) {
-		return -1;
-	}
 	if (size > GL_FCNTL_MAX) {
 		errno = EFBIG;
 		return -1;
 	}
 	if (entry->fd < 0 || size > GL_FCNTL_PAGE) {
-		return replace_file(fc, path, entry, text, size);
+		return replace_file(fc, key, entry, text, size);
 	}
-	return write_from_start(entry->fd, text, size);
+	return write_from_start(entry->fd, entry, text, size);
 }
 
 int gl_fcntl_entry_write(const struct gl_fcntl *fc, const char *key, struct gl_fcntl_entry *entry)
@@ -385,9 +423,13 @@ int gl_fcntl_entry_restore(const struct gl_fcntl *fc, const char *key, struct gl
 
 int gl_fcntl_entry_remove(const struct gl_fcntl *fc, const char *key)
 {
-	char path[PATH_MAX];
+	char *path = entry_path(fc, key);
+	int result = path ? unlink(path) : -1;
+	int saved_errno = errno;
 
-	return entry_path(fc, key, path) < 0 ? -1 : unlink(path);
+	free(path);
+	errno = saved_errno;
+	return result;
 }
 
 /* ---- All of them ---- */

@@ -20,6 +20,19 @@ bool gl_fcntl_same_owner(const struct guestlock_owner *a, const struct guestlock
 	return a->instance == b->instance && strcmp(a->uuid, b->uuid) == 0;
 }
 
+struct gl_fcntl_line *gl_fcntl_entry_find(const struct gl_fcntl_entry *entry,
+					  const struct guestlock_owner *owner)
+{
+	size_t i;
+
+	for (i = 0; i < entry->count; i++) {
+		if (gl_fcntl_same_owner(&entry->lines[i].owner, owner)) {
+			return &entry->lines[i];
+		}
+	}
+	return NULL;
+}
+
 bool gl_fcntl_is_ours(const struct gl_fcntl *fc, const struct gl_fcntl_line *line)
 {
 	return line->manager.size == strlen(fc->manager) &&

@@ -116,7 +116,7 @@ enum guestlock_result gl_fcntl_release_orphan(struct guestlock_backend *backend,
 			"\"_\", and guestlock check PATH prints it",
 			key);
 	}
-	if (gl_fcntl_entry_open(fc, key, &entry) < 0) {
+	if (gl_fcntl_entry_open(fc, -1, key, &entry) < 0) {
 		result = gl_fcntl_fail(err, errno, "release", key);
 	} else if (entry.presence == GL_FCNTL_DAMAGED) {
 		result = release_damaged(fc, key, force, &entry, err);
@@ -179,7 +179,7 @@ static int remove_if_old(const struct gl_fcntl *fc, int directory, const char *k
 	struct stat st;
 
 	(void)directory;
-	if (gl_fcntl_entry_open(fc, key, &entry) == 0 && entry.presence == GL_FCNTL_READABLE &&
+	if (gl_fcntl_entry_open(fc, -1, key, &entry) == 0 && entry.presence == GL_FCNTL_READABLE &&
 	    fstat(entry.fd, &st) == 0 && st.st_mtime <= *oldest && !find_user(fc, &entry)) {
 		remove_unused(fc, key, &entry);
 	}

@@ -24,25 +24,6 @@ char *gl_fcntl_encode_cut(const char *text, size_t size)
 	return word;
 }
 
-char *gl_fcntl_tail(const struct guestlock_owner *owner)
-{
-	char *host = gl_fcntl_encode_cut(owner->host, GL_FCNTL_TEXT - 1);
-	char *manager = guestlock_percent_encode(owner->manager);
-	char *name = gl_fcntl_encode_cut(owner->name ? owner->name : "", GL_FCNTL_TEXT - 1);
-	char *tail = NULL;
-
-	if (host && manager && name &&
-	    asprintf(&tail, "pid=%d start=%llu ns=%llu boot=%.36s adopted=%d host=%s manager=%s name=%s\n",
-		     (int)owner->pid, (unsigned long long)owner->pid_start, (unsigned long long)owner->pid_ns,
-		     owner->boot_id, owner->adopted, host, manager, name) < 0) {
-		tail = NULL;
-	}
-	free(host);
-	free(manager);
-	free(name);
-	return tail;
-}
-
 void gl_fcntl_decode(struct gl_fcntl_word word, char *out, size_t size)
 {
 	char *copy = strndup(word.text, word.size);

@@ -3,7 +3,6 @@
 
 #include "report.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,16 +42,40 @@ static int copy(char **out, const char *text)
 	return text && !*out ? -1 : 0;
 }
 
+/* Not with printf: the child that is going to be the guest would read in code for this one number. */
+static void take_id(struct gl_call *call, const struct libvirt_param *param)
+{
+	unsigned number = (unsigned)number_of(param), rest = number;
+	size_t size = 1;
+
+	while (rest >= 10) {
+		rest /= 10;
+		size++;
+	}
+	call->id[size] = '\0';
+	while (size > 0) {
+		call->id[--size] = (char)('0' + number % 10);
+		number /= 10;
+	}
+}
+
 static void take_uuid(struct gl_call *call, const struct libvirt_param *param)
 {
-	const unsigned char *b = param->value.uuid;
+	static const char digits[] = "0123456789abcdef";
+	const unsigned char *bytes = param->value.uuid;
+	char *out = call->uuid;
 
-	if (param->type == LIBVIRT_PARAM_UUID) {
-		snprintf(call->uuid, sizeof(call->uuid),
-			 "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1],
-			 b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14],
-			 b[15]);
+	if (param->type != LIBVIRT_PARAM_UUID) {
+		return;
 	}
+	for (size_t i = 0; i < sizeof(param->value.uuid); i++) {
+		if (i == 4 || i == 6 || i == 8 || i == 10) {
+			*out++ = '-';
+		}
+		*out++ = digits[bytes[i] >> 4];
+		*out++ = digits[bytes[i] & 15];
+	}
+	*out = '\0';
 }
 
 /* What a later libvirt may add is passed over. */
@@ -65,7 +88,7 @@ static int take_param(struct gl_call *call, const struct libvirt_param *param)
 	} else if (strcmp(param->key, "uri") == 0) {
 		return copy(&call->uri, string_of(param));
 	} else if (strcmp(param->key, "id") == 0) {
-		snprintf(call->id, sizeof(call->id), "%u", (unsigned)number_of(param));
+		take_id(call, param);
 	} else if (strcmp(param->key, "pid") == 0) {
 		call->pid = (pid_t)number_of(param);
 	}
@@ -173,10 +196,15 @@ static struct guestlock_resource resource_of(unsigned type, const char *name, si
 	return resource;
 }
 
+/* Room for one more: there is as much as the next power of two. */
+static void *grow(void *array, size_t count, size_t size)
+{
+	return count & (count - 1) ? array : reallocarray(array, count ? 2 * count : 1, size);
+}
+
 static int append(struct gl_call *call, const struct guestlock_resource *resource)
 {
-	struct guestlock_resource *grown =
-		reallocarray(call->resources, call->n_resources + 1, sizeof(*call->resources));
+	struct guestlock_resource *grown = grow(call->resources, call->n_resources, sizeof(*grown));
 	char *name = NULL, *lockspace = NULL, *path = NULL;
 
 	if (!grown) {

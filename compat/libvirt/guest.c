@@ -2,8 +2,10 @@
 #include "guest.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -118,4 +120,20 @@ bool gl_guest_arrives(pid_t pid)
 	}
 	free(text);
 	return arrives || size == COMMAND_MAX;
+}
+
+/* A zombie has no command line any more. */
+bool gl_guest_is_there(pid_t pid)
+{
+	char path[64], *text;
+	size_t size = 0;
+
+	if (pid <= 0 || (kill(pid, 0) < 0 && errno == ESRCH)) {
+		return false;
+	}
+	snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
+	text = read_proc(path, COMMAND_MAX, &size);
+	size = text ? size : 1;
+	free(text);
+	return size > 0;
 }

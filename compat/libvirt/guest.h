@@ -19,4 +19,7 @@ bool gl_guest_writes(pid_t pid, const char *path);
  */
 bool gl_guest_arrives(pid_t pid);
 
+/* Is there such a process, and more than a zombie? In doubt there is. */
+bool gl_guest_is_there(pid_t pid);
+
 #endif

@@ -4,6 +4,7 @@
 #include "abi.h"
 #include "report.h"
 
+#include <guestlock/backend.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -223,4 +224,53 @@ const struct gl_instance *gl_instance_find(const char *uri, const char *uuid)
 		}
 	}
 	return start;
+}
+
+/* NULL: it can be done; else why not. */
+static const char *why_not(const struct gl_instance *instance, int action)
+{
+	bool acts = (instance->capabilities & GUESTLOCK_CAP_LOSS_ACTION) != 0;
+
+	if (action == LIBVIRT_ACTION_DEFAULT || (action == LIBVIRT_ACTION_IGNORE && !acts)) {
+		return NULL;
+	}
+	if (!acts) {
+		return instance->capabilities & GUESTLOCK_CAP_WATCH
+			       ? "cannot act on a guest that lost a lock"
+			       : "never loses a lock while the guest runs, so that there is nothing to act "
+				 "on";
+	}
+	if (action == LIBVIRT_ACTION_IGNORE) {
+		return "does not let a guest run on that lost a lock";
+	}
+	return action == LIBVIRT_ACTION_RESTART
+		       ? "can pause a guest that loses a lock or power it off, but not restart it"
+		       : NULL;
+}
+
+const char *gl_instance_action(const struct gl_instance *instance, const char *uuid, int action)
+{
+	static const char *const names[] = {
+		[LIBVIRT_ACTION_DEFAULT] = "",        [LIBVIRT_ACTION_POWEROFF] = "poweroff",
+		[LIBVIRT_ACTION_RESTART] = "restart", [LIBVIRT_ACTION_PAUSE] = "pause",
+		[LIBVIRT_ACTION_IGNORE] = "ignore",
+	};
+	const char *why;
+
+	if (action < 0 || action >= (int)(sizeof(names) / sizeof(names[0]))) {
+		gl_report(GUESTLOCK_UNSUPPORTED, "guest %s: guestlock does not know on_lockfailure action %d",
+			  uuid, action);
+		return NULL;
+	}
+	why = why_not(instance, action);
+	if (!why) {
+		return names[action];
+	}
+	gl_report(GUESTLOCK_UNSUPPORTED,
+		  "guest %s wants on_lockfailure \"%s\", and backend %s %s: remove on_lockfailure from its "
+		  "XML, or set it to %s",
+		  uuid, names[action], instance->technology, why,
+		  instance->capabilities & GUESTLOCK_CAP_LOSS_ACTION ? "\"pause\" or \"poweroff\""
+								     : "\"ignore\"");
+	return NULL;
 }

@@ -114,36 +114,6 @@ static int describe(struct gl_operation *op, const char *action)
 
 /* ---- Start ---- */
 
-/* What is to happen when a lock is lost: refused where it could not be done. "" for the default. */
-static const char *check_action(const struct gl_operation *op, int action)
-{
-	static const char *const names[] = {
-		[LIBVIRT_ACTION_DEFAULT] = "",        [LIBVIRT_ACTION_POWEROFF] = "poweroff",
-		[LIBVIRT_ACTION_RESTART] = "restart", [LIBVIRT_ACTION_PAUSE] = "pause",
-		[LIBVIRT_ACTION_IGNORE] = "ignore",
-	};
-	const char *why = "cannot act on a guest that lost a lock";
-
-	if (action < 0 || action >= (int)(sizeof(names) / sizeof(names[0]))) {
-		gl_report(GUESTLOCK_UNSUPPORTED, "guest %s: guestlock does not know on_lockfailure action %d",
-			  op->call->uuid, action);
-		return NULL;
-	}
-	if (action == LIBVIRT_ACTION_DEFAULT || action == LIBVIRT_ACTION_IGNORE ||
-	    op->instance->capabilities & GUESTLOCK_CAP_LOSS_ACTION) {
-		return names[action];
-	}
-	if (!(op->instance->capabilities & GUESTLOCK_CAP_WATCH)) {
-		why = "never loses a lock while the guest runs, so that there is nothing to act on";
-	}
-	gl_report(GUESTLOCK_UNSUPPORTED,
-		  "guest %s wants on_lockfailure \"%s\", and backend %s %s: remove on_lockfailure from its "
-		  "XML, or "
-		  "set it to \"ignore\"",
-		  op->call->uuid, names[action], op->instance->technology, why);
-	return NULL;
-}
-
 /* A guest that was not bound before it started. */
 static int adopt(struct gl_operation *op, const char *action)
 {
@@ -155,11 +125,11 @@ static int adopt(struct gl_operation *op, const char *action)
 	return status < 0 ? status : guestlock_guest_adopt(op->guest, op->call->pid, 0, &op->err);
 }
 
-static int refuse_unknown(struct gl_operation *op, const char *why)
+static int refuse_unknown(struct gl_operation *op, int status, const char *why)
 {
 	finish(op);
 	return gl_report(
-		GUESTLOCK_NOT_FOUND,
+		status,
 		"guestlock does not know guest %s (%s), which was not started under it, and %s: shut the "
 		"guest down and start it again",
 		op->call->uuid, op->call->name ? op->call->name : "", why);
@@ -167,19 +137,26 @@ static int refuse_unknown(struct gl_operation *op, const char *why)
 
 static int acquire_unknown(struct gl_operation *op, const char *state, int action)
 {
-	const char *name = check_action(op, action);
+	const char *name = gl_instance_action(op->instance, op->call->uuid, action);
+	int status;
 
 	if (!name) {
 		finish(op);
 		return -1;
 	}
 	if (state) {
-		return refuse_unknown(op, "what it was paused with cannot be checked");
+		return refuse_unknown(op, GUESTLOCK_NOT_FOUND, "what it was paused with cannot be checked");
 	}
 	if (op->call->pid <= 0) {
-		return refuse_unknown(op, "it has no process that could be adopted");
+		return refuse_unknown(op, GUESTLOCK_NOT_FOUND, "it has no process that could be adopted");
 	}
-	return end(op, adopt(op, name));
+	status = adopt(op, name);
+	if (status == GUESTLOCK_UNSUPPORTED) {
+		return refuse_unknown(
+			op, status,
+			"this backend cannot take over a guest that runs, unless it is saved and restored");
+	}
+	return end(op, status);
 }
 
 /*
@@ -188,7 +165,7 @@ static int acquire_unknown(struct gl_operation *op, const char *state, int actio
  */
 static int register_guest(struct gl_operation *op, int action, const int *fd)
 {
-	const char *name = check_action(op, action);
+	const char *name = gl_instance_action(op->instance, op->call->uuid, action);
 	int status;
 
 	if (!name) {
@@ -362,6 +339,26 @@ static int acquire_known(struct gl_operation *op, const char *state)
 	}
 }
 
+/* The usual start: the guest is bound, and the call lists what it was bound with. REJECTED: it is another
+ * case. */
+static int acquire_listed(struct gl_operation *op)
+{
+	int status = attach(op);
+
+	for (size_t i = 0; i < op->call->n_resources && status == GUESTLOCK_OK; i++) {
+		status = guestlock_guest_register_resource(op->guest, &op->call->resources[i], &op->err);
+	}
+	if (status == GUESTLOCK_OK) {
+		status = guestlock_guest_acquire(op->guest, NULL, GUESTLOCK_ACQUIRE_LISTED, 0, &op->err);
+	}
+	if (status == GUESTLOCK_REJECTED) {
+		guestlock_guest_free(op->guest);
+		op->guest = NULL;
+		op->err = (struct guestlock_error){0};
+	}
+	return status;
+}
+
 int gl_operation_acquire(struct libvirt_lock_manager *manager, const char *state, unsigned flags, int action,
 			 int *fd)
 {
@@ -383,6 +380,17 @@ int gl_operation_acquire(struct libvirt_lock_manager *manager, const char *state
 	}
 	if (flags & LIBVIRT_ACQUIRE_REGISTER_ONLY) {
 		return register_guest(&op, action, fd);
+	}
+	status = state ? GUESTLOCK_REJECTED : acquire_listed(&op);
+	if (status == GUESTLOCK_OK) {
+		return end(&op, status);
+	}
+	/* What was dead is settled by now; libvirt may mean another process, of a later life. */
+	if (status == GUESTLOCK_NOT_FOUND || (status == GUESTLOCK_DEAD && gl_guest_is_there(op.call->pid))) {
+		return acquire_unknown(&op, state, action);
+	}
+	if (status != GUESTLOCK_REJECTED) {
+		return end(&op, status);
 	}
 	status = attach(&op);
 	if (status == GUESTLOCK_OK) {

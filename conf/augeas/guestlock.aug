@@ -69,6 +69,7 @@ let own_setting =
 	| setting "disk_identity" /auto|path/
 	| setting "acquire_timeout" timeout_re
 	| setting "resume_check" /strict|off/
+	| setting "keeper" /auto|always/
 	| setting "log" (/auto|stderr|syslog/ | path_re)
 	| setting "log_level" /error|warning|info|debug/
 

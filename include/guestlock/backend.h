@@ -6,7 +6,8 @@
  *
  * The vocabulary: an owner is one life of a guest (uuid and instance), seen from this host. A key is 43
  * characters that stand for one resource on every host. A batch is what one owner asks for at once. An
- * epoch of a key changes whenever somebody acquires it exclusively; only its equality means anything.
+ * epoch of a key changes whenever somebody acquires it exclusively; only its equality means anything. It may
+ * be forgotten when nobody holds the key, has it parked or is bound to it.
  *
  * Rules for every function of the table:
  *  - It does not wait for other holders, sleep, retry or start a timer: the core owns deadlines, jitter and
@@ -45,6 +46,12 @@ enum guestlock_capability {
 	GUESTLOCK_CAP_PROVISION = 1 << 8,       /* provision and unprovision do something */
 	GUESTLOCK_CAP_WATCH = 1 << 9,           /* a lock can be lost while held, and watch tells */
 	GUESTLOCK_CAP_LOSS_ACTION = 1 << 10,    /* can act on the guest itself when it loses a lock */
+	GUESTLOCK_CAP_CLUSTER = 1 << 11,        /* survey exists: what the guests of all hosts hold */
+	/*
+	 * bind ties the process that calls it to the technology: it is called by the guest's process itself, even where
+	 * the keeper makes all other calls, join too, and keeps its deadline by itself. Goes without ADOPT.
+	 */
+	GUESTLOCK_CAP_BIND_HERE = 1 << 12,
 };
 
 /* What a call found or did. Each backend has one table from its vendor's codes to these. */
@@ -102,6 +109,8 @@ enum guestlock_batch_flags {
 	GUESTLOCK_BATCH_UNDO = 1 << 1,  /* release: the grant was never used, put the epoch back if nobody saw it */
 	GUESTLOCK_BATCH_ALL_HOLDERS = 1 << 2,   /* inquire: fill item.holders */
 	GUESTLOCK_BATCH_PROBE = 1 << 3, /* acquire: judge only, take nothing */
+	GUESTLOCK_BATCH_GLANCE = 1 << 4,        /* inquire: only to refuse early what acquire would refuse; what is
+	                                           known at little cost will do */
 };
 
 /* One key of a batch. */
@@ -128,6 +137,12 @@ struct guestlock_batch {
 	size_t count;
 	unsigned flags;
 	int64_t deadline_ms;            /* guestlock_monotonic_ms() at which the caller stops waiting */
+	/*
+	 * What becomes of the guest if a lock of it is lost while it runs. "pause" and "poweroff" (LOSS_ACTION only): the
+	 * backend has loss_program called. "" or NULL: the technology's own way. Set for bind, and for acquire where no
+	 * keeper stands between.
+	 */
+	const char *loss_action;
 };
 
 /* One lock of this host, as enumerate reports it. */
@@ -145,6 +160,8 @@ typedef int guestlock_enumerate_fn(void *data, const struct guestlock_lock *lock
  * (nanoseconds since 1970, by the clock of this host)? Then it need not be visited.
  */
 typedef bool guestlock_unchanged_fn(void *data, const char *key, int64_t changed_ns);
+/* A host whose guests' locks could not be told, and why, in a few words: "no answer in time". */
+typedef void guestlock_silent_fn(void *data, const char *host, const char *reason);
 
 enum guestlock_join_state {
 	GUESTLOCK_JOIN_OUT = 0,
@@ -156,8 +173,9 @@ enum guestlock_join_state {
 
 /*
  * Descriptors that must survive the process which uses the backend: the keeper's guard holds them and
- * hands them to the next worker. On join: what the predecessor kept (count 0: nothing); join appends what
- * it opened.
+ * hands them to the next worker. On join: what the predecessor kept (count 0: nothing), replaced by what is to
+ * be kept from now on. They belong to the backend, which closes them on leave; the guard has copies, and has
+ * closed them by then.
  */
 struct guestlock_kept {
 	int fds[8];
@@ -211,6 +229,12 @@ struct guestlock_backend {
 	const char *host;               /* name of this host */
 	const char *identity_scheme;    /* how disks are named; hosts with different schemes must not meet */
 	const struct guestlock_backend_context *context;        /* for guestlock_option_*() and _log() */
+	/*
+	 * The program to be called for LOSS_ACTION, an absolute path: LOSS_PROGRAM RUN_DIR UUID ACTION, as the user that
+	 * the guest was bound by or root, while there is still time to stop the guest. It ends within 35 s, with
+	 * status 0 once the guest is stopped and its locks are released, or the guest is dead.
+	 */
+	const char *loss_program;
 	const char *life_dir;
 };
 
@@ -226,7 +250,7 @@ struct guestlock_backend_ops {
 	/*
 	 * Makes this host a member; repeated: no change. GRANTED once joined, NOT_JOINED while under way.
 	 * Checks that version and identity_scheme are those of the other members, else INVALID. leave: BUSY
-	 * while any guest of this host holds or parks anything.
+	 * while any guest of this host holds or parks anything. The keeper makes no call for a guest meanwhile.
 	 */
 	enum guestlock_result (*join)(struct guestlock_backend *backend, struct guestlock_kept *kept,
 				      struct guestlock_error *err);
@@ -274,6 +298,16 @@ struct guestlock_backend_ops {
 	enum guestlock_result (*enumerate)(struct guestlock_backend *backend, guestlock_enumerate_fn *visit,
 					   guestlock_unchanged_fn *unchanged, void *data, struct guestlock_error *err);
 
+	/*
+	 * CAP_CLUSTER. What owners of any host hold now, this one's too, of key or (NULL) of every key, as their own
+	 * managers tell it by deadline_ms: for people, no lock depends on it. Of each lock only uuid, instance, name, pid
+	 * and host of the owner, the key, mode and since are set, each where it is known; all are readable. Owners that
+	 * are known to be dead are left out. Every host that did not tell is named to silent, and GRANTED all the same.
+	 */
+	enum guestlock_result (*survey)(struct guestlock_backend *backend, const char *key, int64_t deadline_ms,
+					guestlock_enumerate_fn *visit, guestlock_silent_fn *silent, void *data,
+					struct guestlock_error *err);
+
 	/* Frees the locks that dead or unexplained owners of this host have on a key. force: living ones too, and damage. */
 	enum guestlock_result (*release_orphan)(struct guestlock_backend *backend, const char *key, bool force,
 						struct guestlock_error *err);
@@ -314,6 +348,16 @@ struct guestlock_module {
 enum guestlock_result guestlock_backend_fail(struct guestlock_error *err, enum guestlock_result result, int sys_errno,
 					     long vendor, const char *format, ...)
 	__attribute__((format(printf, 5, 6)));
+
+/* Each item gets this result and tells nothing else. What the items told before is not freed. */
+void guestlock_batch_answer(struct guestlock_batch *batch, enum guestlock_result result);
+
+/*
+ * What happened to one item of a call: the worse of item->result and result is kept there, the worst of the call in *worst.
+ * True if *worst was worsened, so that result is what the error has to tell. The order is that of the results, but that
+ * nothing is worse than INFLIGHT: not to know what one has done.
+ */
+bool guestlock_item_worsen(struct guestlock_item *item, enum guestlock_result result, enum guestlock_result *worst);
 
 /* Passes a message on to the log. */
 void guestlock_backend_log(const struct guestlock_backend *backend, enum guestlock_log_level level,

@@ -236,6 +236,11 @@ int guestlock_guest_bind(struct guestlock_guest *guest, int *out_tether_fd, stru
 
 enum guestlock_acquire_flags {
 	GUESTLOCK_ACQUIRE_PROBE = 1 << 0,       /* take nothing: OK if it could be taken, BUSY with the holder else */
+	/*
+	 * Only of a guest that is bound and has just the resources that this handle names, to be used in the same
+	 * way; else REJECTED, and nothing is taken. Does not look at the paths again. (_acquire() alone)
+	 */
+	GUESTLOCK_ACQUIRE_LISTED = 1 << 1,
 };
 
 /*
@@ -291,7 +296,8 @@ enum guestlock_migrate_flags {
 /*
  * At the source, before the migration: makes its locks ready to be taken over by the same guest on another
  * host, and by nobody else. uri is for messages and may be NULL. UNSUPPORTED: the backend has no handover;
- * pause the guest at the source and resume it at the target instead. After an error: no migration.
+ * pause the guest at the source and resume it at the target instead. A paused guest takes its locks for that, provided
+ * nobody held one exclusively meanwhile (BUSY, STALE, UNPROVEN as for a resume). After an error: no migration.
  */
 int guestlock_guest_prepare_migrate(struct guestlock_guest *guest, const char *uri, struct guestlock_error *err);
 
@@ -299,8 +305,8 @@ int guestlock_guest_prepare_migrate(struct guestlock_guest *guest, const char *u
  * At the target. 0: the guest is here now; its locks become exclusive at once or, if the source has not
  * completed yet, as soon as it has (repeating the call, any later operation, or reap settles it); the guest
  * may run either way, for nobody but the two ends can hold the locks. CANCEL: gives the locks back.
- * At the source. 0: gives the locks up; the guest must not run here. CANCEL: takes them back exclusively;
- * BUSY as long as the target has not cancelled.
+ * At the source. 0: gives the locks up; the guest must not run here. CANCEL: takes them back exclusively,
+ * or parks them again if the guest was paused; BUSY as long as the target has not cancelled.
  * The two ends may complete in either order.
  */
 int guestlock_guest_complete_migrate_in(struct guestlock_guest *guest, unsigned flags, struct guestlock_error *err);
@@ -318,14 +324,14 @@ enum guestlock_shutdown_flags {
 int guestlock_guest_shutdown(struct guestlock_guest *guest, unsigned flags, struct guestlock_error *err);
 
 /*
- * Starts argv as this guest: forks, binds the child, takes the locks (wait_ms as for acquire) and only
- * then executes argv in it. On failure the child is gone and nothing is held. The handle becomes the
+ * Starts argv as this guest: forks, binds the child, takes the locks (state and wait_ms as for acquire) and
+ * only then executes argv in it. On failure the child is gone and nothing is held. The handle becomes the
  * guest's starter: guestlock_guest_free() kills the guest unless guestlock_guest_detach() was called.
  * The caller reaps the child (waitpid) as any other.
  * Errors: as bind and acquire; NOT_FOUND or DENIED when argv[0] cannot be executed.
  */
-int guestlock_guest_start(struct guestlock_guest *guest, char *const argv[], int wait_ms, pid_t *out_pid,
-			  struct guestlock_error *err);
+int guestlock_guest_start(struct guestlock_guest *guest, char *const argv[], const char *state, int wait_ms,
+			  pid_t *out_pid, struct guestlock_error *err);
 
 /* The guest lives on when its handle is freed. */
 void guestlock_guest_detach(struct guestlock_guest *guest);
@@ -437,6 +443,38 @@ void guestlock_list_free(struct guestlock_info **infos, size_t count);
 int guestlock_holders(struct guestlock *gl, const struct guestlock_resource *resource,
 		      struct guestlock_holder **out_holders, size_t *out_count, struct guestlock_error *err);
 
+/* A lock that a guest of some host holds, and in holder who. */
+struct guestlock_survey_lock {
+	struct guestlock_holder holder;
+	char *identity;                 /* what is locked, in words: "file:/a/b"; "" where not known */
+	char key[GUESTLOCK_KEY_SIZE];
+};
+
+/* A host that did not tell what its guests hold. */
+struct guestlock_survey_silent {
+	char *host;
+	char *reason;                   /* a few words: "no answer in time" */
+};
+
+/* What the guests of all hosts hold. Strings may be any bytes but NUL. Freed as a whole, guestlock_survey_free(). */
+struct guestlock_survey {
+	size_t n_locks;
+	struct guestlock_survey_lock *locks;    /* sorted by host, name, uuid, instance, identity and key */
+	size_t n_silent;
+	struct guestlock_survey_silent *silent;
+};
+
+/*
+ * What the guests of all hosts hold now, this one's too, as their own managers tell the backend: of one key (as
+ * guestlock_identify() gives it), or of every key where that is NULL. For people: no decision about a lock
+ * may rest on it, for a host that does not answer is in out_survey->silent, and the result is OK all the same.
+ * Takes no longer than acquire_timeout, and by the backend's own patience less.
+ * Errors: UNSUPPORTED (the backend knows of this host only), INVALID, UNAVAILABLE, ...
+ */
+int guestlock_survey(struct guestlock *gl, const char *key, struct guestlock_survey **out_survey,
+		     struct guestlock_error *err);
+void guestlock_survey_free(struct guestlock_survey *survey);
+
 /* Identity (free()) and key of a resource, as they would be locked. Looks at the path. */
 int guestlock_identify(struct guestlock *gl, const struct guestlock_resource *resource, char **out_identity,
 		       char out_key[GUESTLOCK_KEY_SIZE], struct guestlock_error *err);
@@ -479,6 +517,32 @@ int guestlock_release_orphan(struct guestlock *gl, const char *key, bool force, 
  * where the backend keeps nothing. Errors: UNAVAILABLE, DENIED, IO, ...
  */
 int guestlock_unprovision_unused(struct guestlock *gl, unsigned unused_s, struct guestlock_error *err);
+
+/* ---- The host ---- */
+
+/*
+ * Takes this host out of what its backend is a member of (a cluster's lockspace), as before a shutdown. BUSY, and
+ * nothing changes, while any guest of this host holds or has paused anything. OK also when it is no member. The
+ * next operation on a guest joins again. With a keeper, operations that are under way are waited for, and those that
+ * begin meanwhile wait until the host has left, or are refused. Errors: BUSY, UNAVAILABLE, DENIED, IO, ...
+ */
+int guestlock_leave(struct guestlock *gl, struct guestlock_error *err);
+
+/* The keeper of the run directory, the process that calls a backend whose calls may hang. */
+struct guestlock_keeper_info {
+	bool used;                      /* this handle's calls are made by the keeper */
+	bool running;                   /* false: nothing below is set */
+	pid_t guard, worker;            /* its two processes */
+	int64_t since;                  /* when the worker began */
+	unsigned calls;                 /* under way */
+	const char *state;              /* "joined", "joining", "out", "stopped", "lost"; static storage */
+	char version[32];               /* of guestlock */
+	char backend[32];
+	char message[1024];             /* why it is not joined, "" when it is */
+};
+
+/* Looks whether a keeper runs. Starts none; does not block for more than 2 seconds. Always OK. */
+int guestlock_get_keeper(struct guestlock *gl, struct guestlock_keeper_info *out_info, struct guestlock_error *err);
 
 /* ---- The configuration, the modules, the lifecycle: for tools ---- */
 

@@ -213,6 +213,7 @@ static void pause_resume(void *guest)
 
 struct stored {
 	struct gl_store *store;
+	struct gl_guest_lock lock;
 	struct gl_record *record;
 };
 
@@ -223,7 +224,7 @@ static void write_records(void *data)
 	struct guestlock_error err = {0};
 
 	for (int k = 0; k < 4; k++) {
-		if (gl_store_save(stored->store, stored->record, &err) < 0) {
+		if (gl_store_save(stored->store, &stored->lock, stored->record, &err) < 0) {
 			give_up("record", &err);
 		}
 	}
@@ -300,14 +301,11 @@ static void remove_root(void)
 static void single_guest(struct guestlock *gl, struct guestlock_guest *guest)
 {
 	struct guestlock_guest *large = make_guest(gl, 2, 100, BATCH);
-	struct stored stored = {.store = &gl->store};
+	struct stored stored = {.store = &gl->store, .lock = GL_GUEST_LOCK_INIT};
 	struct guestlock_error err = {0};
 	char *floor = make_floor();
 	double us[3];
 
-	if (gl_store_open(&gl->store, "00000000-0000-4000-8000-000000000001", &stored.record, &err) < 0) {
-		give_up("record", &err);
-	}
 	in_turns((sample_fn *[]){floor_twice, attach_detach}, (void *[]){floor, guest}, 2, us);
 	row("floor: twice open, lock, read, write, unlock, close", us[0]);
 	row("acquire + release of one disk (attach, detach)", us[1]);
@@ -318,9 +316,14 @@ static void single_guest(struct guestlock *gl, struct guestlock_guest *guest)
 	row("release + acquire of a batch of 17", us[1]);
 	row("  each further disk", (us[1] - us[0]) / (BATCH - 1));
 	ratio("of one disk (attach, detach)", (us[1] - us[0]) / (BATCH - 1) / us[2], 1.0 / 3);
+	if (gl_store_lock(&gl->store, "00000000-0000-4000-8000-000000000001", 0, &stored.lock, &err) < 0 ||
+	    gl_store_open(&gl->store, &stored.lock, &stored.record, &err) < 0) {
+		give_up("record", &err);
+	}
 	in_turns((sample_fn *[]){write_records}, (void *[]){&stored}, 1, us);
 	row("writing a record four times, as an attach and a detach do", us[0]);
 	gl_record_free(stored.record);
+	gl_store_unlock(&gl->store, &stored.lock);
 	guestlock_guest_free(large);
 	free(floor);
 }

@@ -22,19 +22,31 @@ setup()
 	cd "$dir" || return 1
 }
 
+# Whatever runs for this test, without those that ask.
+processes()
+{
+	env -u GUESTLOCK_TEST_MARK grep -lsF "GUESTLOCK_TEST_MARK=$dir" /proc/[0-9]*/environ | cut -d / -f 3
+}
+
+# Ends what runs for this test. False: something did.
+nothing_is_left()
+{
+	local pids
+
+	mapfile -t pids < <(processes)
+	test "${#pids[@]}" = 0 || {
+		kill -KILL "${pids[@]}" 2>/dev/null || :
+		return 1
+	}
+}
+
 teardown()
 {
-	local file pid
-
 	# Without a directory there is no mark either, and those of other tests must not be taken for ours.
 	test -n "${dir-}" || return 0
 	cd / || return 1
-	for file in /proc/[0-9]*/environ; do
-		if grep -qsF "GUESTLOCK_TEST_MARK=$dir" "$file"; then
-			pid=${file#/proc/}
-			kill -KILL "${pid%/environ}" 2>/dev/null || :
-		fi
-	done
+	# Of two that watch over each other one may be started anew, while they are looked for.
+	eventually nothing_is_left
 	if mountpoint -q "$dir/small"; then
 		umount "$dir/small"
 	fi

@@ -159,6 +159,61 @@ load helpers
 	fi
 }
 
+@test "list --cluster: the guests of all hosts, each with its locks" {
+	begin web --disk "$disk" --disk "$dir/second.img,shared" --lease k,lockspace=l
+	other_host run --name far --disk "$dir/second.img,shared" -- sleep 300 >/dev/null 2>&1 3>&- &
+	eventually two_share
+	for host in gl other_host; do
+		run -0 --separate-stderr $host list --cluster
+		test -z "$stderr"
+		test "$(head -n 1 <<<"$output" | tr -s ' ')" = "HOST NAME UUID PID SINCE LOCKS"
+		test "$(awk 'NR > 1 { print $1, $2, NF }' <<<"$output")" = "$(hostname) far 7
+$(hostname) web 11"
+		test "$(awk '$2 == "web" { print $3, $4 }' <<<"$output")" = "$(property web uuid) $(pid_of web)"
+		contains "$(grep far <<<"$output")" "shared file:$dir/second.img"
+		contains "$(grep web <<<"$output")" " exclusive file:$disk, shared file:$dir/second.img, exclusive lease:l:"
+	done
+	gl pause web >/dev/null
+	run -0 gl list --cluster --json
+	test "$(jq -c '[.silent, (.guests | map(.name))]' <<<"$output")" = '[[],["far"]]'
+	test "$(jq -c --arg key "$(gl check "$dir/second.img" --json | jq -r '.resources[0].key')" \
+		'.guests[0].locks[] | select(.key == $key) | [.identity, .mode, .since > 0]' <<<"$output")" = \
+		"[\"file:$dir/second.img\",\"shared\",true]"
+}
+
+two_share()
+{
+	test "$(gl holders "$dir/second.img" --json | jq '.resources[0].holders | length')" = 2
+}
+
+@test "list --cluster: nobody is no line; a damaged entry is told, and the others are shown" {
+	run -0 --separate-stderr gl list --cluster
+	test -z "$output$stderr"
+	run -0 gl list --cluster --json
+	test "$(jq -c . <<<"$output")" = '{"guests":[],"silent":[]}'
+	begin web --disk "$disk"
+	key=$(gl check "$dir/third.img" --json | jq -r '.resources[0].key')
+	echo nonsense >"$dir/state/fcntl/keys/$key"
+	run -0 --separate-stderr gl list --cluster
+	contains "$output" web
+	contains "$stderr" "$key"
+	is_message "$stderr"
+}
+
+@test "graph --cluster: a frame for each host, readable for dot" {
+	begin 'a "quoted" name' --disk "$disk"
+	run -0 gl graph --cluster
+	contains "$output" "label=\"$(hostname)\""
+	contains "$output" 'a \"quoted\" name'
+	contains "$output" "label=\"file:$disk\""
+	contains "$output" 'label="exclusive"'
+	if command -v dot >/dev/null; then
+		dot -Tsvg <<<"$output" >"$dir/graph.svg"
+		contains "$(cat "$dir/graph.svg")" "$(hostname)"
+	fi
+	run -64 gl graph --cluster --lifecycle
+}
+
 @test "explain: every state, one state, none that there is not" {
 	run -0 gl explain
 	for state in none bound running paused migrating-out migrating-in lost dead; do

@@ -77,6 +77,8 @@ got()
 need_strace()
 {
 	strace -o /dev/null true 2>/dev/null || skip "needs strace, and the right to use it"
+	# Leaks are not looked for in a process that is traced: the sanitizer would trace it itself.
+	export ASAN_OPTIONS="${ASAN_OPTIONS-}:detect_leaks=0"
 }
 
 @test "what was ignored stays ignored, in both" {
@@ -150,8 +152,7 @@ need_strace()
 
 @test "SIGTERM between the guest's start and its supervision is passed on" {
 	need_strace
-	# Leaks are not looked for in a process that is traced: the sanitizer would trace it itself.
-	ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0 strace -o "$dir/trace" -e trace=recvfrom -e inject=recvfrom:delay_exit=1500000 \
+	strace -o "$dir/trace" -e trace=recvfrom -e inject=recvfrom:delay_exit=1500000 \
 		"$GUESTLOCK" run --name late --disk "$disk" -- sleep 300 >/dev/null 2>&1 3>&- &
 	tracer=$!
 	eventually has late state running

@@ -9,6 +9,7 @@
 #define GL_CONTRACT_H
 
 #include "error.h"
+#include "keeper.h"
 #include "module.h"
 #include "process.h"
 #include "tether.h"
@@ -18,8 +19,10 @@
 
 #define CONTRACT_KEYS 100               /* keys of the largest batch */
 #define CONTRACT_SETTINGS 16
-#define CONTRACT_WAIT_MS 10000          /* for what must come, by far */
-#define CONTRACT_FREED_MS 1000          /* by when a death has freed a lock */
+/* No test measures: these are bounds, also for a machine that is loaded or emulated. */
+#define CONTRACT_WAIT_MS 30000          /* for what must come, by far */
+#define CONTRACT_FREED_MS 10000         /* by when a death has freed a lock, by far */
+#define CONTRACT_DEATH_US 200000        /* after a death, where nothing can be waited for */
 
 /* What main.c found out, the same for all tests. */
 struct contract {
@@ -27,7 +30,10 @@ struct contract {
 	const struct guestlock_module *module;
 	const char *options[CONTRACT_SETTINGS]; /* "key=value" of both hosts */
 	const char *options_a[CONTRACT_SETTINGS], *options_b[CONTRACT_SETTINGS];
+	const char *environment_a[CONTRACT_SETTINGS], *environment_b[CONTRACT_SETTINGS];
+	const char *host;               /* name of both hosts, NULL: names of their own */
 	char *dir;                      /* of this test */
+	const struct guestlock_module *behind;  /* with --keeper: the module; module has those functions that ask */
 };
 extern struct contract contract;
 
@@ -40,9 +46,11 @@ static inline bool contract_can(unsigned capability)
 
 struct host {
 	char *run_dir, *name;
+	const char *const *environment; /* "name=value", NULL at the end */
 	struct gl_settings *settings;
 	struct guestlock_backend_context context;
 	struct guestlock_backend *backend;
+	struct gl_keeper *keeper;       /* NULL: the backend is called here */
 	char *life_dir;
 	int warnings;                   /* messages of level WARNING and worse */
 };
@@ -51,9 +59,18 @@ extern struct host host_a, host_b;
 /* Makes an instance that has not joined. extra: "key=value" or NULL. The result of init; err as init left it. */
 enum guestlock_result host_make(struct host *host, const char *name, const char *scheme, const char *extra,
 				struct guestlock_error *err);
+/* From now on this process is one of that host. */
+void host_enter(const struct host *host);
 /* Joins as the core does, waiting a little for others who set up the same. */
 enum guestlock_result host_join(struct host *host, struct guestlock_error *err);
 void host_free(struct host *host);
+/* The pids of its keeper's processes; false: there is none. */
+bool host_keeper(const struct host *host, pid_t *out_guard, pid_t *out_worker);
+/*
+ * What the keeper does, which alone calls a backend that may block: dead guests of the host give back what they had. For
+ * other backends nothing: a death frees it.
+ */
+void host_reap(const struct host *host);
 
 /* Fixture: contract.dir, host_a and host_b. */
 void contract_setup(void);
@@ -89,7 +106,10 @@ struct guest {
 void guest_start(struct guest *guest, struct host *host, const char *name, const char *uuid, enum guest_kind kind);
 /* Kills it and waits until it is gone. */
 void guest_kill(struct guest *guest);
-/* A guest without a process, as a thread can be one: its life lock is held by this process. */
+/*
+ * A guest without a process, as a thread can be one: its life lock is held by this process. Where a guest's own process
+ * has to bind it, it has one.
+ */
 void guest_pretend(struct guest *guest, struct host *host, const char *name);
 
 /* ---- Calls ---- */
@@ -107,7 +127,8 @@ void ask_free(struct ask *ask);
 
 /*
  * The calls of the table, repeated as long as the answer is AGAIN. They check what holds for every answer:
- * that the error is filled exactly when it is not a success, and that the result is that of an item.
+ * that the error is filled exactly when it is not a success, and that the result is that of an item. Where only a
+ * guest's own process can bind it, it has done so, and ask_bind() does nothing.
  */
 enum guestlock_result ask_bind(const struct guest *guest, struct ask *ask);
 enum guestlock_result ask_acquire(const struct guest *guest, struct ask *ask);
@@ -190,6 +211,7 @@ void epoch_tests(Suite *suite);
 void handover_tests(Suite *suite);
 void life_tests(Suite *suite);
 void look_tests(Suite *suite);
+void host_lock_tests(Suite *suite);
 void member_tests(Suite *suite);
 void race_tests(Suite *suite);
 void kill_tests(Suite *suite);
@@ -197,6 +219,7 @@ void kill_tests(Suite *suite);
 void fcntl_entry_tests(Suite *suite);
 void fcntl_write_tests(Suite *suite);
 void fcntl_directory_tests(Suite *suite);
+void keeper_tests(Suite *suite);
 
 /* A test case with the fixture, in suite. */
 TCase *contract_case(Suite *suite, const char *name);

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <ftw.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -52,7 +53,7 @@ static size_t add_overrides(char **overrides, size_t count, const char *const *o
 	return count;
 }
 
-static void load_settings(struct host *host, const char *const *own, const char *extra)
+static void load_settings(struct host *host, const char *scheme, const char *const *own, const char *extra)
 {
 	const char *const extras[CONTRACT_SETTINGS] = {extra};
 	char *overrides[MAX_OVERRIDES] = {NULL};
@@ -66,6 +67,7 @@ static void load_settings(struct host *host, const char *const *own, const char 
 	close(fd);
 	overrides[count++] = format("guestlock.%s=%s", "backend", contract.name);
 	overrides[count++] = format("guestlock.%s=%s", "run_dir", host->run_dir);
+	overrides[count++] = format("guestlock.%s=%s", "disk_identity", scheme);
 	overrides[count++] = format("guestlock.state_dir=%s/%s", contract.dir, "state");
 	count = add_overrides(overrides, count, contract.options);
 	count = add_overrides(overrides, count, own);
@@ -80,14 +82,83 @@ static void load_settings(struct host *host, const char *const *own, const char 
 	free(config);
 }
 
+/* Its functions are asked of a keeper of this host, which starts when the first is. */
+static void put_behind_keeper(struct host *host)
+{
+	struct guestlock_error err = {.message = ""};
+
+	if (contract.behind) {
+		ck_assert_msg(
+			gl_keeper_new(host->settings, contract.name, host->run_dir, &host->keeper, &err) == 0,
+			"%s", err.message);
+		host->context.keeper = host->keeper;
+	}
+}
+
+bool host_keeper(const struct host *host, pid_t *out_guard, pid_t *out_worker)
+{
+	struct guestlock_error ignored;
+	struct gl_keeper_about about;
+
+	if (!host->keeper || gl_keeper_ask_about(host->keeper, guestlock_monotonic_ms() + CONTRACT_WAIT_MS,
+						 &about, &ignored) < 0) {
+		return false;
+	}
+	*out_guard = about.guard;
+	*out_worker = about.worker;
+	return true;
+}
+
+/* Ends it, and waits until both of its processes are gone: then the lock is free. */
+static void end_keeper(struct host *host)
+{
+	char *lock = format("%s/%s", host->run_dir, GL_KEEPER_LOCK);
+	int64_t deadline_ms = guestlock_monotonic_ms() + CONTRACT_WAIT_MS;
+	pid_t guard, worker;
+	int fd;
+
+	if (host_keeper(host, &guard, &worker)) {
+		kill(guard, SIGTERM);
+		fd = open(lock, O_RDWR | O_CLOEXEC);
+		while (guestlock_ofd_lock(fd, F_WRLCK) < 0) {
+			ck_assert_int_lt(guestlock_monotonic_ms(), deadline_ms);
+			contract_sleep_us(5000);
+			/* The worker may have told a guard that was dead already, and have another one since.
+			 */
+			if (host_keeper(host, &guard, &worker) && guard > 1) {
+				kill(guard, SIGTERM);
+			}
+		}
+		close(fd);
+	}
+	gl_keeper_free(host->keeper);
+	free(lock);
+}
+
+void host_enter(const struct host *host)
+{
+	for (size_t i = 0; i < CONTRACT_SETTINGS && host->environment[i]; i++) {
+		const char *value = strchr(host->environment[i], '=');
+		char *name = strndup(host->environment[i], (size_t)(value - host->environment[i]));
+
+		ck_assert_ptr_nonnull(name);
+		ck_assert_int_eq(setenv(name, value + 1, 1), 0);
+		free(name);
+	}
+}
+
 enum guestlock_result host_make(struct host *host, const char *name, const char *scheme, const char *extra,
 				struct guestlock_error *err)
 {
-	const char *const *own = strcmp(name, "host-b") == 0 ? contract.options_b : contract.options_a;
+	bool is_b = strcmp(name, "host-b") == 0;
+	const char *const *own = is_b ? contract.options_b : contract.options_a;
 
-	*host = (struct host){.name = strdup(name), .run_dir = format("%s/run %s", contract.dir, name)};
+	*host = (struct host){.name = strdup(contract.host ? contract.host : name),
+			      .run_dir = format("%s/run %s", contract.dir, name),
+			      .environment = is_b ? contract.environment_b : contract.environment_a};
+	host_enter(host);
 	ck_assert_int_eq(gl_make_directory(host->run_dir, 0700), 0);
-	load_settings(host, own, extra);
+	load_settings(host, scheme, own, extra);
 	host->context = (struct guestlock_backend_context){
 		.settings = host->settings,
 		.log = count_warning,
@@ -96,7 +167,9 @@ enum guestlock_result host_make(struct host *host, const char *name, const char 
 	};
 	host->backend = calloc(1, contract.module->instance_size);
 	ck_assert_ptr_nonnull(host->backend);
-	host->backend->module = contract.module;
+	host->backend->module = contract.behind ? contract.behind : contract.module;
+	host->backend->context = &host->context;
+	put_behind_keeper(host);
 	host->backend->run_dir = host->run_dir;
 	host->backend->host = host->name;
 	host->backend->identity_scheme = scheme;
@@ -131,8 +204,40 @@ enum guestlock_result host_join(struct host *host, struct guestlock_error *err)
 	}
 }
 
+struct dead {
+	char keys[CONTRACT_KEYS][GUESTLOCK_KEY_SIZE];
+	size_t count;
+	const struct host *host;
+};
+
+static int note_dead(void *data, const struct guestlock_lock *lock)
+{
+	struct dead *dead = data;
+
+	if (lock->readable &&
+	    guestlock_owner_life(&lock->owner, dead->host->life_dir) == GUESTLOCK_LIFE_DEAD) {
+		memcpy(dead->keys[dead->count++], lock->key.key, GUESTLOCK_KEY_SIZE);
+	}
+	return dead->count == CONTRACT_KEYS;
+}
+
+void host_reap(const struct host *host)
+{
+	const struct guestlock_backend_ops *ops = contract.module->ops;
+	struct guestlock_error ignored;
+	struct dead dead = {.host = host};
+
+	if (contract_can(GUESTLOCK_CAP_MAY_BLOCK) && host->backend &&
+	    ops->enumerate(host->backend, note_dead, NULL, &dead, &ignored) == GUESTLOCK_RES_GRANTED) {
+		for (size_t i = 0; i < dead.count; i++) {
+			ops->release_orphan(host->backend, dead.keys[i], false, &ignored);
+		}
+	}
+}
+
 void host_free(struct host *host)
 {
+	end_keeper(host);
 	contract.module->ops->finish(host->backend);
 	free(host->backend);
 	gl_settings_free(host->settings);

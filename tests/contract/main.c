@@ -2,11 +2,15 @@
 /*
  * The contract of lock backends (include/guestlock/backend.h), tested against a module:
  *
- *     contract [--module NAME|FILE] [--option KEY=VALUE]... [--option-a ...] [--option-b ...]
+ *     contract [--module NAME|FILE] [--host NAME] [--option KEY=VALUE]... [--option-a ...] [--option-b ...]
+ *              [--environment-a NAME=VALUE]... [--environment-b ...] [--keeper]
  *
+ * --keeper: every call is made by a keeper, one for each host, which GUESTLOCK_KEEPER names.
+ * --host is the name of both hosts, for a technology that has its own names for them.
  * --option sets an option of the module on both hosts, --option-a and -b on one of them. Options that name
- * directories have defaults below the test's own. TAP on standard output. Check's environment works:
- * CK_RUN_CASE, CK_FORK=no, ...
+ * directories have defaults below the test's own. --environment-a and -b set variables that a host's instance
+ * is made with, its guests are bound with, and where its keeper is found (GUESTLOCK_KEEPER). TAP on standard
+ * output. Check's environment works: CK_RUN_CASE, CK_FORK=no, ...
  */
 #include "contract.h"
 
@@ -15,6 +19,27 @@
 #include <string.h>
 
 struct contract contract = {.name = "fcntl"};
+
+/* With --keeper: the module as it is, and what stands in for it, which lacks the same functions. */
+static struct guestlock_module real_module, asking_module;
+static struct guestlock_backend_ops asking_ops;
+
+static const struct guestlock_module *put_behind_keeper(const struct guestlock_module *module)
+{
+	real_module = *module;
+	asking_module = *module;
+	asking_ops = gl_keeper_ops;
+	asking_ops.convert = module->ops->convert ? asking_ops.convert : NULL;
+	asking_ops.host_acquire = module->ops->host_acquire ? asking_ops.host_acquire : NULL;
+	asking_ops.host_release = module->ops->host_release ? asking_ops.host_release : NULL;
+	asking_ops.provision = module->ops->provision ? asking_ops.provision : NULL;
+	asking_ops.unprovision = module->ops->unprovision ? asking_ops.unprovision : NULL;
+	asking_ops.survey = module->ops->survey ? asking_ops.survey : NULL;
+	asking_ops.watch = module->ops->watch ? asking_ops.watch : NULL;
+	asking_ops.next_event = module->ops->next_event ? asking_ops.next_event : NULL;
+	asking_module.ops = &asking_ops;
+	return &asking_module;
+}
 
 static bool add_option(const char **options, const char *option)
 {
@@ -54,9 +79,13 @@ static bool parse(int argc, char *argv[])
 {
 	static const struct option longs[] = {
 		{"module", required_argument, NULL, 'm'},
+		{"host", required_argument, NULL, 'h'},
+		{"keeper", no_argument, NULL, 'k'},
 		{"option", required_argument, NULL, 'o'},
 		{"option-a", required_argument, NULL, 'a'},
 		{"option-b", required_argument, NULL, 'b'},
+		{"environment-a", required_argument, NULL, 'A'},
+		{"environment-b", required_argument, NULL, 'B'},
 		{NULL, 0, NULL, 0},
 	};
 	bool good = true;
@@ -67,6 +96,12 @@ static bool parse(int argc, char *argv[])
 		case 'm':
 			good = choose_module(optarg);
 			break;
+		case 'h':
+			contract.host = optarg;
+			break;
+		case 'k':
+			contract.behind = &real_module;
+			break;
 		case 'o':
 			good = add_option(contract.options, optarg);
 			break;
@@ -75,6 +110,12 @@ static bool parse(int argc, char *argv[])
 			break;
 		case 'b':
 			good = add_option(contract.options_b, optarg);
+			break;
+		case 'A':
+			good = add_option(contract.environment_a, optarg);
+			break;
+		case 'B':
+			good = add_option(contract.environment_b, optarg);
 			break;
 		default:
 			good = false;
@@ -96,18 +137,25 @@ static int run(void)
 	handover_tests(suite);
 	life_tests(suite);
 	look_tests(suite);
+	host_lock_tests(suite);
 	race_tests(suite);
 	kill_tests(suite);
-	fcntl_entry_tests(suite);
-	fcntl_write_tests(suite);
-	fcntl_directory_tests(suite);
+	if (contract.behind) {
+		keeper_tests(suite);
+	} else {
+		/* These look into the process that calls the module. */
+		fcntl_entry_tests(suite);
+		fcntl_write_tests(suite);
+		fcntl_directory_tests(suite);
+	}
 	runner = srunner_create(suite);
 	srunner_set_tap(runner, "-");
 	srunner_run_all(runner, CK_SILENT);
 	count = srunner_ntests_run(runner);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);
-	printf("# %s: %d tests, %d failed\n", contract.name, count, failed);
+	printf("# %s%s: %d tests, %d failed\n", contract.name, contract.behind ? " behind the keeper" : "",
+	       count, failed);
 	return count > 0 && failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
@@ -118,14 +166,15 @@ int main(int argc, char *argv[])
 	int status;
 
 	if (!parse(argc, argv)) {
-		fprintf(stderr, "usage: contract [--module NAME|FILE] [--option[-a|-b] KEY=VALUE]...\n");
+		fprintf(stderr, "usage: contract [--module NAME|FILE] [--host NAME] [--option[-a|-b] "
+				"KEY=VALUE]... [--environment-a|-b NAME=VALUE]... [--keeper]\n");
 		return EXIT_FAILURE;
 	}
 	if (gl_module_load(contract.name, &module, &err) < 0) {
 		printf("Bail out! %s\n", err.message);
 		return EXIT_FAILURE;
 	}
-	contract.module = module.descriptor;
+	contract.module = contract.behind ? put_behind_keeper(module.descriptor) : module.descriptor;
 	setenv("CK_DEFAULT_TIMEOUT", "120", 0);
 	status = run();
 	gl_module_unload(&module);

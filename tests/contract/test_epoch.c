@@ -6,6 +6,25 @@
 #define UNDO GUESTLOCK_BATCH_UNDO
 #define N 5
 
+/* Epochs live as long as somebody has interest in them: this one has, in all. */
+static struct guest witness;
+
+static void start_three(const char *group)
+{
+	struct ask ask;
+
+	start_two(group);
+	guest_start(&witness, &host_b, "witness", NULL, GUEST_PLAIN);
+	ask_for(&ask, keys.key, N, GUESTLOCK_MODE_NONE);
+	ck_assert_int_eq(ask_bind(&witness, &ask), GRANTED);
+}
+
+static void end_three(void)
+{
+	guest_kill(&witness);
+	end_two();
+}
+
 /* Takes a key exclusively and gives the epoch. */
 static uint64_t take_epoch(const struct guest *guest, const struct guestlock_key *key)
 {
@@ -38,14 +57,14 @@ START_TEST(each_exclusive_grant_moves_it_by_one)
 {
 	uint64_t epoch;
 
-	start_two("moves");
+	start_three("moves");
 	epoch = take_epoch(&one, keys.key);
 	ck_assert_uint_eq(epoch_of(&one, keys.key), epoch);
 	ck_assert_int_eq(drop(&one, keys.key, 0), GRANTED);
 	ck_assert_uint_eq(take_epoch(&two, keys.key), epoch + 1);
 	ck_assert_int_eq(drop(&two, keys.key, 0), GRANTED);
 	ck_assert_uint_eq(take_epoch(&two, keys.key), epoch + 2);
-	end_two();
+	end_three();
 }
 END_TEST
 
@@ -53,12 +72,12 @@ START_TEST(first_epochs_are_not_guessed)
 {
 	struct ask ask;
 
-	start_two("random");
+	start_three("random");
 	ask_for(&ask, keys.key, 3, EXCLUSIVE);
 	ck_assert_int_eq(ask_acquire(&one, &ask), GRANTED);
 	ck_assert_uint_ne(ask.items[0].epoch, ask.items[1].epoch);
 	ck_assert_uint_ne(ask.items[1].epoch, ask.items[2].epoch);
-	end_two();
+	end_three();
 }
 END_TEST
 
@@ -67,7 +86,7 @@ START_TEST(release_and_inquire_tell_the_same)
 	struct ask ask;
 	uint64_t epoch;
 
-	start_two("same");
+	start_three("same");
 	epoch = take_epoch(&one, keys.key);
 	ask_for(&ask, keys.key, 1, GUESTLOCK_MODE_NONE);
 	ck_assert_int_eq(ask_release(&one, &ask), GRANTED);
@@ -82,7 +101,7 @@ START_TEST(release_and_inquire_tell_the_same)
 	ask_for(&ask, keys.key, 1, GUESTLOCK_MODE_NONE);
 	ck_assert_int_eq(ask_nobody(&host_b, &ask), GRANTED);
 	ck_assert_uint_eq(ask.items[0].epoch, epoch);
-	end_two();
+	end_three();
 }
 END_TEST
 
@@ -91,7 +110,7 @@ START_TEST(shared_does_not_move_it)
 	struct ask ask;
 	uint64_t epoch;
 
-	start_two("shared-epoch");
+	start_three("shared-epoch");
 	epoch = take_epoch(&one, keys.key);
 	ck_assert_int_eq(drop(&one, keys.key, PARK), GRANTED);
 	ask_for(&ask, keys.key, 1, SHARED);
@@ -101,7 +120,7 @@ START_TEST(shared_does_not_move_it)
 	ck_assert_int_eq(drop(&two, keys.key, 0), GRANTED);
 	ck_assert_int_eq(take_checked(&one, keys.key, epoch), GRANTED);
 	ck_assert_uint_eq(epoch_of(&one, keys.key), epoch + 1);
-	end_two();
+	end_three();
 }
 END_TEST
 
@@ -109,12 +128,12 @@ START_TEST(a_new_key_taken_shared_has_one)
 {
 	struct ask ask;
 
-	start_two("shared-new");
+	start_three("shared-new");
 	ask_for(&ask, keys.key, 1, SHARED);
 	ck_assert_int_eq(ask_acquire(&one, &ask), GRANTED);
 	ck_assert(ask.items[0].has_epoch);
 	ck_assert_uint_eq(epoch_of(&two, keys.key), ask.items[0].epoch);
-	end_two();
+	end_three();
 }
 END_TEST
 
@@ -123,7 +142,7 @@ START_TEST(from_shared_to_exclusive_moves_it)
 	struct ask ask;
 	uint64_t epoch;
 
-	start_two("upgrade-epoch");
+	start_three("upgrade-epoch");
 	ck_assert_int_eq(take(&one, keys.key, SHARED), GRANTED);
 	epoch = epoch_of(&one, keys.key);
 	ck_assert_uint_eq(take_epoch(&one, keys.key), epoch + 1);
@@ -135,7 +154,7 @@ START_TEST(from_shared_to_exclusive_moves_it)
 		ck_assert_uint_ne(ask.items[0].epoch, epoch + 1);
 		ck_assert_uint_eq(epoch_of(&two, keys.key), ask.items[0].epoch);
 	}
-	end_two();
+	end_three();
 }
 END_TEST
 
@@ -145,7 +164,7 @@ START_TEST(a_refused_batch_moves_none)
 	struct ask ask;
 	size_t i;
 
-	start_two("refused");
+	start_three("refused");
 	for (i = 0; i < N; i++) {
 		epochs[i] = take_epoch(&two, &keys.key[i]);
 	}
@@ -156,7 +175,7 @@ START_TEST(a_refused_batch_moves_none)
 	for (i = 0; i < N; i++) {
 		ck_assert_uint_eq(epoch_of(&one, &keys.key[i]), epochs[i]);
 	}
-	end_two();
+	end_three();
 }
 END_TEST
 
@@ -164,12 +183,12 @@ START_TEST(a_probe_moves_none)
 {
 	uint64_t epoch;
 
-	start_two("probed");
+	start_three("probed");
 	epoch = take_epoch(&one, keys.key);
 	ck_assert_int_eq(drop(&one, keys.key, 0), GRANTED);
 	ck_assert_int_eq(probe(&two, keys.key, EXCLUSIVE), GRANTED);
 	ck_assert_uint_eq(epoch_of(&two, keys.key), epoch);
-	end_two();
+	end_three();
 }
 END_TEST
 
@@ -177,7 +196,7 @@ START_TEST(resume_when_nobody_was_there)
 {
 	uint64_t epoch;
 
-	start_two("resume");
+	start_three("resume");
 	epoch = take_epoch(&one, keys.key);
 	ck_assert_int_eq(drop(&one, keys.key, PARK), GRANTED);
 	ck_assert_int_eq(look(&one, keys.key, NULL), GUESTLOCK_RES_FREE);
@@ -189,7 +208,7 @@ START_TEST(resume_when_nobody_was_there)
 	/* Resumed twice, or by a manager that was killed after the grant: it is held already. */
 	ck_assert_int_eq(take_checked(&one, keys.key, epoch), GRANTED);
 	ck_assert_uint_eq(epoch_of(&one, keys.key), epoch + 1);
-	end_two();
+	end_three();
 }
 END_TEST
 
@@ -197,7 +216,7 @@ START_TEST(resume_after_somebody_else)
 {
 	uint64_t epoch;
 
-	start_two("stale");
+	start_three("stale");
 	epoch = take_epoch(&one, keys.key);
 	ck_assert_int_eq(drop(&one, keys.key, PARK), GRANTED);
 	take_epoch(&two, keys.key);
@@ -208,7 +227,7 @@ START_TEST(resume_after_somebody_else)
 	assert_none(&one, keys.key, 1);
 	ck_assert_uint_eq(epoch_of(&one, keys.key), epoch + 1);
 	ck_assert_int_eq(take(&one, keys.key, EXCLUSIVE), GRANTED);
-	end_two();
+	end_three();
 }
 END_TEST
 
@@ -216,12 +235,13 @@ START_TEST(resume_after_a_dead_guest)
 {
 	uint64_t epoch;
 
-	start_two("stale-dead");
+	start_three("stale-dead");
 	epoch = take_epoch(&one, keys.key);
 	ck_assert_int_eq(drop(&one, keys.key, PARK), GRANTED);
 	take_epoch(&two, keys.key);
 	guest_kill(&two);
 	ck_assert_int_eq(take_if(&one, keys.key, epoch, true), GUESTLOCK_RES_STALE);
+	guest_kill(&witness);
 	guest_kill(&one);
 }
 END_TEST
@@ -232,7 +252,7 @@ START_TEST(one_stale_key_refuses_the_batch)
 	struct ask ask;
 	size_t i;
 
-	start_two("stale-batch");
+	start_three("stale-batch");
 	ask_for(&ask, keys.key, N, EXCLUSIVE);
 	ck_assert_int_eq(ask_acquire(&one, &ask), GRANTED);
 	for (i = 0; i < N; i++) {
@@ -253,7 +273,7 @@ START_TEST(one_stale_key_refuses_the_batch)
 	ck_assert_uint_eq(epoch_of(&one, &keys.key[0]), epochs[0]);
 	ask.items[3].check_epoch = false;
 	ck_assert_int_eq(ask_acquire(&one, &ask), GRANTED);
-	end_two();
+	end_three();
 }
 END_TEST
 
@@ -263,7 +283,7 @@ START_TEST(a_key_without_epoch_is_not_proven)
 	struct ask ask;
 	enum guestlock_result result;
 
-	start_two("unproven");
+	start_three("unproven");
 	result = take_checked(&one, keys.key, 1);
 	ck_assert(result == GUESTLOCK_RES_UNPROVEN || result == GUESTLOCK_RES_STALE);
 	assert_none(&one, keys.key, 1);
@@ -272,7 +292,7 @@ START_TEST(a_key_without_epoch_is_not_proven)
 	result = take_checked(&one, keys.key, 1);
 	ck_assert(result == GUESTLOCK_RES_UNPROVEN || result == GUESTLOCK_RES_STALE);
 	ck_assert_int_eq(take(&one, keys.key, EXCLUSIVE), GRANTED);
-	end_two();
+	end_three();
 }
 END_TEST
 
@@ -280,7 +300,7 @@ START_TEST(undo_puts_it_back)
 {
 	uint64_t epoch;
 
-	start_two("undo");
+	start_three("undo");
 	epoch = take_epoch(&one, keys.key);
 	ck_assert_int_eq(drop(&one, keys.key, PARK), GRANTED);
 	ck_assert_uint_eq(take_epoch(&two, keys.key), epoch + 1);
@@ -288,7 +308,7 @@ START_TEST(undo_puts_it_back)
 	ck_assert_int_eq(drop(&two, keys.key, UNDO), GRANTED);
 	ck_assert_uint_eq(epoch_of(&one, keys.key), epoch);
 	ck_assert_int_eq(take_checked(&one, keys.key, epoch), GRANTED);
-	end_two();
+	end_three();
 }
 END_TEST
 
@@ -296,14 +316,14 @@ START_TEST(undo_and_park)
 {
 	uint64_t epoch;
 
-	start_two("undo-park");
+	start_three("undo-park");
 	epoch = take_epoch(&one, keys.key);
 	ck_assert_int_eq(drop(&one, keys.key, PARK), GRANTED);
 	ck_assert_int_eq(take_checked(&one, keys.key, epoch), GRANTED);
 	ck_assert_int_eq(drop(&one, keys.key, UNDO | PARK), GRANTED);
 	assert_none(&one, keys.key, 1);
 	ck_assert_int_eq(take_checked(&one, keys.key, epoch), GRANTED);
-	end_two();
+	end_three();
 }
 END_TEST
 
@@ -311,7 +331,7 @@ START_TEST(undo_of_an_idle_key)
 {
 	uint64_t epoch;
 
-	start_two("undo-idle");
+	start_three("undo-idle");
 	epoch = take_epoch(&one, keys.key);
 	ck_assert_int_eq(drop(&one, keys.key, PARK), GRANTED);
 	ck_assert_int_eq(drop(&one, keys.key, UNDO), GRANTED);
@@ -320,7 +340,7 @@ START_TEST(undo_of_an_idle_key)
 	ck_assert_uint_eq(take_epoch(&two, keys.key), epoch + 1);
 	ck_assert_int_eq(drop(&one, keys.key, UNDO), GRANTED);
 	ck_assert_uint_eq(epoch_of(&two, keys.key), epoch + 1);
-	end_two();
+	end_three();
 }
 END_TEST
 
@@ -328,13 +348,13 @@ START_TEST(undo_after_the_grant_was_seen)
 {
 	uint64_t epoch;
 
-	start_two("undo-seen");
+	start_three("undo-seen");
 	epoch = take_epoch(&one, keys.key);
 	ck_assert_int_eq(change(&one, keys.key, HANDOVER), GRANTED);
 	ck_assert_int_eq(change(&one, keys.key, EXCLUSIVE), GRANTED);
 	ck_assert_int_eq(drop(&one, keys.key, UNDO), GRANTED);
 	ck_assert_uint_eq(epoch_of(&one, keys.key), epoch);
-	end_two();
+	end_three();
 }
 END_TEST
 
@@ -342,11 +362,12 @@ START_TEST(it_outlives_its_guests)
 {
 	uint64_t epoch;
 
-	start_two("outlives");
+	start_three("outlives");
 	epoch = take_epoch(&one, keys.key);
 	guest_kill(&one);
 	ck_assert_int_eq(take_soon(&two, keys.key, EXCLUSIVE), GRANTED);
 	ck_assert_uint_eq(epoch_of(&two, keys.key), epoch + 1);
+	guest_kill(&witness);
 	guest_kill(&two);
 }
 END_TEST

@@ -91,7 +91,7 @@ START_TEST(damaged_is_never_free)
 	ck_assert_int_eq(drop(&one, &keys.key[1], 0), UNKNOWN);
 	ck_assert_int_eq(look(&one, &keys.key[1], NULL), UNKNOWN);
 	ask_for(&ask, keys.key, 3, NONE);
-	ck_assert_int_eq(ask_bind(&one, &ask), UNKNOWN);
+	ck_assert_int_eq(ask_bind(&one, &ask), GRANTED);
 	ck_assert_int_eq(ask_inquire(&one, &ask), UNKNOWN);
 	ck_assert_int_eq(ask.items[0].result, GUESTLOCK_RES_FREE);
 	ck_assert_int_eq(ops->enumerate(host_b.backend, note_damaged, NULL, &damaged, &err), GRANTED);
@@ -233,6 +233,30 @@ START_TEST(the_dead_do_not_pile_up)
 }
 END_TEST
 
+/* Interest needs no entry: none is made, and none is changed. */
+START_TEST(bind_writes_nothing)
+{
+	char *before, *after;
+	size_t size, size_after;
+	struct ask ask;
+
+	start_two("bind-writes");
+	ask_for(&ask, keys.key, 2, NONE);
+	ck_assert_int_eq(ask_bind(&one, &ask), GRANTED);
+	ck_assert_uint_eq(fcntl_count("keys"), 0);
+	ck_assert_int_eq(take(&two, keys.key, EXCLUSIVE), GRANTED);
+	before = fcntl_read(keys.key, &size);
+	ck_assert_int_eq(ask_bind(&one, &ask), GRANTED);
+	after = fcntl_read(keys.key, &size_after);
+	ck_assert_uint_eq(size_after, size);
+	ck_assert_mem_eq(after, before, size);
+	ck_assert_uint_eq(fcntl_count("keys"), 1);
+	free(before);
+	free(after);
+	end_two();
+}
+END_TEST
+
 void fcntl_entry_tests(Suite *suite)
 {
 	TCase *tcase = fcntl_case(suite, "fcntl-entry");
@@ -242,6 +266,7 @@ void fcntl_entry_tests(Suite *suite)
 	}
 	tcase_add_test(tcase, everything_about_the_holder);
 	tcase_add_test(tcase, private_files);
+	tcase_add_test(tcase, bind_writes_nothing);
 	tcase_add_loop_test(tcase, damaged_is_never_free, 0, DAMAGES);
 	tcase_add_test(tcase, every_byte_is_checked);
 	tcase_add_test(tcase, not_readable_is_not_free);

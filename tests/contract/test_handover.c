@@ -145,7 +145,10 @@ START_TEST(only_two_ends)
 	ck_assert_int_eq(take_all(&target, HANDOVER), GRANTED);
 	ck_assert_int_eq(take_all(&third, HANDOVER), BUSY);
 	assert_none(&third, keys.key, N);
+	/* The next migration is one of its own. */
 	ck_assert_int_eq(drop_all(&source), GRANTED);
+	ck_assert_int_eq(change_all(&target, EXCLUSIVE), GRANTED);
+	ck_assert_int_eq(change_all(&target, HANDOVER), GRANTED);
 	ck_assert_int_eq(take_all(&third, HANDOVER), GRANTED);
 	guest_kill(&third);
 	end_all();
@@ -179,6 +182,48 @@ START_TEST(handover_of_a_free_key)
 	refuse_strangers();
 	ck_assert_int_eq(change_all(&target, EXCLUSIVE), GRANTED);
 	assert_all(&target, keys.key, N, EXCLUSIVE);
+	end_all();
+}
+END_TEST
+
+static enum guestlock_result take_checked(const struct guest *guest, enum guestlock_mode mode, uint64_t epoch)
+{
+	struct ask ask;
+
+	ask_for(&ask, keys.key, 1, mode);
+	ask.items[0].check_epoch = true;
+	ask.items[0].expected_epoch = epoch;
+	return ask_acquire(guest, &ask);
+}
+
+/* A guest that is paused when its migration begins. */
+START_TEST(handover_of_what_was_parked)
+{
+	uint64_t epoch;
+
+	start_all("parked");
+	ck_assert_int_eq(take(&source, keys.key, EXCLUSIVE), GRANTED);
+	epoch = epoch_of(&source, keys.key);
+	ck_assert_int_eq(drop(&source, keys.key, GUESTLOCK_BATCH_PARK), GRANTED);
+	ck_assert_int_eq(take_checked(&source, HANDOVER, epoch), GRANTED);
+	ck_assert_uint_eq(epoch_of(&source, keys.key), epoch);
+	ck_assert_int_eq(take(&stranger, keys.key, EXCLUSIVE), BUSY);
+	ck_assert_int_eq(take(&target, keys.key, HANDOVER), GRANTED);
+	ck_assert_int_eq(change(&source, keys.key, EXCLUSIVE), BUSY);
+	ck_assert_int_eq(drop(&target, keys.key, 0), GRANTED);
+	/* Given up as if it had never been had. */
+	ck_assert_int_eq(drop(&source, keys.key, GUESTLOCK_BATCH_PARK | GUESTLOCK_BATCH_UNDO), GRANTED);
+	ck_assert_int_eq(take_checked(&source, HANDOVER, epoch), GRANTED);
+	ck_assert_int_eq(change(&source, keys.key, EXCLUSIVE), GRANTED);
+	ck_assert_int_eq(drop(&source, keys.key, GUESTLOCK_BATCH_PARK), GRANTED);
+	ck_assert_int_eq(take_checked(&source, EXCLUSIVE, epoch), GRANTED);
+	epoch = epoch_of(&source, keys.key);
+	ck_assert_int_eq(drop(&source, keys.key, GUESTLOCK_BATCH_PARK), GRANTED);
+	ck_assert_int_eq(take(&stranger, keys.key, EXCLUSIVE), GRANTED);
+	ck_assert_int_eq(take_checked(&source, HANDOVER, epoch), BUSY);
+	ck_assert_int_eq(drop(&stranger, keys.key, 0), GRANTED);
+	ck_assert_int_eq(take_checked(&source, HANDOVER, epoch), GUESTLOCK_RES_STALE);
+	assert_none(&source, keys.key, 1);
 	end_all();
 }
 END_TEST
@@ -270,6 +315,9 @@ void handover_tests(Suite *suite)
 	tcase_add_test(tcase, what_is_not_held_cannot_be_converted);
 	tcase_add_test(tcase, a_migration_that_is_cancelled);
 	tcase_add_test(tcase, a_conversion_to_the_same);
+	if (contract_can(GUESTLOCK_CAP_EPOCH)) {
+		tcase_add_test(tcase, handover_of_what_was_parked);
+	}
 	if (contract_can(GUESTLOCK_CAP_SHARED)) {
 		tcase_add_test(tcase, between_shared_and_exclusive);
 	}

@@ -148,7 +148,9 @@ void life_tests(Suite *suite)
 	tcase_add_test(tcase, a_stopped_guest_lives);
 	tcase_add_test(tcase, a_daemon_lives_on);
 	tcase_add_test(tcase, another_program_keeps_them);
-	tcase_add_test(tcase, the_manager_may_die);
+	if (!contract_can(GUESTLOCK_CAP_MAY_BLOCK)) {
+		tcase_add_test(tcase, the_manager_may_die);
+	}
 	tcase_add_test(tcase, the_others_live_on);
 	if (contract_can(GUESTLOCK_CAP_ADOPT)) {
 		tcase_add_test(tcase, an_adopted_guest);

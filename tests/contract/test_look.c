@@ -266,7 +266,7 @@ START_TEST(enumerate_tells_who_is_dead)
 	ck_assert_int_eq(take(&one, &keys.key[0], EXCLUSIVE), GRANTED);
 	ck_assert_int_eq(take(&three, &keys.key[1], EXCLUSIVE), GRANTED);
 	guest_kill(&one);
-	contract_sleep_us(CONTRACT_FREED_MS * 200);
+	contract_sleep_us(CONTRACT_DEATH_US);
 	enumerate(&seen, 0);
 	/* A technology that has freed it by itself need not show it any more. */
 	lock = find_lock(&seen, &one, &keys.key[0]);
@@ -275,6 +275,82 @@ START_TEST(enumerate_tells_who_is_dead)
 	ck_assert_ptr_nonnull(lock);
 	ck_assert_int_eq(guestlock_owner_life(&lock->owner, host_a.life_dir), GUESTLOCK_LIFE_ALIVE);
 	guest_kill(&three);
+	guest_kill(&two);
+}
+END_TEST
+
+/* ---- survey ---- */
+
+static int note_any(void *data, const struct guestlock_lock *lock)
+{
+	struct seen *seen = data;
+	size_t at = seen->count++;
+
+	ck_assert_uint_lt(at, MOST_SEEN);
+	seen->locks[at] = *lock;
+	ck_assert(lock->readable);
+	ck_assert_int_ne(lock->mode, GUESTLOCK_MODE_NONE);
+	ck_assert_ptr_nonnull(lock->owner.host);
+	ck_assert(lock->key.identity[0] == '\0' || strncmp(lock->key.identity, "file:/", 6) == 0);
+	return seen->count == seen->stop_at;
+}
+
+static void note_no_silence(void *data, const char *host, const char *reason)
+{
+	(void)data;
+	ck_abort_msg("host %s is silent: %s", host, reason);
+}
+
+static void survey(struct host *host, const struct guestlock_key *key, size_t stop_at, struct seen *seen)
+{
+	struct guestlock_error err = {.message = ""};
+
+	memset(seen, 0, sizeof(*seen));
+	seen->stop_at = stop_at;
+	ck_assert_msg(contract.module->ops->survey(host->backend, key ? key->key : NULL,
+						   guestlock_monotonic_ms() + CONTRACT_WAIT_MS, note_any,
+						   note_no_silence, seen, &err) == GRANTED,
+		      "%s", err.message);
+	ck_assert_str_eq(err.message, "");
+}
+
+/*
+ * All that enumerate finds of the living and held; and of other hosts the same, where one process can play
+ * two, or each has a keeper.
+ */
+START_TEST(survey_finds_all)
+{
+	bool plays_two = contract.behind || !contract_can(GUESTLOCK_CAP_MAY_BLOCK);
+	const struct guestlock_lock *lock;
+	struct seen seen;
+	struct ask ask;
+
+	start_two("survey");
+	ask_for(&ask, keys.key, 3, EXCLUSIVE);
+	ck_assert_int_eq(ask_acquire(&one, &ask), GRANTED);
+	ck_assert_int_eq(drop(&one, &keys.key[2], PARK), GRANTED);
+	ck_assert_int_eq(take(&two, &keys.key[3], EXCLUSIVE), GRANTED);
+	survey(&host_a, NULL, 0, &seen);
+	for (size_t i = 0; i < 2; i++) {
+		lock = find_lock(&seen, &one, &keys.key[i]);
+		ck_assert_ptr_nonnull(lock);
+		ck_assert_int_eq(lock->mode, EXCLUSIVE);
+		ck_assert_int_eq(lock->owner.pid, one.owner.pid);
+	}
+	ck_assert_ptr_null(find_lock(&seen, &one, &keys.key[2]));
+	ck_assert_uint_eq(find_lock(&seen, &two, &keys.key[3]) != NULL, plays_two);
+	survey(&host_b, NULL, 0, &seen);
+	ck_assert_ptr_nonnull(find_lock(&seen, &two, &keys.key[3]));
+	ck_assert_uint_eq(find_lock(&seen, &one, &keys.key[0]) != NULL, plays_two);
+	survey(&host_a, &keys.key[1], 0, &seen);
+	ck_assert_uint_eq(seen.count, 1);
+	ck_assert_ptr_nonnull(find_lock(&seen, &one, &keys.key[1]));
+	survey(&host_a, NULL, 1, &seen);
+	ck_assert_uint_eq(seen.count, 1);
+	guest_kill(&one);
+	contract_sleep_us(CONTRACT_DEATH_US);
+	survey(&host_a, NULL, 0, &seen);
+	ck_assert_ptr_null(find_lock(&seen, &one, &keys.key[0]));
 	guest_kill(&two);
 }
 END_TEST
@@ -298,7 +374,7 @@ START_TEST(the_dead_are_released)
 	start_two("orphan-dead");
 	ck_assert_int_eq(take(&one, keys.key, EXCLUSIVE), GRANTED);
 	guest_kill(&one);
-	contract_sleep_us(CONTRACT_FREED_MS * 200);
+	contract_sleep_us(CONTRACT_DEATH_US);
 	enumerate(&seen, 0);
 	if (seen.count > 0) {
 		ck_assert_int_eq(release_orphan(&host_a, keys.key, false), GRANTED);
@@ -335,7 +411,7 @@ START_TEST(the_living_stay)
 	ck_assert_int_eq(take(&one, keys.key, SHARED), GRANTED);
 	ck_assert_int_eq(take(&three, keys.key, SHARED), GRANTED);
 	guest_kill(&one);
-	contract_sleep_us(CONTRACT_FREED_MS * 200);
+	contract_sleep_us(CONTRACT_DEATH_US);
 	enumerate(&seen, 0);
 	if (find_lock(&seen, &one, keys.key)) {
 		ck_assert_int_eq(release_orphan(&host_a, keys.key, false), GRANTED);
@@ -372,11 +448,17 @@ void look_tests(Suite *suite)
 	tcase_add_test(tcase, enumerate_finds_all_of_this_host);
 	tcase_add_test(tcase, enumerate_passes_over_what_is_known);
 	tcase_add_test(tcase, enumerate_tells_who_is_dead);
+	if (contract_can(GUESTLOCK_CAP_CLUSTER)) {
+		tcase_add_test(tcase, survey_finds_all);
+	}
 	tcase_add_test(tcase, the_dead_are_released);
 	tcase_add_test(tcase, the_living_are_released_by_force);
 	tcase_add_test(tcase, nobody_is_released);
 	if (contract_can(GUESTLOCK_CAP_SHARED)) {
-		tcase_add_test(tcase, several_have_it);
+		/* Those who share on other hosts are known to the keepers alone. */
+		if (!contract_can(GUESTLOCK_CAP_MAY_BLOCK)) {
+			tcase_add_test(tcase, several_have_it);
+		}
 		tcase_add_test(tcase, the_living_stay);
 	}
 }

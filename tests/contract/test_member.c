@@ -96,7 +96,7 @@ START_TEST(a_guest_that_was_lost_does_not_keep_one_from_leaving)
 	start_two("leave-dead");
 	ck_assert_int_eq(take(&one, keys.key, EXCLUSIVE), GRANTED);
 	guest_kill(&one);
-	contract_sleep_us(CONTRACT_FREED_MS * 200);
+	contract_sleep_us(CONTRACT_DEATH_US);
 	ck_assert_int_eq(leave(&host_a), GRANTED);
 	guest_kill(&two);
 }

@@ -478,6 +478,68 @@ target_has()
 	exclusive
 }
 
+# parked: the guest is paused, holds nothing, and nothing is under way.
+parked()
+{
+	has web state paused
+	has web pending ""
+	test -z "$(holder "$disk")"
+}
+
+@test "migrate prepare of a paused guest: a failure leaves it paused, with what it was paused with" {
+	begin web --uuid "$uuid" --disk "$disk"
+	state=$(gl pause web)
+	for failure in $some_failures; do
+		plan "acquire fail ${failure%=*}"
+		refused "${failure#*=}" migrate prepare web
+		parked
+	done
+	plan "acquire drop 1"
+	refused 75 migrate prepare web
+	parked
+	plan "acquire lose 1" "inquire fail unknown"
+	refused 75 migrate prepare web
+	has web pending prepare-migrate
+	other_refused "$disk"
+	no_plan
+	run -0 gl reap
+	parked
+	plan "acquire lose 1"
+	run -0 gl migrate prepare web
+	plan_used_up
+	has web state migrating-out
+	target
+	other_host migrate cancel web
+	plan "release fail io"
+	refused 74 migrate cancel web
+	exclusive
+	no_plan
+	run -0 gl migrate cancel web --out
+	parked
+	run -0 gl resume web --state "$state"
+}
+
+@test "migrate prepare of a paused guest: what was attached cannot be handed over, and all of it is given back" {
+	begin web --uuid "$uuid" --disk "$disk"
+	gl pause web
+	gl attach web --disk "$dir/second.img"
+	plan "convert fail io 1"
+	refused 74 migrate prepare web
+	plan_used_up
+	parked
+	test -z "$(holder "$dir/second.img")"
+	gl attach web --disk "$dir/second.img"
+	plan "convert fail io"
+	refused 74 migrate prepare web
+	other_refused "$disk"
+	other_refused "$dir/second.img"
+	no_plan
+	run -0 gl migrate prepare web
+	run -0 gl migrate cancel web
+	parked
+	run -0 gl resume web
+}
+
 @test "migrate complete: failures at the target, which tries again" {
 	begin web --uuid "$uuid" --disk "$disk"
 	gl migrate prepare web
@@ -595,6 +657,23 @@ target_has()
 	is_message "$stderr"
 }
 
+@test "reap --follow: a dead guest whose lock could not be given back is tried again soon" {
+	begin web --disk "$disk"
+	pid=$(pid_of web)
+	kill -KILL "$supervisor"
+	wait "$supervisor" || :
+	plan "release fail io 2"
+	"$GUESTLOCK" reap --follow >"$dir/follow" 2>&1 3>&- &
+	follower=$!
+	sleep 0.3
+	kill -KILL "$pid"
+	eventually plan_used_up
+	eventually gone web
+	other_gets "$disk"
+	kill -TERM "$follower"
+	ended "$follower" 0
+}
+
 # ---- Backends that can do less ----
 
 @test "without handover: every step of a migration is refused, with what to do" {
@@ -621,6 +700,44 @@ target_has()
 	other_refused "$disk"
 	state=$(gl pause web)
 	run -0 gl resume web --state "$state"
+}
+
+@test "without the cluster: list and graph of it are refused, holders need it not" {
+	export GUESTLOCK_FAULT_WITHOUT=cluster
+	begin web --disk "$disk"
+	refused 69 list --cluster
+	contains "$stderr" "ask on each host"
+	refused 69 graph --cluster
+	run -0 --separate-stderr gl holders "$disk" --json
+	test -z "$stderr"
+	test "$(jq -c '[.resources[0].holders[0].name, .silent]' <<<"$output")" = '["web",[]]'
+}
+
+@test "a host that does not answer is named, and the others are shown" {
+	export GUESTLOCK_FAULT_SILENT='far "away"'
+	begin web --disk "$disk"
+	for command in "list --cluster" "graph --cluster" "holders $disk"; do
+		run -0 --separate-stderr gl $command
+		contains "$output" web
+		is_message "$stderr"
+		contains "$stderr" 'far "away"'
+		contains "$stderr" "no answer in time"
+	done
+	for command in "list --cluster" "holders $disk"; do
+		run -0 --separate-stderr gl $command --json
+		test "$(jq -c .silent <<<"$output")" = '[{"host":"far \"away\"","reason":"no answer in time"}]'
+	done
+	run -0 --separate-stderr gl graph --cluster
+	contains "$output" 'label="far \"away\"";'
+}
+
+@test "who holds what on other hosts cannot be told: the reason, and holders only says so" {
+	begin web --disk "$disk"
+	plan "survey fail stopped"
+	refused 69 list --cluster
+	run -0 --separate-stderr gl holders "$disk"
+	contains "$output" web
+	contains "$stderr" "not known whether all hosts"
 }
 
 @test "without epochs: a resume is unproven, unless that is not checked" {
@@ -671,7 +788,7 @@ target_has()
 	export GUESTLOCK_FAULT_WITHOUT=handover,epoch GUESTLOCK_FAULT_WITH=guest-only
 	run -0 gl backends --json
 	test "$(jq -r '[.backends[] | select(.name == "fault") | .capabilities[]] | sort | join(" ")' \
-		<<<"$output")" = "adopt guest-only hotplug provision shared"
+		<<<"$output")" = "adopt cluster guest-only hotplug provision shared"
 	plan "probe fail unsafe"
 	run ! --separate-stderr gl check
 	contains "$output$stderr" "says unsafe"

@@ -5,7 +5,9 @@
  *     GUESTLOCK_FAULT_INNER=FILE          the module that does the work
  *     GUESTLOCK_FAULT_WITHOUT=NAME,...    capabilities that are taken away
  *     GUESTLOCK_FAULT_WITH=NAME,...       capabilities that are claimed beyond those of the inner one
+ *     GUESTLOCK_FAULT_SILENT=HOST         a survey names this host, which did not answer
  *     GUESTLOCK_FAULT_PLAN=FILE           what goes wrong, read at each call; missing or empty: nothing
+ *     GUESTLOCK_FAULT_CALLS=FILE          gets a line OP PID for each call
  *
  * A line of the plan is OP WHAT [ARGUMENT] [COUNT], where OP is a function of the table. The first line of an
  * OP counts; with COUNT it is gone after so many calls, of whatever process. WHAT is one of
@@ -14,6 +16,7 @@
  *     drop            it is not done, and there is no answer
  *     lose            it is done, and there is no answer
  *     delay MS        it is done after that time; if the caller has given up by then, there is no answer
+ *     hang MS         it is done after that time, whoever waits for it
  */
 #include "plan.h"
 
@@ -79,6 +82,7 @@ static bool ends(const struct planned *planned, const char *op, struct guestlock
 		*out_result = say(op, "", GUESTLOCK_RES_INVALID, err);
 		return true;
 	case DELAY:
+	case HANG:
 		pause_ms((int64_t)planned->delay_ms);
 		return false;
 	default:
@@ -165,6 +169,20 @@ static enum guestlock_result fault_enumerate(struct guestlock_backend *backend, 
 	return inner_module.ops->enumerate(inner_of(backend), visit, unchanged, data, err);
 }
 
+static enum guestlock_result fault_survey(struct guestlock_backend *backend, const char *key,
+					  int64_t deadline_ms, guestlock_enumerate_fn *visit,
+					  guestlock_silent_fn *silent, void *data,
+					  struct guestlock_error *err)
+{
+	const char *host = getenv("GUESTLOCK_FAULT_SILENT");
+
+	END_AS_PLANNED("survey", err);
+	if (host) {
+		silent(data, host, "no answer in time");
+	}
+	return inner_module.ops->survey(inner_of(backend), key, deadline_ms, visit, silent, data, err);
+}
+
 static enum guestlock_result fault_release_orphan(struct guestlock_backend *backend, const char *key,
 						  bool force, struct guestlock_error *err)
 {
@@ -215,15 +233,8 @@ static const char *subject_of(const struct guestlock_batch *batch)
 static enum guestlock_result answer(struct guestlock_batch *batch, const char *op,
 				    enum guestlock_result result, struct guestlock_error *err)
 {
-	for (size_t i = 0; batch && i < batch->count; i++) {
-		struct guestlock_item *item = &batch->items[i];
-
-		item->result = result;
-		item->held_mode = GUESTLOCK_MODE_NONE;
-		item->has_epoch = false;
-		item->epoch = 0;
-		item->holder = (struct guestlock_holder){0};
-		item->n_others = 0;
+	if (batch) {
+		guestlock_batch_answer(batch, result);
 	}
 	return say(op, subject_of(batch), result, err);
 }
@@ -258,16 +269,28 @@ static enum guestlock_result call(struct guestlock_backend *backend, const char 
 		break;
 	case LOSE:
 		break;
+	case HANG:
+		pause_ms((int64_t)planned.delay_ms);
+		return function(inner_of(backend), batch, err);
 	default:
 		return function(inner_of(backend), batch, err);
 	}
 	function(inner_of(backend), batch, &ignored);
+	for (size_t i = 0; batch && i < batch->count; i++) {
+		free(batch->items[i].holders);
+	}
 	return answer(batch, op, GUESTLOCK_RES_INFLIGHT, err);
 }
 
 static enum guestlock_result fault_bind(struct guestlock_backend *backend, struct guestlock_batch *batch,
 					struct guestlock_error *err)
 {
+	struct guestlock_kept kept = {.count = 0};
+
+	/* It is the keeper that joined, and the inner one does not know of that. */
+	if (backend->module->capabilities & GUESTLOCK_CAP_BIND_HERE) {
+		inner_module.ops->join(inner_of(backend), &kept, err);
+	}
 	return call(backend, "bind", inner_module.ops->bind, batch, err);
 }
 
@@ -324,6 +347,7 @@ static struct guestlock_backend_ops ops = {
 	.convert = fault_convert,
 	.inquire = fault_inquire,
 	.enumerate = fault_enumerate,
+	.survey = fault_survey,
 	.release_orphan = fault_release_orphan,
 	.host_acquire = fault_host_acquire,
 	.host_release = fault_host_release,
@@ -380,6 +404,9 @@ static void fit_functions(unsigned capabilities)
 	if (!(capabilities & GUESTLOCK_CAP_PROVISION)) {
 		ops.provision = NULL;
 		ops.unprovision = NULL;
+	}
+	if (!(capabilities & GUESTLOCK_CAP_CLUSTER)) {
+		ops.survey = NULL;
 	}
 	if (!(capabilities & GUESTLOCK_CAP_WATCH)) {
 		ops.watch = NULL;

@@ -116,12 +116,6 @@ kill_at()
 	fi
 }
 
-# Whatever runs for this test, without those that ask.
-processes()
-{
-	env -u GUESTLOCK_TEST_MARK grep -lsF "GUESTLOCK_TEST_MARK=$dir" /proc/[0-9]*/environ | cut -d / -f 3
-}
-
 no_process()
 {
 	test -z "$(processes)"

@@ -69,6 +69,11 @@ static void understand(char *words, struct planned *out, unsigned long *out_coun
 
 		fine = number_of(delay, &out->delay_ms);
 		out->what = DELAY;
+	} else if (strcmp(what, "hang") == 0) {
+		const char *delay = words ? strsep(&words, " ") : "";
+
+		fine = number_of(delay, &out->delay_ms);
+		out->what = HANG;
 	} else if (strcmp(what, "drop") == 0 || strcmp(what, "lose") == 0) {
 		out->what = what[0] == 'd' ? DROP : LOSE;
 	}
@@ -147,6 +152,22 @@ static struct planned look(const char *path, const char *op)
 	return planned;
 }
 
+/* "OP PID" for each call, whoever makes it. */
+static void note_call(const char *op)
+{
+	const char *path = getenv("GUESTLOCK_FAULT_CALLS");
+	char line[64];
+	int fd = path ? open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600) : -1;
+	int length = snprintf(line, sizeof(line), "%s %ld\n", op, (long)getpid());
+
+	if (fd >= 0) {
+		if (write(fd, line, (size_t)length) != length) {
+			abort();
+		}
+		close(fd);
+	}
+}
+
 struct planned fault_plan(const char *op)
 {
 	const char *path = getenv("GUESTLOCK_FAULT_PLAN");
@@ -154,6 +175,7 @@ struct planned fault_plan(const char *op)
 	char *lock = NULL;
 	int fd;
 
+	note_call(op);
 	if (!path || access(path, F_OK) < 0) {
 		return planned;
 	}

@@ -11,6 +11,7 @@ enum what {
 	DROP,
 	LOSE,
 	DELAY,
+	HANG,
 	NOT_UNDERSTOOD,
 };
 

@@ -275,6 +275,29 @@ load helpers
 	holds alpha two split/b.img=parked/none
 }
 
+@test "libvirtd was killed before it noted the guest's process: the disk is free, and without its state the guest starts" {
+	local state=$top/alpha/run/libvirt/qemu/one.xml
+
+	image "$top/split/a.img"
+	begin alpha one "$top/split/a.img"
+	daemon_end alpha KILL
+	kill -KILL "$(qemu_pid alpha one)"
+	# What libvirt 9.0 writes before QEMU is there.
+	sed -i -e "s|^<domstatus .*|<domstatus state='paused' reason='starting up' pid='0'>|" \
+		-e "s|</qemuCaps>|&<job type='async nested' async='start' phase='none' flags='0x0'/>|" "$state"
+	daemon_start alpha
+	is_state alpha one paused
+	has_ended alpha one
+	begin beta two "$top/split/a.img"
+	vsh beta destroy two
+	daemon_end alpha KILL
+	test ! -e "$state"
+	daemon_start alpha
+	is_state alpha one "shut off"
+	vsh alpha start one
+	holds alpha one split/a.img=held/exclusive
+}
+
 @test "a guest that dies while there is no libvirtd is in nobody's way, and is forgotten when libvirtd is back" {
 	image "$top"/split/{a,b}.img
 	begin alpha one "$top/split/a.img"

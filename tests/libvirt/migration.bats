@@ -174,16 +174,41 @@ slow_guest()
 	program "$1" dirty
 	test ! -e "$top/alpha/split/${1##*/}" || program "$top/alpha/split/${1##*/}" dirty
 	begin alpha one "$1"
-	sleep 0.7
+	eventually in_first_sector alpha one
 	vsh alpha migrate-setmaxdowntime one 1
 }
 
-# migrate_slowly: in the background, and it is under way.
+# in_first_sector HOST NAME: the BIOS is done, the guest's own program runs.
+in_first_sector()
+{
+	vsh "$1" qemu-monitor-command --hmp "$2" "info registers" | grep -q 'EIP=00007c'
+}
+
+# migrate_slowly: in the background, and it is under way. What fails before it was, as a connection to a libvirtd that has
+# only just started can, is begun again.
 migrate_slowly()
 {
-	migrate one --live --bandwidth 1 >"$top/xml/migrate" 2>&1 &
-	migration=$!
-	eventually is_under_way
+	local end
+
+	for _ in 1 2 3; do
+		migrate one --live --bandwidth 1 >"$top/xml/migrate" 2>&1 &
+		migration=$!
+		end=$((SECONDS + patience))
+		while kill -0 "$migration" 2>/dev/null; do
+			! is_under_way || return 0
+			if ((SECONDS >= end)); then
+				echo "the migration does not get under way"
+				return 1
+			fi
+			sleep 0.02
+		done
+		cat "$top/xml/migrate"
+		if is_state beta one running; then
+			echo "the guest was there before it could be seen on its way"
+			return 1
+		fi
+	done
+	return 1
 }
 
 is_under_way()
@@ -204,7 +229,10 @@ failed()
 	local status=0
 
 	wait "$migration" || status=$?
-	test "$status" != 0
+	test "$status" != 0 || {
+		echo "the guest has been migrated: $(<"$top/xml/migrate")"
+		return 1
+	}
 }
 
 @test "the guest is destroyed at the source in the middle of it: nothing is held at either end" {
@@ -242,6 +270,7 @@ failed()
 	slow_guest "$top/shared/a.img"
 	migrate_slowly
 	daemon_end beta KILL
+	finish_quickly
 	failed
 	daemon_start beta
 	stayed "$top/shared/a.img"

@@ -833,8 +833,8 @@ migrating()
 	ok alpha unload
 	host_end alpha
 	write_config "$GUESTLOCK_CONFIG" "$dir/run" "$dir/state" "backend = fault"
+	export GUESTLOCK_FAULT_INNER=${GUESTLOCK_BACKEND_PATH%%:*}/fcntl.so
 	export GUESTLOCK_BACKEND_PATH=$GUESTLOCK_FAULT_PATH:$GUESTLOCK_BACKEND_PATH
-	export GUESTLOCK_FAULT_INNER=${GUESTLOCK_BACKEND_PATH##*:}/fcntl.so
 	host alpha
 	ok alpha domain a "$disk"
 	ok alpha domain b "$dir/second.img"

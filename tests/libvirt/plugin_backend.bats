@@ -77,7 +77,7 @@ one_host()
 	plan "acquire drop 1"
 	begin=$SECONDS
 	no alpha start a
-	test $((SECONDS - begin)) -le 4
+	test $((SECONDS - begin)) -le 7
 	contains "$reply" "code=68"
 	contains "$reply" "try again"
 	test -z "$(who "$disk")"
@@ -98,7 +98,7 @@ one_host()
 	plan "acquire delay 8000 1"
 	begin=$SECONDS
 	ask alpha resume a
-	test $((SECONDS - begin)) -le 4
+	test $((SECONDS - begin)) -le 7
 	test ! -s "$dir/plan"
 	ok alpha acquire a all
 	is alpha a running disk.img:held:exclusive
@@ -169,7 +169,7 @@ one_host()
 	ok alpha domain a "pid=$!" "$disk"
 	no alpha acquire a all
 	contains "$reply" "code=84"
-	contains "$reply" "restart the guest"
+	contains "$reply" "cannot take over a guest that runs, unless it is saved and restored: shut the guest down"
 	is alpha a gone
 }
 
@@ -186,4 +186,15 @@ one_host()
 	one_host
 	ok alpha start a action=3
 	on alpha show a --json | jq -e '.guests[0].params.on_lockfailure == "pause"'
+	ok alpha kill a
+	ok alpha start a action=1
+	ok alpha kill a
+	no alpha start a action=2
+	contains "$reply" "code=84"
+	contains "$reply" "but not restart it"
+	no alpha start a action=4
+	contains "$reply" "code=84"
+	contains "$reply" 'does not let a guest run on that lost a lock: remove on_lockfailure from its XML, or set it to "pause"'
+	ok alpha start a
+	on alpha show a --json | jq -e '.guests[0].params | has("on_lockfailure") | not'
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The daemon, and the child that is going to be the guest, killed before one of the calls by which they change
-# anything: the next daemon finds everything as it is. FULL=1: before each of them.
+# anything: the next daemon finds everything as it is. FULL=1: before each of them. And how often they call.
 # shellcheck disable=SC2154,SC2086
 load ../cli/helpers
 load plugin
@@ -25,7 +25,7 @@ killed_at()
 	rm -rf "$dir/run" "$dir/state"
 	timeout -k 1 "$patience" strace ${3-} -o /dev/null -e "trace=$1" -e "inject=$1:signal=KILL:when=$2" \
 		"$replay" "$dir/script" >"$dir/output" 2>&1 3>&- || :
-	! grep -q '^detach a: ok' "$dir/output"
+	! grep -q '^start a: ok' "$dir/output" || ! grep -q '^detach a: ok' "$dir/output"
 }
 
 # Whatever the dead daemon had begun: nothing is damaged or pending, the guest has what its record says, and when its
@@ -103,4 +103,13 @@ each_point()
 
 @test "the daemon, or the child, is killed before it writes something" {
 	each_point pwrite64 -f
+}
+
+# What a start costs is mostly files that are opened: the record by the child and by the daemon, and nothing twice.
+@test "a start opens the record twice, and each disk once" {
+	printf '%s\n' "plugin guestlock $plugin" "init -" "domain a $disk $dir/second.img" "start a" "kill a" >"$dir/script"
+	timeout 60 strace -f -o "$dir/trace" -e trace=openat,openat2 "$replay" "$dir/script" >"$dir/output" 3>&-
+	grep -q '^start a: ok' "$dir/output"
+	test "$(grep -c 'openat(.*/run/guests/[0-9a-f]' "$dir/trace")" = 2
+	test "$(grep -c "$dir/second.img" "$dir/trace")" = 1
 }

@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -128,13 +129,27 @@ static unsigned count_entries(const char *path)
 	return count;
 }
 
+/* A thread that was joined may be listed for a moment more. */
+static unsigned count_own(void)
+{
+	unsigned least = UINT_MAX;
+
+	for (int i = 0; i < 50; i++) {
+		unsigned now = count_entries("/proc/self/fd") + count_entries("/proc/self/task");
+
+		least = now < least ? now : least;
+		nanosleep(&(struct timespec){.tv_nsec = 10 * 1000 * 1000}, NULL);
+	}
+	return least;
+}
+
 static void *nothing(void *data)
 {
 	return data;
 }
 
-/* With the first thread a sanitizer starts one of its own. */
-static unsigned count_own(void)
+/* With the first thread a sanitizer starts one of its own, which stays. */
+static void run_one_thread(void)
 {
 	pthread_t first;
 
@@ -142,7 +157,6 @@ static unsigned count_own(void)
 		abort();
 	}
 	pthread_join(first, NULL);
-	return count_entries("/proc/self/fd") + count_entries("/proc/self/task");
 }
 
 static void prepare(struct load *load, unsigned n_disks)
@@ -167,8 +181,10 @@ bool load_run(const struct plugin *plugin, unsigned clients, unsigned n_domains,
 {
 	struct load load = {.plugin = plugin, .n_domains = n_domains, .end = time(NULL) + (time_t)seconds};
 	struct client *all = calloc(clients, sizeof(*all));
-	unsigned done = 0, failed = 0, before = count_own(), after;
+	unsigned done = 0, failed = 0, before, after;
 
+	run_one_thread();
+	before = count_own();
 	load.domains = calloc(n_domains, sizeof(*load.domains));
 	if (!all || !load.domains) {
 		abort();

@@ -106,12 +106,12 @@ descriptors_are()
 	((now[0] <= $1))
 }
 
-# rival HOST NUMBER UNTIL: this guest is started and ended again and again. What is said goes to $top/said.
+# rival HOST NUMBER LATEST: this guest is started and ended again and again. What is said goes to $top/said.
 rival()
 {
-	local host=$1 name=$1-$2 until=$3
+	local host=$1 name=$1-$2 latest=$3
 
-	while ((SECONDS < until)); do
+	until is_over "$latest"; do
 		vsh "$host" start "$name" 2>&1 >/dev/null | sed "s/^/$name: /" >>"$top/said"
 		sleep "0.$((RANDOM % 5))"
 		# Also when virsh lost its libvirtd on the way.
@@ -131,12 +131,18 @@ lives()
 	vsh "$1" list --state-running 2>/dev/null | awk 'NF { print $2 "-" $1 }'
 }
 
-# watch UNTIL: a guest that ran on alpha before and after its rival was seen running on beta goes to $top/both.
+# is_over LATEST: the fight has been called off, or nobody is left to do so.
+is_over()
+{
+	test -e "$top/over" || ((SECONDS >= $1))
+}
+
+# watch LATEST: a guest that ran on alpha before and after its rival was seen running on beta goes to $top/both.
 watch()
 {
-	local until=$1 before between after life number
+	local latest=$1 before between after life number
 
-	while ((SECONDS < until)); do
+	until is_over "$latest"; do
 		before=$(lives alpha)
 		between=$(lives beta)
 		after=$(lives alpha)
@@ -161,8 +167,23 @@ false_refusals()
 	}' "$top/said"
 }
 
+# is_ended HOST NAME: after it was destroyed if it ran.
+is_ended()
+{
+	is_state "$1" "$2" "shut off" || {
+		vsh "$1" destroy "$2"
+		is_state "$1" "$2" "shut off"
+	}
+}
+
+both_started()
+{
+	grep -q alpha "$top/started" && grep -q beta "$top/started"
+}
+
 @test "two hosts fight for the same disks while libvirtds and QEMUs are killed: never two guests run with one" {
 	local host number until=$((SECONDS + stress_seconds)) pids=()
+	local latest=$((until + 60)) # on a machine where they hardly get to it
 
 	for ((number = 0; number < rivals; number++)); do
 		image "$top/split/$number.img"
@@ -172,18 +193,19 @@ false_refusals()
 	touch "$top"/{said,both,started,looks}
 	for ((number = 0; number < rivals; number++)); do
 		for host in alpha beta; do
-			rival "$host" "$number" "$until" 3>&- &
+			rival "$host" "$number" "$latest" 3>&- &
 			pids+=($!)
 		done
 	done
-	watch "$until" 3>&- &
+	watch "$latest" 3>&- &
 	pids+=($!)
-	while ((SECONDS < until)); do
+	while ((SECONDS < until)) || { ! both_started && ((SECONDS < latest)); }; do
 		sleep 2
 		host=alpha
 		((RANDOM % 2)) || host=beta
 		daemon_restart "$host" KILL
 	done
+	touch "$top/over"
 	wait "${pids[@]}"
 
 	echo "# alpha started $(grep -c alpha "$top/started"), beta $(grep -c beta "$top/started") guests," \
@@ -196,10 +218,10 @@ false_refusals()
 		false_refusals
 		return 1
 	}
-	grep -q alpha "$top/started" && grep -q beta "$top/started"
+	both_started
 	for ((number = 0; number < rivals; number++)); do
 		for host in alpha beta; do
-			vsh "$host" destroy "$host-$number" >/dev/null 2>&1 || :
+			eventually is_ended "$host" "$host-$number"
 		done
 		for host in alpha beta; do
 			vsh "$host" start "$host-$number"

@@ -91,14 +91,14 @@ plug()
 	use_fault alpha
 	begin alpha one "$top/split/a.img"
 	define alpha two "$top/split/b.img"
-	echo "acquire delay 3000 1" >"$top/plan"
+	echo "acquire delay 9000 1" >"$top/plan"
 	begin=$SECONDS
 	vsh alpha start two &
 	eventually test ! -s "$top/plan"
 	vsh alpha suspend one
 	vsh alpha resume one
 	begin alpha three "$top/split/c.img"
-	((SECONDS - begin < 3))
+	((SECONDS - begin < 9))
 	holds alpha one split/a.img=held/exclusive
 	wait
 	((SECONDS - begin >= 3))

@@ -219,7 +219,6 @@ static bool may_run_now(const struct world *world, unsigned host)
 static void follow(struct world *world, unsigned host, enum task task)
 {
 	struct process *process = &world->processes[host];
-	const struct note *note = &world->notes[host];
 
 	switch (task) {
 	case TASK_ACQUIRE:
@@ -233,12 +232,6 @@ static void follow(struct world *world, unsigned host, enum task task)
 	case TASK_ATTACH:
 		world_plug(world, host, DISK_E);
 		break;
-	case TASK_PREPARE:
-		for (unsigned key = 0; note->was_paused && key < KEYS; key++) {
-			world->saved.given |= (uint8_t)(note->held[key].present << key);
-			world->saved.epochs[key] = note->held[key].epoch;
-		}
-		break;
 	case TASK_CANCEL_IN:
 		world->handed = 0;
 		break;
@@ -246,9 +239,8 @@ static void follow(struct world *world, unsigned host, enum task task)
 		world->handed = 0;
 		if (process->state == PROCESS_HALTED && may_run_now(world, host)) {
 			world_let_run(world, host);
-		} else if (process->state == PROCESS_HALTED && world->target_ran) {
-			/* A paused source holds nothing, so that it is not refused: the caller should have
-			 * known. */
+		} else if (process->state == PROCESS_HALTED && world->target_ran == 2) {
+			/* As in world_let_run(): the caller knows. */
 			world_end_process(world, host);
 		} else if (process->state == PROCESS_HALTED) {
 			process->state = PROCESS_STOPPED;
@@ -378,10 +370,6 @@ static void begin_tasks(struct search *search, const struct world *world, unsign
 		before.cancelled |= task == TASK_CANCEL_OUT;
 		before.given_up |= task == TASK_COMPLETE_OUT;
 		before.handed &= task != TASK_CANCEL_IN;
-		if (task == TASK_ACQUIRE && host == TARGET &&
-		    world->notes[host].state == GUESTLOCK_GUEST_BOUND) {
-			before.with_state = world->saved.given != 0;
-		}
 		take_steps(search, &before, step, true);
 	}
 }
@@ -426,8 +414,7 @@ static void events(struct search *search, const struct world *world, unsigned ho
 	}
 }
 
-/* The memory of the source's guest goes to the target, and the source halts. One that was paused goes with
- * its state. */
+/* The memory of the source's guest goes to the target, and the source halts. */
 static void hand_over(struct search *search, const struct world *world)
 {
 	struct world after = *world;
@@ -438,8 +425,7 @@ static void hand_over(struct search *search, const struct world *world)
 	if (source->state != GUESTLOCK_GUEST_MIGRATING_OUT || source->op || world->runs[SOURCE].op ||
 	    target->state != GUESTLOCK_GUEST_MIGRATING_IN || target->op || world->runs[TARGET].op ||
 	    world->processes[TARGET].state != PROCESS_BOUND ||
-	    (process != PROCESS_RUNS && process != PROCESS_STOPPED) ||
-	    (source->was_paused && !world->with_state)) {
+	    (process != PROCESS_RUNS && process != PROCESS_STOPPED)) {
 		return;
 	}
 	after.processes[SOURCE].state = PROCESS_HALTED;

@@ -203,14 +203,14 @@ static struct note note_of(const struct gl_record *record)
 /* The linker gives these names. NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
 int __wrap_gl_store_lock(const struct gl_store *store, const char *uuid, int64_t deadline_ms,
 			 struct gl_guest_lock *out_lock, struct guestlock_error *err);
-void __wrap_gl_store_unlock(const struct gl_store *store, struct gl_guest_lock *lock, bool remove);
+void __wrap_gl_store_unlock(const struct gl_store *store, struct gl_guest_lock *lock);
 int __wrap_gl_store_load(const struct gl_store *store, const char *uuid, struct gl_record **out_record,
 			 struct guestlock_error *err);
-int __wrap_gl_store_open(const struct gl_store *store, const char *uuid, struct gl_record **out_record,
-			 struct guestlock_error *err);
-int __wrap_gl_store_save(const struct gl_store *store, const struct gl_record *record,
-			 struct guestlock_error *err);
-int __wrap_gl_store_remove(const struct gl_store *store, const char *uuid, struct guestlock_error *err);
+int __wrap_gl_store_open(const struct gl_store *store, const struct gl_guest_lock *lock,
+			 struct gl_record **out_record, struct guestlock_error *err);
+int __wrap_gl_store_save(const struct gl_store *store, struct gl_guest_lock *lock,
+			 const struct gl_record *record, struct guestlock_error *err);
+int __wrap_gl_store_remove(struct gl_guest_lock *lock, struct guestlock_error *err);
 int __wrap_gl_store_uuids(const struct gl_store *store, char (**out_uuids)[GUESTLOCK_UUID_STRING],
 			  size_t *out_count, struct guestlock_error *err);
 int __wrap_gl_hint_add(void);
@@ -222,6 +222,7 @@ int __wrap_gl_tether_processes(const struct guestlock_owner *owner, const char *
 			       pid_t **out_pids, size_t *out_count);
 enum guestlock_life __wrap_guestlock_owner_life(const struct guestlock_owner *owner, const char *life_dir);
 int __wrap_gl_process_look(pid_t pid, struct gl_process *out_process);
+int __wrap_gl_process_look_here(const struct gl_family *family, struct gl_process *out_process);
 enum gl_presence __wrap_gl_process_presence(void);
 int __wrap_gl_process_stop(void);
 void __wrap_gl_process_continue(void);
@@ -247,11 +248,10 @@ int __wrap_gl_store_lock(const struct gl_store *store, const char *uuid, int64_t
 	return GUESTLOCK_OK;
 }
 
-void __wrap_gl_store_unlock(const struct gl_store *store, struct gl_guest_lock *lock, bool remove)
+void __wrap_gl_store_unlock(const struct gl_store *store, struct gl_guest_lock *lock)
 {
 	(void)store;
 	(void)lock;
-	(void)remove;
 }
 
 static int load_note(struct entry *entry)
@@ -277,10 +277,10 @@ int __wrap_gl_store_load(const struct gl_store *store, const char *uuid, struct 
 	return gl_fail(err, status, 0, "the model says so");
 }
 
-int __wrap_gl_store_open(const struct gl_store *store, const char *uuid, struct gl_record **out_record,
-			 struct guestlock_error *err)
+int __wrap_gl_store_open(const struct gl_store *store, const struct gl_guest_lock *lock,
+			 struct gl_record **out_record, struct guestlock_error *err)
 {
-	return __wrap_gl_store_load(store, uuid, out_record, err);
+	return __wrap_gl_store_load(store, lock->uuid, out_record, err);
 }
 
 static const struct gl_record *to_save;
@@ -292,10 +292,11 @@ static int save_note(struct entry *entry)
 	return GUESTLOCK_OK;
 }
 
-int __wrap_gl_store_save(const struct gl_store *store, const struct gl_record *record,
-			 struct guestlock_error *err)
+int __wrap_gl_store_save(const struct gl_store *store, struct gl_guest_lock *lock,
+			 const struct gl_record *record, struct guestlock_error *err)
 {
 	(void)store;
+	(void)lock;
 	to_save = record;
 	return local_act(ACT_SAVE, save_note, GUESTLOCK_IO, NULL) == GUESTLOCK_OK
 		       ? GUESTLOCK_OK
@@ -309,10 +310,9 @@ static int remove_note(struct entry *entry)
 	return GUESTLOCK_OK;
 }
 
-int __wrap_gl_store_remove(const struct gl_store *store, const char *uuid, struct guestlock_error *err)
+int __wrap_gl_store_remove(struct gl_guest_lock *lock, struct guestlock_error *err)
 {
-	(void)store;
-	(void)uuid;
+	(void)lock;
 	return local_act(ACT_REMOVE, remove_note, GUESTLOCK_IO, NULL) == GUESTLOCK_OK
 		       ? GUESTLOCK_OK
 		       : gl_fail(err, GUESTLOCK_IO, 0, "the model says so");
@@ -472,6 +472,12 @@ int __wrap_gl_process_look(pid_t pid, struct gl_process *out_process)
 	return 0;
 }
 
+int __wrap_gl_process_look_here(const struct gl_family *family, struct gl_process *out_process)
+{
+	(void)family;
+	return __wrap_gl_process_look(getpid(), out_process);
+}
+
 /* ---- Time, names ---- */
 
 int __wrap_gl_ready(void)
@@ -534,6 +540,7 @@ static char run_dir[] = "/nonexistent/guestlock-model", host_name[] = "host";
 static struct guestlock_backend backend = {.module = &model_module, .life_dir = run_dir};
 static struct guestlock library = {
 	.module = {.descriptor = &model_module},
+	.ops = &model_ops,
 	.backend = &backend,
 	.store = {.run_dir = run_dir},
 	.host = host_name,
@@ -563,32 +570,8 @@ static bool set_up(struct guestlock_guest *guest, enum task task)
 	return good;
 }
 
-/* The source was paused: the target must not go on if somebody wrote meanwhile. malloc'd, or NULL. */
-static char *saved_state(void)
-{
-	struct gl_state_entry entries[KEYS] = {0};
-	struct gl_state state = {.technology = "model", .entries = entries};
-	char *text = NULL;
-
-	if (manager.host != TARGET || !manager.world->saved.given) {
-		return NULL;
-	}
-	memcpy(state.uuid, host_uuid(TARGET), GUESTLOCK_UUID_STRING);
-	for (unsigned key = 0; key < KEYS; key++) {
-		if (manager.world->saved.given & 1 << key) {
-			struct gl_state_entry *entry = &entries[state.count++];
-
-			memset(entry->key, 'd' + (int)key, GUESTLOCK_KEY_SIZE - 1);
-			entry->has_epoch = manager.world->saved.epochs[key].known;
-			entry->epoch = manager.world->saved.epochs[key].value;
-		}
-	}
-	return gl_state_format(&state, &text, NULL) == GUESTLOCK_OK ? text : NULL;
-}
-
 static int carry_out(struct guestlock_guest *guest, enum task task, struct guestlock_error *err)
 {
-	GL_AUTOFREE char *state = NULL;
 	int fd;
 
 	switch (task) {
@@ -596,8 +579,7 @@ static int carry_out(struct guestlock_guest *guest, enum task task, struct guest
 	case TASK_BIND_MIGRATE:
 		return gl_bind(guest, false, &fd, err);
 	case TASK_ACQUIRE:
-		state = saved_state();
-		return guestlock_guest_acquire(guest, state, 0, 0, err);
+		return guestlock_guest_acquire(guest, NULL, 0, 0, err);
 	case TASK_ATTACH:
 		return guestlock_guest_acquire_resource(guest, &disk_e, 0, 0, err);
 	case TASK_DETACH:

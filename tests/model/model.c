@@ -76,6 +76,19 @@ static const struct scenario scenarios[] = {
 		.atomic = {[SOURCE] = ENDS | BIT(ACQUIRE), [TARGET] = ALL, [OTHER] = ALL},
 	},
 	{
+		.name = "migration of a paused guest, kills at the source",
+		.tasks = {[SOURCE] = LIFE | OUT | BIT(PAUSE), [TARGET] = IN},
+		.atomic = {[SOURCE] = ENDS | BIT(ACQUIRE) | BIT(PAUSE), [TARGET] = ALL},
+		.kills = ON(SOURCE),
+		.mishaps = ON(SOURCE),
+	},
+	{
+		.name = "migration of a paused guest with what was attached, kills at the source",
+		.tasks = {[SOURCE] = LIFE | OUT | PLUGS | BIT(PAUSE), [TARGET] = IN},
+		.atomic = {[SOURCE] = ENDS | BIT(ACQUIRE) | BIT(PAUSE) | PLUGS, [TARGET] = ALL},
+		.kills = ON(SOURCE),
+	},
+	{
 		.name = "migration, both ends at once",
 		.tasks = {[SOURCE] = LIFE | OUT, [TARGET] = IN},
 		.atomic = {[SOURCE] = ENDS | BIT(ACQUIRE), [TARGET] = ENDS},
@@ -100,6 +113,13 @@ static const struct scenario scenarios[] = {
 		.atomic = {[SOURCE] = ENDS | BIT(ACQUIRE), [TARGET] = ALL, [OTHER] = ALL},
 		.kills = ON(SOURCE),
 		.mishaps = ON(SOURCE),
+		.full = true,
+	},
+	{
+		.name = "migration of a paused guest and another guest, kills at the source",
+		.tasks = {[SOURCE] = LIFE | OUT | BIT(PAUSE), [TARGET] = IN, [OTHER] = LIFE},
+		.atomic = {[SOURCE] = ENDS | BIT(ACQUIRE) | BIT(PAUSE), [TARGET] = ALL, [OTHER] = ALL},
+		.kills = ON(SOURCE),
 		.full = true,
 	},
 	{

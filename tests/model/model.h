@@ -86,11 +86,6 @@ struct world {
 	struct line lines[KEYS][HOSTS];
 	struct note notes[HOSTS];
 	struct process processes[HOSTS];
-	struct {
-		uint8_t given;
-		struct epoch epochs[KEYS];
-	} saved;                        /* state string of the source when it was paused */
-	uint8_t with_state;             /* the target was given it */
 	uint8_t handed;                 /* the guest's memory is at the target */
 	uint8_t target_ran;             /* 1: it does, 2: it did and died */
 	uint8_t cancelled, given_up;    /* the source's caller has said so: cancel-out, complete-out */
@@ -167,6 +162,7 @@ bool instance_lives(const struct world *world, unsigned host, uint64_t instance)
 /* ---- technology.c: the backend ---- */
 
 extern const struct guestlock_module model_module;
+extern const struct guestlock_backend_ops model_ops;
 void technology_drop_void(struct world *world);
 
 struct scenario {

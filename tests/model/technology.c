@@ -204,7 +204,7 @@ static enum guestlock_result acquire(struct guestlock_batch *batch, struct write
 		batch->items[i].result = judge_item(batch, &batch->items[i]);
 		worst = batch->items[i].result > worst ? batch->items[i].result : worst;
 	}
-	if (worst != GUESTLOCK_RES_GRANTED) {
+	if (worst != GUESTLOCK_RES_GRANTED || (batch->flags & GUESTLOCK_BATCH_PROBE)) {
 		return worst;
 	}
 	/* As a kill may leave it: first an intent at every key, then every grant. */
@@ -440,7 +440,7 @@ static enum guestlock_result model_release_orphan(struct guestlock_backend *back
 	return GUESTLOCK_RES_GRANTED;
 }
 
-static const struct guestlock_backend_ops ops = {
+const struct guestlock_backend_ops model_ops = {
 	.bind = model_bind,
 	.acquire = model_acquire,
 	.release = model_release,
@@ -456,7 +456,7 @@ const struct guestlock_module model_module = {
 	.description = "a model",
 	.capabilities =
 		GUESTLOCK_CAP_SHARED | GUESTLOCK_CAP_HANDOVER | GUESTLOCK_CAP_HOTPLUG | GUESTLOCK_CAP_EPOCH,
-	.ops = &ops,
+	.ops = &model_ops,
 };
 
 /* What the dead left counts as long as a record still speaks of it. */

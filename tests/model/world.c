@@ -47,7 +47,6 @@ static void move_epochs(struct world *world, unsigned key)
 	int by = EPOCH_NOW - world->epochs[key].value;
 
 	world->epochs[key].value = EPOCH_NOW;
-	move_epoch(&world->saved.epochs[key], by);
 	for (unsigned host = 0; host < HOSTS; host++) {
 		struct line *line = &world->lines[key][host];
 
@@ -118,9 +117,6 @@ void world_let_run(struct world *world, unsigned host)
 	} else if (host == SOURCE) {
 		world->target_ran = world->cancelled = world->given_up = 0;
 	}
-	if (host == SOURCE) {
-		memset(&world->saved, 0, sizeof(world->saved));
-	}
 	write_disks(world, host);
 }
 
@@ -139,11 +135,10 @@ void world_end_process(struct world *world, unsigned host)
 {
 	world->processes[host] = (struct process){0};
 	if (host == TARGET) {
-		world->handed = world->with_state = 0;
+		world->handed = 0;
 		world->target_ran = world->target_ran ? 2 : 0;
 	}
 	if (host == SOURCE) {
-		memset(&world->saved, 0, sizeof(world->saved));
 		world->target_ran = world->cancelled = world->given_up = 0;
 	}
 }

@@ -25,8 +25,11 @@ static void setup(void)
 static const char *path_of(const char *name)
 {
 	static char path[PATH_MAX];
+	char *made = NULL;
 
-	ck_assert_int_eq(gl_hint_path(&store, GL_HINT_FILE, name, path, &err), GUESTLOCK_OK);
+	ck_assert_int_eq(gl_hint_path(&store, GL_HINT_FILE, name, &made, &err), GUESTLOCK_OK);
+	snprintf(path, sizeof(path), "%s", made);
+	free(made);
 	return path;
 }
 
@@ -80,13 +83,12 @@ static void write_text(const char *name, const char *text, size_t size)
 	ck_assert_int_eq(guestlock_write_file(path_of(name), text, size, 0600), 0);
 }
 
-/* Without the empty lines that pad it to a page. */
+/* Without the empty lines where more was. */
 static char *read_text(const char *name, size_t *out_size)
 {
 	char *text = NULL;
 
 	ck_assert_int_eq(guestlock_read_file(path_of(name), 1 << 20, &text, out_size), 0);
-	ck_assert_uint_eq(*out_size % 4096, 0);
 	while (*out_size > 1 && memcmp(text + *out_size - 2, "\n\n", 2) == 0) {
 		text[--*out_size] = '\0';
 	}

@@ -100,6 +100,18 @@ static enum guestlock_result do_unprovision(struct guestlock_backend *backend, s
 	return do_batch(backend, batch, e);
 }
 
+static enum guestlock_result do_survey(struct guestlock_backend *backend, const char *key,
+				       int64_t deadline_ms, guestlock_enumerate_fn *visit,
+				       guestlock_silent_fn *silent, void *data, struct guestlock_error *e)
+{
+	(void)key;
+	(void)deadline_ms;
+	(void)visit;
+	(void)silent;
+	(void)data;
+	return do_err(backend, e);
+}
+
 static int do_watch(struct guestlock_backend *backend, struct guestlock_error *e)
 {
 	(void)backend;
@@ -153,10 +165,12 @@ static void make_complete(void)
 {
 	make_right();
 	module.capabilities = GUESTLOCK_CAP_HANDOVER | GUESTLOCK_CAP_HOST_LOCK | GUESTLOCK_CAP_PROVISION |
-			      GUESTLOCK_CAP_WATCH | GUESTLOCK_CAP_SHARED | GUESTLOCK_CAP_LOSS_ACTION;
+			      GUESTLOCK_CAP_WATCH | GUESTLOCK_CAP_SHARED | GUESTLOCK_CAP_LOSS_ACTION |
+			      GUESTLOCK_CAP_CLUSTER | GUESTLOCK_CAP_BIND_HERE;
 	ops.convert = do_batch;
 	ops.host_acquire = do_host;
 	ops.host_release = do_host_release;
+	ops.survey = do_survey;
 	ops.provision = do_batch;
 	ops.unprovision = do_unprovision;
 	ops.watch = do_watch;
@@ -209,8 +223,11 @@ START_TEST(wrong_identity)
 	check_wrong("the module has no description of one line");
 	module.description = "two\nlines";
 	check_wrong("the module has no description of one line");
-	module.capabilities = GUESTLOCK_CAP_LOSS_ACTION << 1;
-	check_wrong("the module claims capabilities 0x800, of which some are not known");
+	module.capabilities = GUESTLOCK_CAP_BIND_HERE << 1;
+	check_wrong("the module claims capabilities 0x2000, of which some are not known");
+	module.capabilities = GUESTLOCK_CAP_BIND_HERE | GUESTLOCK_CAP_ADOPT;
+	check_wrong(
+		"the module claims capabilities adopt and bind-here, but who is adopted cannot bind itself");
 	module.ops = NULL;
 	check_wrong("the module has no table of functions");
 	module.name = "guestlock";
@@ -269,9 +286,9 @@ static const struct {
 	{                                                                                                    \
 #member, capability, offsetof(struct guestlock_backend_ops, member)                          \
 	}
-	PAIRED(convert, "handover"),    PAIRED(host_acquire, "host-lock"), PAIRED(host_release, "host-lock"),
-	PAIRED(provision, "provision"), PAIRED(unprovision, "provision"),  PAIRED(watch, "watch"),
-	PAIRED(next_event, "watch"),
+	PAIRED(convert, "handover"), PAIRED(host_acquire, "host-lock"), PAIRED(host_release, "host-lock"),
+	PAIRED(survey, "cluster"),   PAIRED(provision, "provision"),    PAIRED(unprovision, "provision"),
+	PAIRED(watch, "watch"),      PAIRED(next_event, "watch"),
 };
 
 START_TEST(paired_functions)
@@ -490,15 +507,15 @@ END_TEST
 
 START_TEST(capability_names)
 {
-	static const char *const expected[] = {"shared",    "handover", "hotplug",    "guest-only",
-					       "adopt",     "epoch",    "may-block",  "host-lock",
-					       "provision", "watch",    "loss-action"};
+	static const char *const expected[] = {"shared",      "handover",  "hotplug",   "guest-only", "adopt",
+					       "epoch",       "may-block", "host-lock", "provision",  "watch",
+					       "loss-action", "cluster",   "bind-here"};
 	unsigned bit;
 
 	for (bit = 0; bit < GL_COUNT(expected); bit++) {
 		ck_assert_str_eq(guestlock_capability_name(bit), expected[bit]);
 	}
-	ck_assert_uint_eq(1U << (bit - 1), GUESTLOCK_CAP_LOSS_ACTION);
+	ck_assert_uint_eq(1U << (bit - 1), GUESTLOCK_CAP_BIND_HERE);
 	ck_assert_ptr_null(guestlock_capability_name(bit));
 	ck_assert_ptr_null(guestlock_capability_name(UINT_MAX));
 }

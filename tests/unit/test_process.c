@@ -68,6 +68,41 @@ START_TEST(looks_at_itself)
 }
 END_TEST
 
+static bool same_process(const struct gl_process *a, const struct gl_process *b)
+{
+	return a->pid == b->pid && a->start == b->start && a->ns == b->ns &&
+	       strcmp(a->boot_id, b->boot_id) == 0;
+}
+
+/* What the family knows is not asked again, and what it does not know is. */
+START_TEST(looks_like_its_family)
+{
+	static const struct gl_family nobody;
+	struct gl_family family, other;
+	struct gl_process process, known;
+	pid_t pid;
+
+	gl_family_look(&family);
+	ck_assert_int_eq(family.pid, getpid());
+	ck_assert_uint_eq(family.ns, gl_pid_namespace());
+	pid = child_fork();
+	if (pid == 0) {
+		CHILD_ASSERT(gl_process_look(getpid(), &process) == 0);
+		CHILD_ASSERT(gl_process_look_here(&family, &known) == 0);
+		CHILD_ASSERT(same_process(&known, &process));
+		CHILD_ASSERT(gl_process_look_here(&nobody, &known) == 0);
+		CHILD_ASSERT(same_process(&known, &process));
+		other = family;
+		other.ns++;
+		CHILD_ASSERT(gl_process_look_here(&other, &known) == 0 && known.ns == other.ns);
+		other.pid = INT32_MAX;
+		CHILD_ASSERT(gl_process_look_here(&other, &known) == 0 && known.ns == process.ns);
+		_exit(0);
+	}
+	ck_assert_int_eq(child_reap(pid), 0);
+}
+END_TEST
+
 #define TAIL " 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 7 0 4242 0\n"
 
 static const struct {
@@ -264,6 +299,23 @@ static bool unshare_pids(void)
 	       write_text("/proc/self/uid_map", map);
 }
 
+/* A process of another namespace than the family's finds that out. */
+static void look_here_from_within(const struct gl_family *family)
+{
+	struct gl_process process, known;
+	/* As if the parent had this number here too. */
+	struct gl_family twin = *family;
+
+	twin.pid = getpid();
+	CHILD_ASSERT(gl_process_look(getpid(), &process) == 0 && process.ns != family->ns);
+	CHILD_ASSERT(gl_process_look_here(family, &known) == 0);
+	CHILD_ASSERT(same_process(&known, &process));
+	if (!gl_proc_is_ours()) {
+		CHILD_ASSERT(gl_process_look_here(&twin, &known) == 0);
+		CHILD_ASSERT(same_process(&known, &process));
+	}
+}
+
 /* Where /proc still shows the pids of the namespace outside, in doubt a process is here. */
 static void look_under_foreign_proc(const struct gl_process *outside)
 {
@@ -286,14 +338,16 @@ static void look_under_foreign_proc(const struct gl_process *outside)
 	CHILD_ASSERT(gl_process_presence(&process) == GL_PRESENCE_GONE);
 }
 
-static void look_from_within(const struct gl_process *outside)
+static void look_from_within(const struct gl_process *outside, const struct gl_family *family)
 {
 	struct gl_process process;
 
 	CHILD_ASSERT(getpid() == 1);
+	look_here_from_within(family);
 	look_under_foreign_proc(outside);
 	CHILD_ASSERT(mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == 0);
 	if (mount("proc", "/proc", "proc", 0, NULL) == 0) {
+		look_here_from_within(family);
 		CHILD_ASSERT(gl_process_look(1, &process) == 0);
 		CHILD_ASSERT(gl_process_presence(&process) == GL_PRESENCE_HERE);
 		process.start++;
@@ -305,9 +359,11 @@ static void look_from_within(const struct gl_process *outside)
 START_TEST(works_in_namespaces)
 {
 	struct gl_process outside;
+	struct gl_family family;
 	pid_t pid, inner;
 	int status;
 
+	gl_family_look(&family);
 	ck_assert_int_eq(gl_process_look(getpid(), &outside), 0);
 	pid = child_fork();
 	if (pid == 0) {
@@ -317,7 +373,7 @@ START_TEST(works_in_namespaces)
 		inner = fork();
 		CHILD_ASSERT(inner >= 0);
 		if (inner == 0) {
-			look_from_within(&outside);
+			look_from_within(&outside, &family);
 		}
 		CHILD_ASSERT(waitpid(inner, &status, 0) == inner);
 		_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
@@ -590,6 +646,7 @@ Suite *process_suite(void)
 	TCase *stop = tcase_create("stop");
 
 	tcase_add_test(look, looks_at_itself);
+	tcase_add_test(look, looks_like_its_family);
 	tcase_add_loop_test(look, parses_stat, 0, GL_COUNT(stat_texts));
 	tcase_add_test(look, sees_through_names);
 	tcase_add_test(look, zombie_is_gone);

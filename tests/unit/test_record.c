@@ -84,6 +84,7 @@ static struct gl_record *full_record(void)
 	disk->has_file = true;
 	disk->device = 2049;
 	disk->inode = UINT64_MAX;
+	disk->unhinted = true;
 	holding = add_holding(disk, "fcntl");
 	*holding = (struct gl_holding){
 		.technology = "fcntl",
@@ -140,6 +141,7 @@ static void compare_resource(const struct gl_resource *a, const struct gl_resour
 	ck_assert_int_eq(a->has_file, b->has_file);
 	ck_assert_uint_eq(a->device, b->device);
 	ck_assert_uint_eq(a->inode, b->inode);
+	ck_assert_int_eq(a->unhinted, b->unhinted);
 	for (size_t i = 0; i < GL_HOLDINGS; i++) {
 		compare_holding(&a->holdings[i], &b->holdings[i]);
 	}

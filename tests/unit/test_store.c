@@ -73,7 +73,7 @@ static size_t count_files(const char *path)
 /* ---- Directories ---- */
 
 static const char *const directories[] = {
-	"", "guests", "locks", "damaged", "hints", "hints/file", "hints/name",
+	"", "guests", "damaged", "hints", "hints/file", "hints/name",
 };
 
 START_TEST(test_prepare)
@@ -150,6 +150,68 @@ START_TEST(test_prepare_full)
 }
 END_TEST
 
+static struct gl_record *new_record(const char *uuid, const char *name)
+{
+	struct gl_record *record = gl_record_new(uuid);
+
+	ck_assert_ptr_nonnull(record);
+	ck_assert_int_eq(gl_set_string(&record->name, name), 0);
+	return record;
+}
+
+/* Under the lock. */
+static int save_record(const struct gl_record *record, struct guestlock_error *out_err)
+{
+	struct gl_guest_lock lock = GL_GUEST_LOCK_INIT;
+	int status = gl_store_lock(&store, record->uuid, 0, &lock, out_err);
+
+	if (status == GUESTLOCK_OK) {
+		status = gl_store_save(&store, &lock, record, out_err);
+		gl_store_unlock(&store, &lock);
+	}
+	return status;
+}
+
+static int remove_record(const char *uuid)
+{
+	struct gl_guest_lock lock = GL_GUEST_LOCK_INIT;
+	int status = gl_store_lock(&store, uuid, 0, &lock, &err);
+
+	if (status == GUESTLOCK_OK) {
+		status = gl_store_remove(&lock, &err);
+		gl_store_unlock(&store, &lock);
+	}
+	return status;
+}
+
+static void save(const char *uuid, const char *name)
+{
+	struct gl_record *record = new_record(uuid, name);
+
+	check_ok(save_record(record, &err));
+	gl_record_free(record);
+}
+
+static void check_loads(const char *uuid, const char *name)
+{
+	struct gl_record *record = NULL;
+
+	check_ok(gl_store_load(&store, uuid, &record, &err));
+	ck_assert_str_eq(record->uuid, uuid);
+	ck_assert_str_eq(record->name, name);
+	gl_record_free(record);
+}
+
+static void check_load_fails(int status, const char *words, const char *more_words)
+{
+	struct gl_record *record = NULL;
+
+	memset(&err, 0, sizeof(err));
+	check_failed(gl_store_load(&store, UUID, &record, &err), status, words, more_words);
+	ck_assert_ptr_null(record);
+	ck_assert_str_eq(err.guest, UUID);
+}
+
 /* ---- The lock ---- */
 
 struct holder {
@@ -170,31 +232,38 @@ static int hold(void *data)
 	for (int ms = 0; ms < 20000 && !*release && (holder->for_ms == 0 || ms < holder->for_ms); ms++) {
 		usleep(1000);
 	}
-	gl_store_unlock(&store, &lock, false);
+	gl_store_unlock(&store, &lock);
 	return 0;
 }
 
 START_TEST(test_lock)
 {
-	struct gl_guest_lock lock = GL_GUEST_LOCK_INIT;
+	struct gl_guest_lock lock = GL_GUEST_LOCK_INIT, other = GL_GUEST_LOCK_INIT;
 
 	/* Also long after the deadline. */
 	check_ok(gl_store_lock(&store, UUID, 0, &lock, &err));
 	ck_assert_int_ge(lock.fd, 0);
 	ck_assert_str_eq(lock.uuid, UUID);
+	ck_assert_uint_eq(lock.size, 0);
 	ck_assert_int_eq(fcntl(lock.fd, F_GETFD), FD_CLOEXEC);
-	ck_assert_int_eq(access(in_run("locks/" UUID), F_OK), 0);
-	gl_store_unlock(&store, &lock, false);
+	ck_assert_int_eq(access(in_run("guests/" UUID), F_OK), 0);
+	gl_store_unlock(&store, &lock);
 	ck_assert_int_eq(lock.fd, -1);
-	ck_assert_int_eq(access(in_run("locks/" UUID), F_OK), 0);
-	gl_store_unlock(&store, &lock, true);
-	ck_assert_int_eq(access(in_run("locks/" UUID), F_OK), 0);
+	ck_assert_uint_eq(count_files(in_run("guests")), 0);
+	gl_store_unlock(&store, &lock);
 
+	save(UUID, "name");
 	check_ok(gl_store_lock(&store, UUID, 0, &lock, &err));
-	gl_store_unlock(&store, &lock, true);
-	ck_assert_uint_eq(count_files(in_run("locks")), 0);
+	ck_assert_uint_gt(lock.size, 0);
+	gl_store_unlock(&store, &lock);
+	check_loads(UUID, "name");
 	check_ok(gl_store_lock(&store, UUID, 0, &lock, &err));
-	gl_store_unlock(&store, &lock, true);
+	check_ok(gl_store_remove(&lock, &err));
+	/* Others wait still. */
+	ck_assert_int_eq(gl_store_lock(&store, UUID, 0, &other, &err), GUESTLOCK_TIMEOUT);
+	check_load_fails(GUESTLOCK_NOT_FOUND, UUID, "no guest");
+	gl_store_unlock(&store, &lock);
+	ck_assert_uint_eq(count_files(in_run("guests")), 0);
 }
 END_TEST
 
@@ -219,8 +288,8 @@ START_TEST(test_lock_timeout)
 	begun = guestlock_monotonic_ms();
 	ck_assert_int_eq(gl_store_lock(&store, UUID, begun, &lock, NULL), GUESTLOCK_TIMEOUT);
 	check_ok(gl_store_lock(&store, OTHER, begun, &lock, &err));
-	gl_store_unlock(&store, &lock, false);
-	ck_assert_int_lt(guestlock_monotonic_ms() - begun, 200);
+	gl_store_unlock(&store, &lock);
+	ck_assert_int_lt(guestlock_monotonic_ms() - begun, 2000);
 	holder->release = 1;
 	scratch_wait(pid);
 }
@@ -238,7 +307,7 @@ START_TEST(test_lock_waits)
 	scratch_await(&holder->held);
 	check_ok(gl_store_lock(&store, UUID, begun + 20000, &lock, &err));
 	ck_assert_int_lt(guestlock_monotonic_ms() - begun, 10000);
-	gl_store_unlock(&store, &lock, false);
+	gl_store_unlock(&store, &lock);
 	scratch_wait(pid);
 }
 END_TEST
@@ -252,7 +321,7 @@ START_TEST(test_lock_killed_holder)
 	scratch_await(&holder->held);
 	scratch_kill(pid);
 	check_ok(gl_store_lock(&store, UUID, 0, &lock, &err));
-	gl_store_unlock(&store, &lock, false);
+	gl_store_unlock(&store, &lock);
 }
 END_TEST
 
@@ -275,9 +344,9 @@ START_TEST(test_lock_copied_by_fork)
 
 	check_ok(gl_store_lock(&store, UUID, 0, &lock, &err));
 	pid = scratch_spawn(linger, stop);
-	gl_store_unlock(&store, &lock, false);
+	gl_store_unlock(&store, &lock);
 	check_ok(gl_store_lock(&store, UUID, 0, &lock, &err));
-	gl_store_unlock(&store, &lock, true);
+	gl_store_unlock(&store, &lock);
 	*stop = 1;
 	scratch_wait(pid);
 }
@@ -287,9 +356,9 @@ START_TEST(test_lock_without_directory)
 {
 	struct gl_guest_lock lock = GL_GUEST_LOCK_INIT;
 
-	ck_assert_int_eq(rmdir(in_run("locks")), 0);
+	ck_assert_int_eq(rmdir(in_run("guests")), 0);
 	check_ok(gl_store_lock(&store, UUID, 0, &lock, &err));
-	gl_store_unlock(&store, &lock, true);
+	gl_store_unlock(&store, &lock);
 }
 END_TEST
 
@@ -303,18 +372,21 @@ START_TEST(test_lock_bad_name)
 }
 END_TEST
 
-/* What was put where the lock file should be is not followed, and does not hang. */
+/* What was put where the record should be is not followed, and does not hang. */
 START_TEST(test_lock_no_file)
 {
 	struct gl_guest_lock lock = GL_GUEST_LOCK_INIT;
-	const char *path = in_run("locks/" UUID);
+	const char *path = in_run("guests/" UUID);
 
 	ck_assert_int_eq(mkdir(path, 0700), 0);
-	check_failed(gl_store_lock(&store, UUID, 0, &lock, &err), GUESTLOCK_CANNOT_CREATE, path, "directory");
+	check_failed(gl_store_lock(&store, UUID, 0, &lock, &err), GUESTLOCK_DAMAGED, path, "no regular file");
 	ck_assert_int_eq(rmdir(path), 0);
 	ck_assert_int_eq(symlink("/nowhere", path), 0);
-	check_failed(gl_store_lock(&store, UUID, 0, &lock, &err), GUESTLOCK_CANNOT_CREATE, path,
-		     "symbolic links");
+	check_failed(gl_store_lock(&store, UUID, 0, &lock, &err), GUESTLOCK_DAMAGED, path, "no regular file");
+	ck_assert_int_eq(unlink(path), 0);
+	ck_assert_int_eq(mkfifo(path, 0600), 0);
+	check_failed(gl_store_lock(&store, UUID, 0, &lock, &err), GUESTLOCK_DAMAGED, path, "no regular file");
+	ck_assert_int_eq(lock.fd, -1);
 }
 END_TEST
 
@@ -323,7 +395,7 @@ START_TEST(test_lock_denied)
 	struct gl_guest_lock lock = GL_GUEST_LOCK_INIT;
 
 	if (geteuid() != 0) {
-		ck_assert_int_eq(chmod(in_run("locks"), 0500), 0);
+		ck_assert_int_eq(chmod(in_run("guests"), 0500), 0);
 	}
 	scratch_become_nobody();
 	check_failed(gl_store_lock(&store, UUID, 0, &lock, &err), GUESTLOCK_DENIED, run_dir,
@@ -342,7 +414,7 @@ START_TEST(test_lock_read_only)
 	snprintf(run_dir, sizeof(run_dir), "%s/run", path);
 	check_ok(gl_store_prepare(&store, &err));
 	check_ok(gl_store_lock(&store, OTHER, 0, &lock, &err));
-	gl_store_unlock(&store, &lock, false);
+	gl_store_unlock(&store, &lock);
 	scratch_make_read_only(path);
 	check_ok(gl_store_prepare(&store, &err));
 	check_failed(gl_store_lock(&store, UUID, 0, &lock, &err), GUESTLOCK_CANNOT_CREATE, run_dir,
@@ -378,7 +450,12 @@ static int contend(void *data)
 			usleep((useconds_t)(rand_r(&seed) % 100));
 		}
 		__atomic_sub_fetch(&arena->inside, 1, __ATOMIC_SEQ_CST);
-		gl_store_unlock(&store, &lock, rand_r(&seed) % 2 == 0);
+		if (lock.size == 0 && rand_r(&seed) % 2 == 0) {
+			lock.size = write(lock.fd, "x", 1) == 1;
+		} else if (lock.size > 0 && gl_store_remove(&lock, NULL)) {
+			return 1;
+		}
+		gl_store_unlock(&store, &lock);
 	}
 	return 0;
 }
@@ -397,48 +474,11 @@ START_TEST(test_lock_removed_while_waited_for)
 	}
 	ck_assert_int_eq(arena->intruders, 0);
 	ck_assert_int_eq(arena->entered, CONTENDERS * ROUNDS);
-	ck_assert_uint_le(count_files(in_run("locks")), 1);
+	ck_assert_uint_le(count_files(in_run("guests")), 1);
 }
 END_TEST
 
 /* ---- Records ---- */
-
-static struct gl_record *new_record(const char *uuid, const char *name)
-{
-	struct gl_record *record = gl_record_new(uuid);
-
-	ck_assert_ptr_nonnull(record);
-	ck_assert_int_eq(gl_set_string(&record->name, name), 0);
-	return record;
-}
-
-static void save(const char *uuid, const char *name)
-{
-	struct gl_record *record = new_record(uuid, name);
-
-	check_ok(gl_store_save(&store, record, &err));
-	gl_record_free(record);
-}
-
-static void check_loads(const char *uuid, const char *name)
-{
-	struct gl_record *record = NULL;
-
-	check_ok(gl_store_load(&store, uuid, &record, &err));
-	ck_assert_str_eq(record->uuid, uuid);
-	ck_assert_str_eq(record->name, name);
-	gl_record_free(record);
-}
-
-static void check_load_fails(int status, const char *words, const char *more_words)
-{
-	struct gl_record *record = NULL;
-
-	memset(&err, 0, sizeof(err));
-	check_failed(gl_store_load(&store, UUID, &record, &err), status, words, more_words);
-	ck_assert_ptr_null(record);
-	ck_assert_str_eq(err.guest, UUID);
-}
 
 START_TEST(test_save_and_load)
 {
@@ -478,7 +518,7 @@ START_TEST(test_load_damaged)
 	const char *path = in_run("guests/" UUID);
 
 	write_file(path, "");
-	check_load_fails(GUESTLOCK_DAMAGED, path, "line 1: the file is empty");
+	check_load_fails(GUESTLOCK_NOT_FOUND, UUID, "no guest");
 	write_file(path, "guestlock-file 1 x\n[guestlock-record]\nversion=1\n[guest]\nx\n[end]\n");
 	check_load_fails(GUESTLOCK_DAMAGED, path, "line 5: ");
 	write_file(path, "guestlock-file 1 x\n[guestlock-record]\nversion=7\n");
@@ -527,7 +567,7 @@ static void check_save_fails(int status, const char *words)
 	long_name[sizeof(long_name) - 1] = '\0';
 	ck_assert_int_eq(gl_set_string(&record->name, long_name), 0);
 	memset(&err, 0, sizeof(err));
-	check_failed(gl_store_save(&store, record, &err), status, in_run("guests/" UUID), words);
+	check_failed(save_record(record, &err), status, in_run("guests/" UUID), words);
 	ck_assert_str_eq(err.guest, UUID);
 	gl_record_free(record);
 	check_loads(UUID, "old");
@@ -576,8 +616,7 @@ START_TEST(test_save_read_only)
 	save(UUID, "old");
 	scratch_make_read_only(path);
 	check_save_fails(GUESTLOCK_CANNOT_CREATE, "Read-only file system");
-	check_failed(gl_store_remove(&store, UUID, &err), GUESTLOCK_CANNOT_CREATE, run_dir,
-		     "Read-only file system");
+	check_failed(remove_record(UUID), GUESTLOCK_CANNOT_CREATE, run_dir, "Read-only file system");
 	check_loads(UUID, "old");
 }
 END_TEST
@@ -604,7 +643,7 @@ END_TEST
 
 static int save_limited(void *data)
 {
-	return scratch_limit_files(1000) || gl_store_save(&store, data, NULL) != GUESTLOCK_IO;
+	return scratch_limit_files(1000) || save_record(data, NULL) != GUESTLOCK_IO;
 }
 
 START_TEST(test_save_stopped_in_the_midst)
@@ -634,8 +673,7 @@ static int save_grown(void *data)
 {
 	struct growth *growth = data;
 
-	return scratch_limit_files(growth->limit) ||
-	       gl_store_save(&store, growth->record, NULL) == GUESTLOCK_OK;
+	return scratch_limit_files(growth->limit) || save_record(growth->record, NULL) == GUESTLOCK_OK;
 }
 
 /* A record that was saved before and has grown since. */
@@ -645,7 +683,7 @@ START_TEST(test_save_grown_stopped_in_the_midst)
 		static struct growth growth;
 
 		growth = (struct growth){.record = new_record(UUID, "old"), .limit = limit};
-		check_ok(gl_store_save(&store, growth.record, &err));
+		check_ok(save_record(growth.record, &err));
 		for (unsigned i = 0; i < 40; i++) {
 			char key[16];
 
@@ -656,7 +694,7 @@ START_TEST(test_save_grown_stopped_in_the_midst)
 		check_loads(UUID, "old");
 		ck_assert_uint_eq(count_files(in_run("guests")), 1);
 		gl_record_free(growth.record);
-		check_ok(gl_store_remove(&store, UUID, &err));
+		check_ok(remove_record(UUID));
 	}
 }
 END_TEST
@@ -672,7 +710,7 @@ START_TEST(test_save_again)
 		memset(name, 'a' + (int)i, lengths[i]);
 		name[lengths[i]] = '\0';
 		ck_assert_int_eq(gl_set_string(&record->name, name), 0);
-		check_ok(gl_store_save(&store, record, &err));
+		check_ok(save_record(record, &err));
 		check_loads(UUID, name);
 	}
 	gl_record_free(record);
@@ -687,10 +725,10 @@ START_TEST(test_save_unwritable)
 
 	save(UUID, "old");
 	record->process.pid = -1;
-	ck_assert_int_eq(gl_store_save(&store, record, &err), GUESTLOCK_FAILED);
+	ck_assert_int_eq(save_record(record, &err), GUESTLOCK_FAILED);
 	check_loads(UUID, "old");
 	memcpy(record->uuid, "../", 4);
-	ck_assert_int_eq(gl_store_save(&store, record, &err), GUESTLOCK_INVALID);
+	ck_assert_int_eq(save_record(record, &err), GUESTLOCK_INVALID);
 	gl_record_free(record);
 }
 END_TEST
@@ -704,7 +742,7 @@ static int rewrite(void *data)
 	for (int i = 0; i < 500; i++) {
 		memset(name, 'x', sizeof(name));
 		name[i % 10 == 0 ? 5000 : i % 2 ? 5 : 2500] = '\0';
-		if (!record || gl_set_string(&record->name, name) || gl_store_save(&store, record, NULL)) {
+		if (!record || gl_set_string(&record->name, name) || save_record(record, NULL)) {
 			return 1;
 		}
 	}
@@ -735,14 +773,15 @@ END_TEST
 START_TEST(test_remove)
 {
 	save(UUID, "name");
-	check_ok(gl_store_remove(&store, UUID, &err));
-	check_ok(gl_store_remove(&store, UUID, &err));
+	check_ok(remove_record(UUID));
+	check_ok(remove_record(UUID));
 	ck_assert_uint_eq(count_files(in_run("guests")), 0);
 }
 END_TEST
 
 START_TEST(test_set_aside)
 {
+	struct gl_guest_lock lock = GL_GUEST_LOCK_INIT;
 	char *paths[2] = {NULL, NULL};
 
 	for (int i = 0; i < 2; i++) {
@@ -750,19 +789,81 @@ START_TEST(test_set_aside)
 		size_t size;
 
 		write_file(in_run("guests/" UUID), i == 0 ? "one" : "two");
-		check_ok(gl_store_set_aside(&store, UUID, &paths[i], &err));
+		check_ok(gl_store_lock(&store, UUID, 0, &lock, &err));
+		check_ok(gl_store_set_aside(&store, UUID, &lock, &paths[i], &err));
+		/* What comes after it is not taken away. */
+		write_file(in_run("guests/" UUID), "next");
+		gl_store_unlock(&store, &lock);
 		ck_assert_ptr_eq(strstr(paths[i], in_run("damaged/" UUID ".")), paths[i]);
 		ck_assert_int_eq(guestlock_read_file(paths[i], 100, &text, &size), 0);
 		ck_assert_str_eq(text, i == 0 ? "one" : "two");
 		free(text);
+		ck_assert_int_eq(unlink(in_run("guests/" UUID)), 0);
 	}
 	ck_assert_str_ne(paths[0], paths[1]);
 	ck_assert_uint_eq(count_files(in_run("damaged")), 2);
-	ck_assert_uint_eq(count_files(in_run("guests")), 0);
 	free(paths[0]);
-	check_failed(gl_store_set_aside(&store, UUID, &paths[0], &err), GUESTLOCK_CANNOT_CREATE, UUID,
-		     "No such file");
 	free(paths[1]);
+}
+END_TEST
+
+/* Who waits for the lock of a record that is set aside does not get that one. */
+START_TEST(test_set_aside_while_waited_for)
+{
+	struct holder *holder = scratch_share(sizeof(*holder));
+	struct gl_guest_lock lock = GL_GUEST_LOCK_INIT;
+	struct gl_record *record = NULL;
+	GL_AUTOFREE char *path = NULL;
+	pid_t pid;
+
+	write_file(in_run("guests/" UUID), "damaged");
+	check_ok(gl_store_lock(&store, UUID, 0, &lock, &err));
+	holder->for_ms = 100;
+	pid = scratch_spawn(hold, holder);
+	usleep(50000);
+	ck_assert_int_eq(holder->held, 0);
+	check_ok(gl_store_set_aside(&store, UUID, &lock, &path, &err));
+	gl_store_unlock(&store, &lock);
+	scratch_await(&holder->held);
+	ck_assert_int_eq(gl_store_lock(&store, UUID, 0, &lock, &err), GUESTLOCK_TIMEOUT);
+	check_ok(gl_store_lock(&store, UUID, guestlock_monotonic_ms() + 20000, &lock, &err));
+	ck_assert_int_eq(gl_store_open(&store, &lock, &record, &err), GUESTLOCK_NOT_FOUND);
+	gl_store_unlock(&store, &lock);
+	scratch_wait(pid);
+}
+END_TEST
+
+/* What is no file cannot be locked. */
+START_TEST(test_set_aside_no_file)
+{
+	struct gl_guest_lock lock = GL_GUEST_LOCK_INIT;
+	GL_AUTOFREE char *path = NULL;
+
+	check_failed(gl_store_set_aside(&store, UUID, &lock, &path, &err), GUESTLOCK_CANNOT_CREATE, UUID,
+		     "No such file");
+	ck_assert_int_eq(mkdir(in_run("guests/" UUID), 0700), 0);
+	check_ok(gl_store_set_aside(&store, UUID, &lock, &path, &err));
+	ck_assert_int_eq(rmdir(path), 0);
+	ck_assert_uint_eq(count_files(in_run("guests")), 0);
+}
+END_TEST
+
+/* The empty file of somebody who was killed goes; a record, and what is locked, stays. */
+START_TEST(test_tidy)
+{
+	struct gl_guest_lock lock = GL_GUEST_LOCK_INIT;
+
+	gl_store_tidy(&store, UUID);
+	write_file(in_run("guests/" UUID), "");
+	save(OTHER, "other");
+	check_ok(gl_store_lock(&store, UUID, 0, &lock, &err));
+	gl_store_tidy(&store, UUID);
+	ck_assert_int_eq(access(in_run("guests/" UUID), F_OK), 0);
+	close(lock.fd);
+	gl_store_tidy(&store, UUID);
+	gl_store_tidy(&store, OTHER);
+	ck_assert_int_ne(access(in_run("guests/" UUID), F_OK), 0);
+	check_loads(OTHER, "other");
 }
 END_TEST
 
@@ -893,6 +994,9 @@ Suite *store_suite(void)
 	tcase_add_test(record, test_load_while_saved);
 	tcase_add_test(record, test_remove);
 	tcase_add_test(record, test_set_aside);
+	tcase_add_test(record, test_set_aside_while_waited_for);
+	tcase_add_test(record, test_set_aside_no_file);
+	tcase_add_test(record, test_tidy);
 	tcase_add_test(record, test_uuids_none);
 	tcase_add_test(record, test_uuids_others);
 	tcase_add_test(record, test_uuids_many);

@@ -153,6 +153,43 @@ START_TEST(backend_fail_translates)
 }
 END_TEST
 
+START_TEST(batch_answer_tells_nothing_else)
+{
+	struct guestlock_holder holder = {.pid = 7};
+	struct guestlock_item items[2] = {
+		{.held_mode = GUESTLOCK_MODE_SHARED, .has_epoch = true, .epoch = 1, .holder = holder},
+		{.mode = GUESTLOCK_MODE_EXCLUSIVE, .n_others = 1, .holders = &holder, .n_holders = 1},
+	};
+	struct guestlock_batch batch = {.items = items, .count = 2};
+
+	guestlock_batch_answer(&batch, GUESTLOCK_RES_STOPPED);
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(items[i].result, GUESTLOCK_RES_STOPPED);
+		ck_assert_int_eq(items[i].held_mode, GUESTLOCK_MODE_NONE);
+		ck_assert(!items[i].has_epoch && items[i].epoch == 0 && items[i].holder.pid == 0);
+		ck_assert(items[i].n_others == 0 && !items[i].holders && items[i].n_holders == 0);
+	}
+	ck_assert_int_eq(items[1].mode, GUESTLOCK_MODE_EXCLUSIVE);
+}
+END_TEST
+
+START_TEST(item_worsen_keeps_the_worst)
+{
+	struct guestlock_item busy = {0}, lost = {0};
+	enum guestlock_result worst = GUESTLOCK_RES_GRANTED;
+
+	ck_assert(!guestlock_item_worsen(&busy, GUESTLOCK_RES_GRANTED, &worst));
+	ck_assert(guestlock_item_worsen(&busy, GUESTLOCK_RES_BUSY, &worst));
+	ck_assert(!guestlock_item_worsen(&lost, GUESTLOCK_RES_BUSY, &worst));
+	ck_assert(guestlock_item_worsen(&lost, GUESTLOCK_RES_INFLIGHT, &worst));
+	ck_assert(!guestlock_item_worsen(&busy, GUESTLOCK_RES_IO, &worst));
+	ck_assert(!guestlock_item_worsen(&lost, GUESTLOCK_RES_IO, &worst));
+	ck_assert_int_eq(busy.result, GUESTLOCK_RES_IO);
+	ck_assert_int_eq(lost.result, GUESTLOCK_RES_INFLIGHT);
+	ck_assert_int_eq(worst, GUESTLOCK_RES_INFLIGHT);
+}
+END_TEST
+
 static const struct {
 	enum guestlock_result result;
 	int status;
@@ -734,6 +771,8 @@ Suite *util_suite(void)
 	tcase_add_test(errors, fail_keeps_both_ends);
 	tcase_add_test(errors, about_and_prefix);
 	tcase_add_test(errors, backend_fail_translates);
+	tcase_add_test(errors, batch_answer_tells_nothing_else);
+	tcase_add_test(errors, item_worsen_keeps_the_worst);
 	tcase_add_loop_test(errors, status_of_result, 0, (int)GL_COUNT(result_rows));
 	tcase_add_loop_test(errors, status_of_errno, 0, (int)GL_COUNT(errno_rows));
 	tcase_add_test(errors, status_texts);

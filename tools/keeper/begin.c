@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The beginning: one keeper for each run directory. Its lock is held through one open file that guard and
+ * worker share, so it is free exactly when both are gone. Whoever gets it makes the socket and becomes the
+ * guard.
+ */
+#include "keeper.h"
+
+#include "error.h"
+#include "util.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+
+#define WAIT_MS 15000 /* for one that is just ending: longer than that takes */
+#define STEP_MS 10
+
+/* Whoever started it on demand reads it; everybody else reads standard error. */
+static int complain(const struct options *options, const char *message)
+{
+	log_say(GUESTLOCK_LOG_ERROR, "%s", message);
+	if (options->on_demand && write(FD_REPORT, message, strlen(message)) < 0) {
+		return EXIT_FAILURE;
+	}
+	return EXIT_FAILURE;
+}
+
+static int open_library(const struct options *options, struct guestlock **out_gl, struct guestlock_error *err)
+{
+	struct guestlock_options known = {
+		.size = sizeof(known),
+		.config_file = options->config_file,
+		.overrides = options->overrides,
+		.log = log_write,
+	};
+	int status = guestlock_open(out_gl, &known, err);
+
+	if (status < 0) {
+		return status;
+	}
+	log_configure((*out_gl)->settings);
+	return gl_store_prepare(&(*out_gl)->store, err);
+}
+
+/* A keeper that runs already: true, and what it tells about itself. */
+static bool somebody_is_there(const struct guestlock *gl, struct gl_keeper_about *out_about)
+{
+	struct guestlock_error ignored;
+	struct gl_keeper *keeper;
+	bool there;
+
+	if (gl_keeper_new(gl->settings, gl_technology(gl), gl->store.run_dir, &keeper, NULL) < 0) {
+		return false;
+	}
+	there = gl_keeper_ask_about(keeper, guestlock_monotonic_ms() + 2000, out_about, &ignored) == 0;
+	gl_keeper_free(keeper);
+	return there;
+}
+
+/* 0: the lock is ours; 1: somebody is there; -1 with errno. */
+static int take_lock(const struct guestlock *gl, int fd, struct gl_keeper_about *out_about)
+{
+	int64_t until = guestlock_monotonic_ms() + WAIT_MS;
+	const struct timespec step = {.tv_nsec = STEP_MS * 1000000};
+
+	while (guestlock_ofd_lock(fd, F_WRLCK) < 0) {
+		if (errno != EAGAIN && errno != EACCES) {
+			return -1;
+		}
+		if (somebody_is_there(gl, out_about)) {
+			return 1;
+		}
+		if (guestlock_monotonic_ms() >= until) {
+			errno = ETIMEDOUT;
+			return -1;
+		}
+		nanosleep(&step, NULL);
+	}
+	return 0;
+}
+
+/* The lock is ours, so nobody listens there any more. */
+static int listen_there(const char *run_dir, int directory)
+{
+	struct sockaddr_un address;
+	GL_AUTOCLOSE int dir = -1;
+	int fd;
+
+	if (gl_keeper_address(run_dir, &address, &dir) < 0) {
+		return -1;
+	}
+	unlinkat(directory, GL_KEEPER_SOCKET, 0);
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0) {
+		return -1;
+	}
+	if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
+	    fchmodat(directory, GL_KEEPER_SOCKET, 0600, 0) < 0 || listen(fd, SOMAXCONN) < 0) {
+		int saved_errno = errno;
+
+		close(fd);
+		errno = saved_errno;
+		return -1;
+	}
+	return fd;
+}
+
+/* The service manager started us while a keeper runs: that one is its service. */
+static int hand_over(const struct options *options, const struct gl_keeper_about *about)
+{
+	if (notify_wanted()) {
+		notify("READY=1\nMAINPID=%ld\nSTATUS=A keeper ran already\n", (long)about->guard);
+		return EXIT_SUCCESS;
+	}
+	if (options->on_demand) {
+		return EXIT_SUCCESS;
+	}
+	log_say(GUESTLOCK_LOG_ERROR, "a keeper runs there already: pid %ld; end that one first",
+		(long)about->guard);
+	return EXIT_FAILURE;
+}
+
+static int take_place(const struct options *options, const struct guestlock *gl, struct pair *pair)
+{
+	const char *run_dir = gl->store.run_dir;
+	struct gl_keeper_about about;
+	char why[1024] = "";
+	int taken = -1;
+
+	pair->directory = open(run_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (pair->directory >= 0) {
+		pair->lock = openat(pair->directory, GL_KEEPER_LOCK,
+				    O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	}
+	if (pair->lock >= 0) {
+		taken = take_lock(gl, pair->lock, &about);
+	}
+	if (taken > 0) {
+		return hand_over(options, &about);
+	}
+	if (taken == 0) {
+		pair->listener = listen_there(run_dir, pair->directory);
+	}
+	if (taken < 0 || pair->listener < 0) {
+		snprintf(why, sizeof(why), "cannot be the keeper of %s: %s; %s", run_dir, strerror(errno),
+			 errno == ETIMEDOUT
+				 ? "another one has its lock and does not answer: end that one first"
+				 : "check that directory");
+		return complain(options, why);
+	}
+	return -1;
+}
+
+/* The path of the program, which is started again and again; never freed. */
+static char *program_path(char *fallback)
+{
+	static char path[4096];
+	ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
+
+	if (length <= 0) {
+		return fallback;
+	}
+	path[length] = '\0';
+	return path;
+}
+
+int begin_run(const struct options *options, char **argv)
+{
+	struct pair pair = {
+		.listener = -1, .lock = -1, .directory = -1, .channel = -1, .partner = -1, .argv = argv};
+	struct guestlock_error err = {0};
+	struct guestlock *gl = NULL;
+	int status;
+
+	if (options->on_demand) {
+		fcntl(FD_REPORT, F_SETFD, FD_CLOEXEC);
+	}
+	argv[0] = program_path(argv[0]);
+	if (open_library(options, &gl, &err) < 0) {
+		guestlock_close(gl);
+		return complain(options, err.message);
+	}
+	status = take_place(options, gl, &pair);
+	guestlock_close(gl);
+	if (status >= 0) {
+		return status;
+	}
+	/* Executing it closes the report: from here on somebody listens. */
+	pair_become_guard(&pair);
+	return complain(options, "the keeper cannot execute itself");
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the worker does with requests. */
+#ifndef KEEPER_SERVE_H
+#define KEEPER_SERVE_H
+
+#include "keeper.h"
+
+#include <pthread.h>
+
+struct worker {
+	struct guestlock *gl;
+	char *settings;                 /* those that callers must have, too */
+	char digest[GUESTLOCK_KEY_SIZE];        /* of those */
+	struct server *server;
+	int64_t since;
+	int news;                       /* eventfd: somebody joined, the main thread is to look */
+	pthread_mutex_t lock;           /* of what follows */
+	struct pair *pair;              /* kept, and the channel to the guard */
+	pid_t guard;
+	pthread_cond_t changed;         /* joining has ended */
+	bool joining;                   /* or leaving: one at a time */
+	bool joined;                    /* in this process, as far as is known */
+	bool left;                      /* on demand: only others make us a member again */
+	bool leaving;                   /* no call for a guest begins */
+	unsigned calls;                 /* for guests, under way */
+};
+
+/* ---- serve.c: what is done with a request ---- */
+
+void worker_answer(void *data, const struct gl_keeper_request *request, pid_t peer,
+		   struct gl_keeper_answer *out_answer);
+void worker_refuse(void *data, const struct gl_keeper_request *request, struct gl_keeper_answer *out_answer);
+void worker_clear(void *data, struct gl_keeper_answer *answer);
+
+/* ---- member.c: joining and leaving ---- */
+
+/* on_demand: somebody asks for it, who is not ourselves. only_new: not if this process has joined already. */
+enum guestlock_result member_join(struct worker *worker, int64_t deadline_ms, bool on_demand, bool only_new,
+				  struct guestlock_error *err);
+enum guestlock_result member_leave(struct worker *worker, int64_t deadline_ms, struct guestlock_error *err);
+/*
+ * Before a call of the backend for a guest, once the host is a member. false: it cannot be, *answer says why. Nobody leaves
+ * until member_end_call().
+ */
+bool member_begin_call(struct worker *worker, const struct gl_keeper_request *request, pid_t peer,
+		       struct gl_keeper_answer *answer);
+void member_end_call(struct worker *worker);
+/* A result of the backend, which knows better than we do. */
+void member_note_result(struct worker *worker, enum guestlock_result result);
+
+#endif

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "error.h"
+#include "guest.h"
+#include "loss.h"
+#include "lost.h"
+#include "util.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <syslog.h>
+
+/* What we are called before happens after 40 s or so: whatever hangs, it must not be this program. */
+#define TOTAL_S 35
+#define VIRSH_MS 10000
+#define TRY_UNTIL_MS 28000
+#define RETRY_MS 500
+#define KILL_WAIT_MS 5000
+
+/* ---- Messages ---- */
+
+void lost_log(void *data, enum guestlock_log_level level, const char *message)
+{
+	static const int priorities[] = {
+		[GUESTLOCK_LOG_ERROR] = LOG_ERR,
+		[GUESTLOCK_LOG_WARNING] = LOG_WARNING,
+		[GUESTLOCK_LOG_INFO] = LOG_INFO,
+		[GUESTLOCK_LOG_DEBUG] = LOG_DEBUG,
+	};
+	char shown[1024];
+
+	(void)data;
+	gl_printable_fit(shown, sizeof(shown), message);
+	syslog(priorities[level], "%s", shown);
+	fprintf(stderr, "guestlock-lost: %s\n", shown);
+}
+
+void lost_say(enum guestlock_log_level level, const char *format, ...)
+{
+	char message[1024];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(message, sizeof(message), format, args);
+	va_end(args);
+	lost_log(NULL, level, message);
+}
+
+/* ---- The guest ---- */
+
+struct loss {
+	const char *run_dir, *action;
+	char uuid[GUESTLOCK_UUID_STRING];
+	bool pause; /* else it is killed */
+	struct guestlock *gl;
+	char *uri; /* "": libvirt does not know it */
+	int64_t begun_ms;
+};
+
+static int64_t now_ms(void)
+{
+	return guestlock_monotonic_ms();
+}
+
+static bool is_over(const struct guestlock_info *info, bool pause)
+{
+	return info->life == GUESTLOCK_LIFE_DEAD ||
+	       (pause && info->state == GUESTLOCK_GUEST_PAUSED && !info->pending[0]);
+}
+
+/* Is there nothing left to lose? A guest without a record has no locks of ours. */
+static bool is_done(const struct loss *loss)
+{
+	struct guestlock_info *info = NULL;
+	struct guestlock_error err = {0};
+	int status = guestlock_get_info(loss->gl, loss->uuid, &info, &err);
+	bool done = status == GUESTLOCK_OK ? is_over(info, loss->pause) : status == GUESTLOCK_NOT_FOUND;
+
+	guestlock_info_free(info);
+	return done;
+}
+
+static bool wait_until_done(const struct loss *loss, int64_t deadline_ms)
+{
+	for (unsigned attempt = 0; !is_done(loss); attempt++) {
+		if (!gl_pause_before_retry(attempt, 50, deadline_ms)) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static int pause_once(const struct loss *loss, bool stopped, struct guestlock_error *err)
+{
+	struct guestlock_guest *guest = NULL;
+	int status = guestlock_guest_new(loss->gl, GUESTLOCK_NEW_ATTACH, &guest, err);
+
+	if (status == GUESTLOCK_OK) {
+		status = guestlock_guest_set_param(guest, "uuid", loss->uuid, err);
+	}
+	if (status == GUESTLOCK_OK) {
+		status = guestlock_guest_pause(guest, stopped ? GUESTLOCK_EXTERNALLY_STOPPED : 0, NULL, err);
+	}
+	guestlock_guest_free(guest);
+	return status;
+}
+
+/* Another operation may be in its last seconds, and the backend too: not once, but as long as there is time.
+ */
+static bool pause_guest(const struct loss *loss, bool stopped)
+{
+	int64_t deadline_ms = loss->begun_ms + TRY_UNTIL_MS;
+	char last[sizeof(((struct guestlock_error *)0)->message)] = "";
+
+	for (;;) {
+		struct guestlock_error err = {0};
+
+		if (pause_once(loss, stopped, &err) == GUESTLOCK_OK || is_done(loss)) {
+			return true;
+		}
+		if (strcmp(last, err.message) != 0) {
+			gl_copy_cut(last, sizeof(last), err.message);
+			lost_say(GUESTLOCK_LOG_WARNING, "guest %s is not paused yet: %s", loss->uuid,
+				 err.message);
+		}
+		if (now_ms() + RETRY_MS >= deadline_ms) {
+			return false;
+		}
+		poll(NULL, 0, RETRY_MS);
+	}
+}
+
+static bool act_by_ourselves(const struct loss *loss, bool stopped)
+{
+	return loss->pause ? pause_guest(loss, stopped)
+			   : gl_guest_kill(loss->gl, loss->uuid, now_ms() + KILL_WAIT_MS);
+}
+
+/* Through libvirt, so that it knows; and if that does not lead to anything, past it. */
+static bool act(const struct loss *loss)
+{
+	bool told;
+
+	if (!loss->uri[0]) {
+		return act_by_ourselves(loss, false);
+	}
+	told = lost_virsh(loss->uri, loss->pause ? "suspend" : "destroy", loss->uuid, VIRSH_MS);
+	if (told && wait_until_done(loss, now_ms() + 2000)) {
+		return true;
+	}
+	lost_say(GUESTLOCK_LOG_WARNING, "libvirt has not done it: guest %s is %s without it", loss->uuid,
+		 loss->pause ? "paused" : "killed");
+	return act_by_ourselves(loss, told && loss->pause);
+}
+
+/* What is known of it, and how that came about. */
+static int open_guest(struct loss *loss, struct guestlock_error *err)
+{
+	GL_AUTOFREE char *run_dir = strdup(loss->run_dir);
+	const struct gl_store store = {.run_dir = run_dir};
+	struct gl_record *record = NULL;
+	int status = run_dir ? gl_store_load(&store, loss->uuid, &record, err) : gl_fail_memory(err);
+
+	if (status < 0) {
+		return status;
+	}
+	status = gl_set_string(&loss->uri, gl_record_param(record, "uri")) == 0
+			 ? gl_loss_open(loss->run_dir, record, lost_log, &loss->gl, err)
+			 : gl_fail_memory(err);
+	gl_record_free(record);
+	return status;
+}
+
+static int run(struct loss *loss)
+{
+	struct guestlock_error err = {0};
+	bool done;
+
+	if (open_guest(loss, &err) < 0) {
+		lost_say(GUESTLOCK_LOG_ERROR, "guest %s is losing its locks, and nothing can be done: %s",
+			 loss->uuid, err.message);
+		return EXIT_FAILURE;
+	}
+	done = is_done(loss);
+	if (!done) {
+		lost_say(GUESTLOCK_LOG_WARNING, "guest %s is losing its locks: %s", loss->uuid, loss->action);
+		done = act(loss);
+	}
+	if (done) {
+		lost_say(GUESTLOCK_LOG_WARNING, "guest %s %s", loss->uuid,
+			 loss->pause ? "is paused and its locks are released; resume it when they can be "
+				       "taken again"
+				     : "is powered off");
+	} else {
+		lost_say(GUESTLOCK_LOG_ERROR, "guest %s could not be %s; it will be killed", loss->uuid,
+			 loss->pause ? "paused" : "powered off");
+	}
+	guestlock_close(loss->gl);
+	return done ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+/* ---- The process ---- */
+
+/* Whoever called us is no program of ours: nothing of it must get into a keeper that we start, or stand in
+ * our way. */
+static void prepare_process(void)
+{
+	sigset_t none;
+
+	close_range(STDERR_FILENO + 1, ~0U, 0);
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDWR) != fd) {
+			_exit(EX_OSERR);
+		}
+	}
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGCHLD, SIG_DFL);
+	signal(SIGALRM, SIG_DFL);
+	alarm(TOTAL_S);
+	umask(077);
+	if (chdir("/") < 0) {
+		lost_say(GUESTLOCK_LOG_DEBUG, "cannot go to /: %s", strerror(errno));
+	}
+	/* The guest's record says which one. */
+	unsetenv("GUESTLOCK_CONFIG");
+	setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", 0);
+	openlog("guestlock-lost", LOG_PID, LOG_DAEMON);
+}
+
+static int usage(FILE *stream, int status)
+{
+	fputs("Usage: guestlock-lost RUN_DIR UUID pause|poweroff\n\n"
+	      "Called by a lock technology when a guest is about to lose its locks. Pauses the guest and "
+	      "releases its\n"
+	      "locks, or kills it.\n",
+	      stream);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	struct loss loss = {.begun_ms = now_ms()};
+	int status;
+
+	if (argc == 2 && strcmp(argv[1], "--help") == 0) {
+		return usage(stdout, EX_OK);
+	}
+	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+		printf("guestlock-lost %s\n", guestlock_version());
+		return EX_OK;
+	}
+	if (argc != 4 || argv[1][0] != '/' || !gl_uuid_parse(argv[2], loss.uuid) ||
+	    (strcmp(argv[3], "pause") != 0 && strcmp(argv[3], "poweroff") != 0)) {
+		return usage(stderr, EX_USAGE);
+	}
+	loss.run_dir = argv[1];
+	loss.action = argv[3];
+	loss.pause = strcmp(argv[3], "pause") == 0;
+	prepare_process();
+	status = run(&loss);
+	free(loss.uri);
+	return status;
+}

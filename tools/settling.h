@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* One guest that is settled, or all, perhaps in another thread; and what that has in common with following. */
+#ifndef SETTLING_H
+#define SETTLING_H
+
+#include "follow.h"
+
+/* Freed by whichever of the follower and the thread is done with it last. */
+struct settling {
+	const struct follow *follow;
+	char uuid[GUESTLOCK_UUID_STRING]; /* "": everything */
+	char *words;                      /* the guest's, for messages */
+	unsigned owners;                  /* the follower and the thread; changed atomically */
+	bool done, failed;                /* written before owners is changed */
+};
+
+/* words is taken over. uuid "": everything is reaped. */
+struct settling *settling_begin(const struct follow *follow, const char *uuid, char *words);
+bool settling_is_done(const struct settling *settling);
+/* NULL is accepted. */
+void settling_release(struct settling *settling);
+
+/* Ends the program if memory is NULL. */
+void *follow_need(void *memory);
+/* "NAME (UUID)", malloc'd. */
+char *follow_words(const struct guestlock_info *info);
+void follow_say(const struct follow *follow, enum guestlock_log_level level, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+#endif
