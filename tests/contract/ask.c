@@ -11,7 +11,7 @@ void ask_for(struct ask *ask, const struct guestlock_key *keys, size_t count, en
 	size_t i;
 
 	memset(ask, 0, sizeof(*ask));
-	ck_assert_uint_le(count, CONTRACT_KEYS);
+	contract_expect(count <= CONTRACT_KEYS);
 	ask->count = count;
 	for (i = 0; i < count; i++) {
 		ask->items[i].key = &keys[i];
@@ -32,8 +32,8 @@ void ask_free(struct ask *ask)
 static void check_item(const struct guestlock_item *item)
 {
 	if (item->result == GUESTLOCK_RES_BUSY || item->result == GUESTLOCK_RES_OTHER) {
-		ck_assert_uint_lt(strlen(item->holder.uuid), GUESTLOCK_UUID_STRING);
-		ck_assert_int_ne(item->holder.mode, GUESTLOCK_MODE_NONE);
+		contract_expect(strlen(item->holder.uuid) < GUESTLOCK_UUID_STRING);
+		contract_expect(item->holder.mode != GUESTLOCK_MODE_NONE);
 	}
 }
 
@@ -47,14 +47,16 @@ static void check_answer(const struct ask *ask, enum guestlock_result result)
 		check_item(&ask->items[i]);
 		found = found || ask->items[i].result == result;
 	}
-	ck_assert_msg(found, "the result %d is that of no item", (int)result);
-	if (result == GUESTLOCK_RES_GRANTED) {
-		ck_assert_int_eq(ask->err.code, 0);
-		ck_assert_str_eq(ask->err.message, "");
-	} else {
-		ck_assert_int_lt(ask->err.code, 0);
-		ck_assert_uint_gt(strlen(ask->err.message), 20);
-		ck_assert_ptr_null(strchr(ask->err.message, '\n'));
+	if (!found) {
+		contract_fail("the result %d is that of no item: %s", (int)result, ask->err.message);
+	}
+	if ((result == GUESTLOCK_RES_GRANTED) != (ask->err.code == 0) || ask->err.code > 0) {
+		contract_fail("the result %d, and the error %d: %s", (int)result, ask->err.code,
+			      ask->err.message);
+	}
+	if (ask->err.code == 0 ? ask->err.message[0] != '\0'
+			       : strlen(ask->err.message) <= 20 || strchr(ask->err.message, '\n')) {
+		contract_fail("the result %d, and the message: %s", (int)result, ask->err.message);
 	}
 }
 

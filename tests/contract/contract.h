@@ -42,6 +42,17 @@ static inline bool contract_can(unsigned capability)
 	return (contract.module->capabilities & capability) == capability;
 }
 
+/* ---- Children ---- */
+
+/*
+ * fork(). A child shares the file in which Check keeps what the test reports: half a report, of a child that is killed,
+ * ends the whole run. So nothing of Check may be called in a child; what is called there too asserts with
+ * contract_expect(), for which a child just ends, with a status that means no result.
+ */
+pid_t contract_fork(void);
+__attribute__((noreturn, format(printf, 1, 2))) void contract_fail(const char *format, ...);
+#define contract_expect(what) ((what) ? (void)0 : contract_fail("%s:%d: %s", __FILE__, __LINE__, #what))
+
 /* ---- Hosts ---- */
 
 struct host {
@@ -126,7 +137,7 @@ void ask_for(struct ask *ask, const struct guestlock_key *keys, size_t count, en
 void ask_free(struct ask *ask);
 
 /*
- * The calls of the table, repeated as long as the answer is AGAIN. They check what holds for every answer:
+ * The calls of the table, repeated as long as the answer is AGAIN; for children too. They check what holds for every answer:
  * that the error is filled exactly when it is not a success, and that the result is that of an item. Where only a
  * guest's own process can bind it, it has done so, and ask_bind() does nothing.
  */

@@ -105,7 +105,7 @@ static void be_guest(struct guest *guest, enum guest_kind kind)
 	}
 	report.living = getpid();
 	if (kind == GUEST_DAEMON) {
-		pid_t child = fork();
+		pid_t child = contract_fork();
 
 		if (child != 0) {
 			_exit(child < 0);
@@ -141,8 +141,7 @@ void guest_start(struct guest *guest, struct host *host, const char *name, const
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	ck_assert_int_eq(pipe2(control, O_CLOEXEC), 0);
 	ck_assert_int_eq(pipe2(back, O_CLOEXEC), 0);
-	child = fork();
-	ck_assert_int_ge(child, 0);
+	child = contract_fork();
 	if (child == 0) {
 		arrange_descriptors(control[0], back[1]);
 		be_guest(guest, kind);

@@ -62,6 +62,7 @@ END_TEST
 
 struct killer {
 	pthread_t thread;
+	pthread_barrier_t over; /* the thread is there as long as calls are made: a call may fork */
 	bool stop;
 	unsigned rounds;
 };
@@ -78,6 +79,7 @@ static void *kill_on(void *argument)
 		contract_sleep_us((20000 + (unsigned)(guestlock_random64() % 60000)) * (slow ? 20 : 1));
 	}
 	__atomic_store_n(&killer->stop, true, __ATOMIC_RELEASE);
+	pthread_barrier_wait(&killer->over);
 	return NULL;
 }
 
@@ -88,6 +90,7 @@ START_TEST(calls_while_it_is_killed)
 	struct ask ask;
 
 	start_two("storm");
+	ck_assert_int_eq(pthread_barrier_init(&killer.over, NULL, 2), 0);
 	ck_assert_int_eq(pthread_create(&killer.thread, NULL, kill_on, &killer), 0);
 	while (!__atomic_load_n(&killer.stop, __ATOMIC_ACQUIRE)) {
 		enum guestlock_result result;
@@ -107,7 +110,9 @@ START_TEST(calls_while_it_is_killed)
 		}
 		__atomic_add_fetch(&killer.rounds, 1, __ATOMIC_RELEASE);
 	}
+	pthread_barrier_wait(&killer.over);
 	pthread_join(killer.thread, NULL);
+	pthread_barrier_destroy(&killer.over);
 	ck_assert_uint_gt(killer.rounds, 1);
 	end_two();
 }
@@ -237,7 +242,7 @@ START_TEST(other_users_are_refused)
 	ck_assert_int_eq(chmod(contract.dir, 0777), 0);
 	ck_assert_int_eq(chmod(host_a.run_dir, 0777), 0);
 	ck_assert_int_eq(chmod(path, 0777), 0);
-	child = fork();
+	child = contract_fork();
 	if (child == 0) {
 		ask_as_nobody();
 	}
@@ -272,24 +277,6 @@ START_TEST(a_run_directory_with_a_long_path)
 }
 END_TEST
 
-/* In the forked child of a thread: nothing of the test's library may be called there. */
-static void look_in_child(const struct guest *guest)
-{
-	struct guestlock_item item = {.key = keys.key};
-	struct guestlock_batch batch = {
-		.owner = &guest->owner,
-		.items = &item,
-		.count = 1,
-		.deadline_ms = guestlock_monotonic_ms() + CONTRACT_WAIT_MS,
-	};
-	struct guestlock_error err;
-
-	_exit(gl_keeper_ops.inquire(guest->host->backend, &batch, &err) == GRANTED &&
-			      item.result == GUESTLOCK_RES_HELD
-		      ? 0
-		      : 1);
-}
-
 /* The same handle in many threads at once, and in forked children of them. */
 static void *use_it(void *argument)
 {
@@ -300,12 +287,12 @@ static void *use_it(void *argument)
 		int status;
 
 		ck_assert_int_eq(take(guest, keys.key, SHARED), GRANTED);
-		child = fork();
+		child = contract_fork();
 		if (child == 0) {
-			look_in_child(guest);
+			_exit((int)look(guest, keys.key, NULL));
 		}
 		ck_assert_int_eq(waitpid(child, &status, 0), child);
-		ck_assert_int_eq(status, 0);
+		ck_assert_int_eq(status, GUESTLOCK_RES_HELD << 8);
 		ck_assert_int_eq(drop(guest, keys.key, 0), GRANTED);
 	}
 	return NULL;

@@ -106,8 +106,7 @@ START_TEST(the_manager_may_die)
 	pid_t manager;
 
 	start_two("manager", GUEST_PLAIN);
-	manager = fork();
-	ck_assert_int_ge(manager, 0);
+	manager = contract_fork();
 	if (manager == 0) {
 		ask_for(&ask, keys.key, 3, EXCLUSIVE);
 		_exit(ask_acquire(&one, &ask) != GRANTED);

@@ -109,8 +109,7 @@ static void race(unsigned racers, bool equal)
 		guest_start(&guests[i], i % 2 == 0 ? &host_a : &host_b, "racer", NULL, GUEST_PLAIN);
 	}
 	for (i = 0; i < racers; i++) {
-		children[i] = fork();
-		ck_assert_int_ge(children[i], 0);
+		children[i] = contract_fork();
 		for (round = 0; children[i] == 0 && round < ROUNDS; round++) {
 			race_round(&guests[i], i, equal, round);
 		}
