@@ -78,11 +78,11 @@ other_host()
 # eventually COMMAND...: it succeeds within 10 seconds.
 eventually()
 {
-	local end=$((SECONDS + 10))
+	local end=$((SECONDS + 30))
 
 	until "$@"; do
 		if ((SECONDS >= end)); then
-			echo "not within 10 s: $*" >&2
+			echo "not within 30 s: $*" >&2
 			return 1
 		fi
 		sleep 0.02

@@ -341,9 +341,12 @@ killed_while()
 	run -1 gl run --disk "$disk" -- true
 	gl pause web
 	gl resume web
+	is_settled()
+	{
+		gl reap && test -z "$(holder "$dir/second.img")"
+	}
 	sleep 5
-	gl reap
-	test -z "$(holder "$dir/second.img")"
+	eventually is_settled
 	gl run --uuid "$uuid" --disk "$dir/second.img" -- true
 }
 
@@ -514,7 +517,9 @@ threads()
 		gl --quiet run --disk "$disk" -- true
 		gl --quiet list >/dev/null
 	done
-	sleep 0.5
-	(($(descriptors) <= before + 1))
-	(($(threads) < 10))
+	as_before()
+	{
+		(($(descriptors) <= before + 1 && $(threads) < 10))
+	}
+	eventually as_before
 }

@@ -81,9 +81,8 @@ was_called()
 	pid=$(property alpha web pid)
 	storage_lost alpha
 	eventually test -s "$world/lost.called"
-	sleep 1.5
-	is_gone "$pid"
-	grep -q "is powered off" "$world/lost.output"
+	eventually is_gone "$pid"
+	eventually grep -q "is powered off" "$world/lost.output"
 	storage_back alpha
 	until gl beta run --quiet --name copy --disk "$d/a" -- true 2>/dev/null; do
 		((SECONDS - began < 60))
