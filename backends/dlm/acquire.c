@@ -11,7 +11,7 @@
  *   4. Otherwise everything that was granted goes back with the block that was found, and who refused is
  * named.
  */
-#include "dlm_priv.h"
+#include "call.h"
 
 #include <errno.h>
 #include <string.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A call on a batch: rounds of requests, all of a round under way together. */
-#include "dlm_priv.h"
+#include "call.h"
+#include "dump.h"
 
 #include <errno.h>
 #include <stdarg.h>

@@ -4,7 +4,7 @@
  * exclusive is granted or refused at once, and then written. A lock never passes through a weaker mode than
  * both ends of its way.
  */
-#include "dlm_priv.h"
+#include "call.h"
 
 #include <errno.h>
 #include <string.h>

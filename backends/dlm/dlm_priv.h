@@ -16,96 +16,22 @@
  * to requests that its predecessor sent. Tokens, not pointers, tell which request an answer is for.
  *
  *     lockspace.c  creating, leaving           device.c    requests, and answer.c their answers
- *     dump.c       what the kernel shows       recover.c   from the dump to the table
- *     table.c      the locks we have           owner.c     who stands behind an xid
+ *     table.h      the locks we have           dump.h      those that the kernel shows, and recovery from them
+ *     call.h       rounds of a batch           owner.c     who stands behind an xid
  */
 #ifndef GL_DLM_PRIV_H
 #define GL_DLM_PRIV_H
 
+#include "table.h"
+
 #include <guestlock/backend.h>
 
-#include <linux/dlmconstants.h>
 #include <pthread.h>
 #include <sys/queue.h>
 
-#define GL_DLM_BLOCK 32                 /* bytes of a value block */
-#define GL_DLM_NO_MODE (-1)             /* of a lock that is not granted yet */
-#define GL_DLM_UNLOCK (-2)              /* as a wanted mode: to be given up */
 #define GL_DLM_FORMAT_NAME "guestlock.format"
 
 #pragma GCC visibility push(hidden)
-
-/* ---- Value blocks: block.c ---- */
-
-enum gl_dlm_block_flags {
-	GL_DLM_RELEASED = 1 << 0,       /* uuid has it no more */
-	GL_DLM_HANDOVER = 1 << 1,       /* uuid is migrating: its other end may have it too */
-	GL_DLM_SHARED = 1 << 2,         /* was taken shared since */
-	GL_DLM_MOVED = 1 << 3,          /* the grant moved the epoch by one, and nothing happened since */
-	GL_DLM_NEW_EPOCH = 1 << 4,      /* the grant made the epoch: there was none */
-	GL_DLM_HAS_EPOCH = 1 << 5,
-};
-
-struct gl_dlm_block {
-	bool valid;                     /* one of ours; else nothing of it counts */
-	unsigned flags;
-	uint32_t node;
-	uint64_t epoch;
-	char uuid[GUESTLOCK_UUID_STRING];
-};
-
-void gl_dlm_block_read(const unsigned char bytes[GL_DLM_BLOCK], struct gl_dlm_block *out);
-void gl_dlm_block_write(const struct gl_dlm_block *block, unsigned char out[GL_DLM_BLOCK]);
-
-/* ---- Locks: table.c ---- */
-
-struct gl_dlm_resource;
-
-/* One lock of ours. Everything in it is guarded by the mutex of struct gl_dlm. */
-struct gl_dlm_lock {
-	struct gl_dlm_resource *resource;
-	struct gl_dlm_lock *next;       /* of the same resource */
-	uint64_t xid;
-	uint64_t token;                 /* names it in requests; never used twice */
-	uint32_t lkid;                  /* 0: not known yet */
-	int mode;                       /* granted: DLM_LOCK_NL, ... or GL_DLM_NO_MODE */
-	int wanted;                     /* in_flight: what was asked for */
-	bool in_flight;                 /* there is no answer yet */
-	bool used;                      /* by a call that is under way */
-	bool surplus;                   /* a second one of an owner, which goes; xid is nobody's */
-	bool content;                   /* bytes are those of the resource, as last seen with this lock */
-	bool lost;                      /* ... and the kernel says that they may be old */
-	unsigned char bytes[GL_DLM_BLOCK];
-	unsigned char sent[GL_DLM_BLOCK];       /* in_flight: the block that the request carries */
-	int64_t since;                  /* held in this mode, seconds since 1970; 0: not known */
-	struct gl_dlm_request *request; /* who waits for the answer; NULL: nobody any more */
-};
-
-struct gl_dlm_resource {
-	char name[DLM_RESNAME_MAXLEN + 1];
-	struct gl_dlm_lock *locks;
-};
-
-struct gl_dlm_table {
-	void *resources, *tokens, *shares;      /* trees of tsearch(3) */
-	size_t count;
-	uint64_t next_token;
-};
-
-void gl_dlm_table_init(struct gl_dlm_table *table);
-void gl_dlm_table_clear(struct gl_dlm_table *table);
-/* A new lock without mode, or NULL: out of memory. */
-struct gl_dlm_lock *gl_dlm_table_add(struct gl_dlm_table *table, const char *name, uint64_t xid);
-void gl_dlm_table_remove(struct gl_dlm_table *table, struct gl_dlm_lock *lock);
-struct gl_dlm_lock *gl_dlm_table_find(const struct gl_dlm_table *table, const char *name, uint64_t xid);
-/* The locks of one resource, the first of a list. */
-struct gl_dlm_lock *gl_dlm_table_locks(const struct gl_dlm_table *table, const char *name);
-/* Whether there is any lock of that xid. */
-bool gl_dlm_table_has(const struct gl_dlm_table *table, uint64_t xid);
-struct gl_dlm_lock *gl_dlm_table_token(const struct gl_dlm_table *table, uint64_t token);
-/* Calls visit for every lock until it returns non-zero. visit does not add or remove any. */
-typedef int gl_dlm_visit_fn(void *data, struct gl_dlm_lock *lock);
-void gl_dlm_table_each(const struct gl_dlm_table *table, gl_dlm_visit_fn *visit, void *data);
 
 /* ---- The instance ---- */
 
@@ -220,75 +146,6 @@ enum guestlock_result gl_dlm_lockspace_leave(struct gl_dlm *dlm, struct guestloc
  */
 bool gl_dlm_lockspace_exists(const struct gl_dlm *dlm);
 
-/* ---- What the kernel shows: dump.c ---- */
-
-enum gl_dlm_sign {
-	GL_DLM_SIGN_WAITING = 1,
-	GL_DLM_SIGN_GRANTED,
-	GL_DLM_SIGN_CONVERTING,
-};
-
-/* One lock of this node's processes. */
-struct gl_dlm_row {
-	uint32_t lkid;
-	uint64_t xid;
-	enum gl_dlm_sign sign;
-	int mode, wanted;
-	bool waited;                    /* an answer of another node is still to come */
-	char name[DLM_RESNAME_MAXLEN + 1];
-};
-struct gl_dlm_dump {
-	struct gl_dlm_row *rows;
-	size_t count;
-	size_t waiters;                 /* requests of this node that no row shows yet */
-};
-
-/* Reads both files; *out is freed by gl_dlm_dump_free(). 0 or -1 with errno. */
-int gl_dlm_dump_read(const struct gl_dlm *dlm, struct gl_dlm_dump *out);
-void gl_dlm_dump_free(struct gl_dlm_dump *dump);
-/* The row of that lock, or NULL. */
-const struct gl_dlm_row *gl_dlm_dump_row(const struct gl_dlm_dump *dump, uint32_t lkid);
-/* One line of either file; false: it shows none of this node's locks, or cannot be understood. */
-bool gl_dlm_dump_line(const char *line, struct gl_dlm_row *out);
-bool gl_dlm_waiter_line(const char *line, uint32_t *out_lkid);
-
-/* ---- Rows of it into the table: rows.c ---- */
-
-/*
- * The strongest have the lowest rank: one that nobody uses is not asked to be more. Of equal ones those that are settled:
- * another one may be on its way out.
- */
-enum { GL_DLM_RANKS = 2 * (DLM_LOCK_EX - GL_DLM_NO_MODE + 1) };
-int gl_dlm_row_rank(const struct gl_dlm_row *row);
-/*
- * A new lock of the table, by ranks. An owner has one lock of a resource; a second one was asked for by a predecessor, and
- * once more by us for the same call. Whatever the owner does is done to the first, so the other is surplus. NULL: no memory.
- */
-struct gl_dlm_lock *gl_dlm_row_add(struct gl_dlm *dlm, const struct gl_dlm_row *row);
-/* All that the kernel shows and the table has not, or not as it is. */
-enum guestlock_result gl_dlm_rows_take(struct gl_dlm *dlm, struct guestlock_error *err);
-
-/* ---- After a start: recover.c ---- */
-
-/*
- * The table from what the kernel has, before the first request. kept: the descriptor is that of a predecessor,
- * and so are the locks; else they are orphans and are adopted.
- */
-enum guestlock_result gl_dlm_recover(struct gl_dlm *dlm, bool kept, struct guestlock_error *err);
-/*
- * Adopting does not prove that a lock is held, so each is converted to the mode that it has;
- * only the answer to that does. Locks that are of no use to anybody go.
- */
-enum guestlock_result gl_dlm_prove(struct gl_dlm *dlm, bool kept, struct guestlock_error *err);
-/* After answers to what a predecessor asked for: what the kernel has now. Costs nothing where none came. */
-enum guestlock_result gl_dlm_refresh(struct gl_dlm *dlm, struct guestlock_error *err);
-
-/*
- * replace.c: a lock that is shown in that mode but gives no answers is replaced by another one, without a gap.
- * block: that of the resource. false: it could not be; it is as it was, or in handover.
- */
-bool gl_dlm_replace(struct gl_dlm *dlm, const struct gl_dlm_row *row, const unsigned char block[GL_DLM_BLOCK]);
-
 /* ---- Owners: owner.c ---- */
 
 uint64_t gl_dlm_manager_bits(const char *run_dir);
@@ -344,70 +201,6 @@ enum guestlock_result gl_dlm_fail(struct guestlock_error *err, int sys_errno, co
 /* GRANTED when calls can be made: joined, and the lockspace runs. */
 enum guestlock_result gl_dlm_check_running(struct gl_dlm *dlm, struct guestlock_error *err);
 
-/* ---- A call on a batch: call.c ---- */
-
-struct gl_dlm_slot {
-	struct guestlock_item *item;
-	struct gl_dlm_lock *lock;       /* used by the call; NULL: we have none */
-	struct gl_dlm_request request;  /* of the last round that it took part in */
-	bool selected;                  /* takes part in the next round */
-	bool fresh;                     /* the lock was asked for by this call */
-	bool changed;                   /* acquire, convert: more than before is held */
-	bool refused;                   /* acquire, convert: somebody else has it */
-	int before;                     /* the lock's mode when the call began */
-	unsigned char found[GL_DLM_BLOCK];      /* the block when it was granted */
-	bool found_lost;
-};
-
-struct gl_dlm_call {
-	struct gl_dlm *dlm;
-	struct guestlock_batch *batch;
-	struct guestlock_error *err;
-	const char *verb;               /* "lock", "release", ... */
-	enum guestlock_result result;   /* the worst so far */
-	uint64_t xid;
-	bool entered;
-	struct gl_dlm_slot *slots;      /* sorted by key */
-	size_t count;
-};
-
-/*
- * Looks up the locks of xid and marks them as used. The result is GRANTED if it can go on. End always follows;
- * it gives up the fresh locks unless keep.
- */
-void gl_dlm_call_begin(struct gl_dlm_call *call, struct gl_dlm *dlm, struct guestlock_batch *batch, uint64_t xid,
-		       const char *verb, struct guestlock_error *err);
-enum guestlock_result gl_dlm_call_end(struct gl_dlm_call *call, bool keep);
-
-/*
- * Lets a slot take part in the next round, to get its lock into that mode. bytes NULL: the block that the lock
- * has. Where there is no lock one is made; out of memory is noted as a failure.
- */
-void gl_dlm_select(struct gl_dlm_call *call, struct gl_dlm_slot *slot, int mode, const unsigned char *bytes);
-/*
- * One request for each selected slot. What was refused shows in slot.request.status (EAGAIN); every other
- * failure is noted. false: something failed.
- */
-bool gl_dlm_round(struct gl_dlm_call *call);
-
-/* The contents of all locks become known: costs a round only for those where they are not. */
-bool gl_dlm_read_contents(struct gl_dlm_call *call);
-/* The block of a slot's lock; not valid where it is not known, without epoch where it may be an old one. */
-void gl_dlm_slot_block(const struct gl_dlm_slot *slot, struct gl_dlm_block *out);
-/* Held exclusively, but the grant was not finished: the block does not name the owner, or not as such. */
-bool gl_dlm_is_unfinished(const struct gl_dlm_call *call, const struct gl_dlm_slot *slot);
-/* The same of bytes. */
-void gl_dlm_block_of(const unsigned char bytes[GL_DLM_BLOCK], bool lost, struct gl_dlm_block *out);
-
-/* Notes a failure of an item; err keeps the worst. */
-void gl_dlm_slot_fail(struct gl_dlm_call *call, struct gl_dlm_slot *slot, enum guestlock_result result,
-		      int sys_errno, const char *format, ...) __attribute__((format(printf, 5, 6)));
-void gl_dlm_slot_errno(struct gl_dlm_call *call, struct gl_dlm_slot *slot, int sys_errno);
-/* The item's epoch is that of the block. */
-void gl_dlm_slot_tell(struct gl_dlm_slot *slot, const struct gl_dlm_block *block);
-/* The same for all, from the blocks of their locks. */
-void gl_dlm_tell_all(struct gl_dlm_call *call);
-
 /* ---- Who has it: holder.c ---- */
 
 /*
@@ -418,10 +211,6 @@ bool gl_dlm_local_holder(struct gl_dlm *dlm, const char *name, uint64_t xid, int
 			 struct guestlock_holder *out, uint64_t *out_xid, bool *out_changing);
 /* Who has it exclusively or in handover, as the block says. false: it names nobody. */
 bool gl_dlm_block_holder(const struct gl_dlm *dlm, const struct gl_dlm_block *block, struct guestlock_holder *out);
-/* Slots that were refused in that mode: BUSY with the holder, or AGAIN where nobody is found who would have it. */
-void gl_dlm_explain_refusal(struct gl_dlm_call *call, struct gl_dlm_slot *slot, int mode);
-/* The seat of that name was refused: BUSY. */
-void gl_dlm_explain_seat(struct gl_dlm_call *call, struct gl_dlm_slot *slot, const char *name);
 void gl_dlm_fill_holder(struct gl_dlm *dlm, const struct gl_dlm_lock *lock, struct guestlock_holder *out);
 /* Whether two modes of the DLM go together. */
 bool gl_dlm_modes_fit(int a, int b);
@@ -447,10 +236,6 @@ void gl_dlm_tell_held(struct gl_dlm *dlm, const char *key, gl_dlm_told_fn *told,
 
 /* ---- The second end of a migration: seat.c ---- */
 
-/* Takes seats for what got handover beside another end with this call. false: one is taken, or worse; that is noted. */
-bool gl_dlm_seats_take(struct gl_dlm_call *call);
-/* Gives back the owner's seats of slots that are not in handover. */
-void gl_dlm_seats_leave(struct gl_dlm_call *call);
 /* Whether a resource is the seat of a key, and of which. */
 bool gl_dlm_seat_key(const char *name, char out_key[GUESTLOCK_KEY_SIZE]);
 

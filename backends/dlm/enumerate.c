@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What this node has, and what of it nobody needs. */
-#include "dlm_priv.h"
+#include "dump.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
  * Membership. Every member shares a lock on one resource whose block says how keys are made; the first one
  * writes it. Shared, not only of interest: so the block outlives any node.
  */
-#include "dlm_priv.h"
+#include "dump.h"
 
 #include "cluster.h"
 

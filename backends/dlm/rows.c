@@ -3,7 +3,7 @@
  * From rows of the kernel's list to locks of the table. What the table knows to answer stays as it is; the
  * rest is what a predecessor asked for, whose answers are for nobody here.
  */
-#include "dlm_priv.h"
+#include "dump.h"
 
 #include <errno.h>
 #include <stdlib.h>
