@@ -265,19 +265,8 @@ static int check_all(struct cli *cli, const struct cli_resources *list)
 int cli_check(struct cli *cli, int argc, char **argv)
 {
 	CLI_AUTORESOURCES struct cli_resources list = {0};
-	int option, status;
+	int status = cli_resources_parse(cli, argc, argv, &list);
 
-	while ((option = cli_next_option(cli, argc, argv)) > 0) {
-		if (cli_resource_option(cli, &list, option) != 0) {
-			return EX_USAGE;
-		}
-	}
-	if (option < 0) {
-		return EX_USAGE;
-	}
-	for (; optind < argc; optind++) {
-		cli_add_path(&list, argv[optind]);
-	}
-	status = cli_open(cli);
+	status = status != 0 ? status : cli_open(cli);
 	return status != 0 ? status : check_all(cli, &list);
 }

@@ -142,6 +142,8 @@ void cli_resources_clear(struct cli_resources *list);
 	{ CLI_OPTION_LEASE, "lease", "KEY[,lockspace=L][,path=P][,offset=O][,shared|,readonly]",             \
 	  "a lease of your own" }
 int cli_resource_option(const struct cli *cli, struct cli_resources *list, int option);
+/* A command line of nothing but them and paths. 0 or EX_USAGE. */
+int cli_resources_parse(struct cli *cli, int argc, char **argv, struct cli_resources *list);
 
 /* ---- The library ---- */
 

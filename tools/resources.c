@@ -149,6 +149,21 @@ int cli_resource_option(const struct cli *cli, struct cli_resources *list, int o
 	return option == CLI_OPTION_DISK ? cli_add_disk(cli, list, optarg) : cli_add_lease(cli, list, optarg);
 }
 
+int cli_resources_parse(struct cli *cli, int argc, char **argv, struct cli_resources *list)
+{
+	int option;
+
+	while ((option = cli_next_option(cli, argc, argv)) > 0) {
+		if (cli_resource_option(cli, list, option) != 0) {
+			return EX_USAGE;
+		}
+	}
+	for (; option == 0 && optind < argc; optind++) {
+		cli_add_path(list, argv[optind]);
+	}
+	return option == 0 ? 0 : EX_USAGE;
+}
+
 void cli_resources_clear(struct cli_resources *list)
 {
 	for (size_t i = 0; i < list->count; i++) {

@@ -9,6 +9,7 @@
  * Ends with 1 when a ratio is above its bound.
  */
 #include "context.h"
+#include "figures.h"
 #include "util.h"
 
 #include <errno.h>
@@ -19,7 +20,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #define ROUNDS 2000
 #define BATCH 17
@@ -32,27 +32,6 @@ __attribute__((noreturn)) static void give_up(const char *what, const struct gue
 {
 	fprintf(stderr, "bench: %s: %s\n", what, err ? err->message : strerror(errno));
 	exit(2);
-}
-
-static double now_us(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec * 1e6 + (double)ts.tv_nsec / 1e3;
-}
-
-static int by_value(const void *a, const void *b)
-{
-	double left = *(const double *)a, right = *(const double *)b;
-
-	return (left > right) - (left < right);
-}
-
-static double median(double *samples, size_t count)
-{
-	qsort(samples, count, sizeof(*samples), by_value);
-	return samples[count / 2];
 }
 
 static void row(const char *what, double us)
@@ -97,14 +76,14 @@ static void in_turns(sample_fn *const functions[], void *const data[], size_t co
 
 	for (int i = 0; i < ROUNDS; i++) {
 		for (size_t k = 0; k < count; k++) {
-			double start = now_us();
+			double start = bench_now_us();
 
 			functions[k](data[k]);
-			samples[k][i] = now_us() - start;
+			samples[k][i] = bench_now_us() - start;
 		}
 	}
 	for (size_t k = 0; k < count; k++) {
-		out_us[k] = median(samples[k], ROUNDS);
+		out_us[k] = bench_median(samples[k], ROUNDS);
 	}
 }
 
@@ -236,7 +215,7 @@ static double read_and_parse_us(struct guestlock *gl)
 {
 	char(*uuids)[GUESTLOCK_UUID_STRING];
 	struct guestlock_error err = {0};
-	double start = now_us();
+	double start = bench_now_us();
 	size_t count;
 
 	if (gl_store_uuids(&gl->store, &uuids, &count, &err) < 0) {
@@ -251,28 +230,28 @@ static double read_and_parse_us(struct guestlock *gl)
 		gl_record_free(record);
 	}
 	free(uuids);
-	return now_us() - start;
+	return bench_now_us() - start;
 }
 
 static double list_us(struct guestlock *gl)
 {
 	struct guestlock_error err = {0};
 	struct guestlock_info **infos;
-	double start = now_us();
+	double start = bench_now_us();
 	size_t count;
 
 	if (guestlock_list(gl, &infos, &count, &err) < 0) {
 		give_up("list", &err);
 	}
 	guestlock_list_free(infos, count);
-	return now_us() - start;
+	return bench_now_us() - start;
 }
 
 static double reap_us(struct guestlock *gl, size_t expected)
 {
 	struct guestlock_reap_result result;
 	struct guestlock_error err = {0};
-	double start = now_us();
+	double start = bench_now_us();
 
 	if (guestlock_reap(gl, &result, &err) < 0) {
 		give_up("reap", &err);
@@ -282,7 +261,7 @@ static double reap_us(struct guestlock *gl, size_t expected)
 			expected);
 		exit(2);
 	}
-	return now_us() - start;
+	return bench_now_us() - start;
 }
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
@@ -371,11 +350,11 @@ static void whole_host(void)
 		list[i] = list_us(gl);
 		reap[i] = reap_us(gl, 10000);
 	}
-	parse_us = median(parse, HOST_ROUNDS);
+	parse_us = bench_median(parse, HOST_ROUNDS);
 	row("reading and parsing 10,000 records of 2 disks", parse_us);
-	row("list of 10,000 guests", median(list, HOST_ROUNDS));
+	row("list of 10,000 guests", bench_median(list, HOST_ROUNDS));
 	ratio("of reading and parsing", list[HOST_ROUNDS / 2] / parse_us, 3);
-	row("recovery of 10,000 finished records", median(reap, HOST_ROUNDS));
+	row("recovery of 10,000 finished records", bench_median(reap, HOST_ROUNDS));
 	ratio("of reading and parsing", reap[HOST_ROUNDS / 2] / parse_us, 3);
 	guestlock_close(gl);
 }

@@ -8,6 +8,7 @@
  * Ends with 1 when the ratio is above its bound.
  */
 #include "context.h"
+#include "figures.h"
 #include "util.h"
 
 #include <ftw.h>
@@ -28,21 +29,6 @@ __attribute__((noreturn)) static void give_up(const char *what, const struct gue
 {
 	fprintf(stderr, "bench: %s: %s\n", what, err ? err->message : "failed");
 	exit(2);
-}
-
-static double now_us(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec * 1e6 + (double)ts.tv_nsec / 1e3;
-}
-
-static int by_value(const void *a, const void *b)
-{
-	double left = *(const double *)a, right = *(const double *)b;
-
-	return (left > right) - (left < right);
 }
 
 /* ---- The two ---- */
@@ -71,12 +57,12 @@ static pid_t start_echo(int *out_fd)
 static double echo_us(int fd)
 {
 	char buffer[SIZE] = "";
-	double start = now_us();
+	double start = bench_now_us();
 
 	if (send(fd, buffer, sizeof(buffer), 0) != SIZE || recv(fd, buffer, sizeof(buffer), 0) != SIZE) {
 		give_up("echo", NULL);
 	}
-	return now_us() - start;
+	return bench_now_us() - start;
 }
 
 static double keeper_us(struct guestlock *gl, const struct guestlock_owner *owner)
@@ -88,12 +74,12 @@ static double keeper_us(struct guestlock *gl, const struct guestlock_owner *owne
 		.deadline_ms = guestlock_monotonic_ms() + 5000,
 	};
 	struct guestlock_error err = {.message = ""};
-	double start = now_us();
+	double start = bench_now_us();
 
 	if (gl->ops->bind(gl->backend, &batch, &err) != GUESTLOCK_RES_GRANTED) {
 		give_up("keeper", &err);
 	}
-	return now_us() - start;
+	return bench_now_us() - start;
 }
 
 /* ---- All of it ---- */
@@ -154,7 +140,7 @@ int main(int argc, char **argv)
 		.manager = root,
 	};
 	struct guestlock *gl;
-	double ratio;
+	double bare_us, asked_us, ratio;
 	pid_t echo;
 	int fd;
 
@@ -171,11 +157,11 @@ int main(int argc, char **argv)
 	close(fd);
 	waitpid(echo, NULL, 0);
 	end_keeper(gl);
-	qsort(bare, ROUNDS, sizeof(*bare), by_value);
-	qsort(asked, ROUNDS, sizeof(*asked), by_value);
-	ratio = asked[ROUNDS / 2] / bare[ROUNDS / 2];
-	printf("%-58s %12.1f us\n", "a message there and back", bare[ROUNDS / 2]);
-	printf("%-58s %12.1f us\n", "an empty request to the keeper", asked[ROUNDS / 2]);
+	bare_us = bench_median(bare, ROUNDS);
+	asked_us = bench_median(asked, ROUNDS);
+	ratio = asked_us / bare_us;
+	printf("%-58s %12.1f us\n", "a message there and back", bare_us);
+	printf("%-58s %12.1f us\n", "an empty request to the keeper", asked_us);
 	printf("%-58s %12.2f    (at most %.1f)%s\n", "  ratio", ratio, BOUND,
 	       ratio > BOUND ? " TOO MUCH" : "");
 	return ratio > BOUND;

@@ -16,8 +16,8 @@
  * Each round of run takes locks that are known to the master, writes their blocks, and gives them
  * back. One line for each: "bench NAME acquire=US release=US", medians.
  */
-#include "context.h"
-#include "process.h"
+#include "bench/batch.h"
+#include "bench/figures.h"
 
 #include <errno.h>
 #include <libdlm.h>
@@ -27,7 +27,6 @@
 #include <string.h>
 #include <sys/types.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define LOCKSPACE "guestlock"
@@ -50,21 +49,6 @@ __attribute__((noreturn)) static void fail(const char *what)
 {
 	fprintf(stderr, "bench: %s: %s\n", what, strerror(errno));
 	exit(1);
-}
-
-static double now_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
-}
-
-static void name_it(const char *group, size_t i, char out[GUESTLOCK_KEY_SIZE])
-{
-	char text[64];
-
-	guestlock_digest(text, (size_t)snprintf(text, sizeof(text), "%s %zu", group, i), out);
 }
 
 /* ---- libdlm ---- */
@@ -119,7 +103,7 @@ static void open_all(const char *group)
 {
 	for (size_t i = 0; i < count; i++) {
 		held[i] = (struct held){.lksb = {.sb_status = 0}};
-		name_it(group, i, held[i].name);
+		bench_name_key(group, i, held[i].name);
 	}
 	ask_all(LKM_NLMODE, 0, false);
 }
@@ -131,15 +115,15 @@ struct round {
 /* As guestlock does it: grant and write; lower and ask again. */
 static void round_of_libdlm(bool one_by_one, struct round *out)
 {
-	double begin = now_us();
+	double begin = bench_now_us();
 
 	ask_all(LKM_EXMODE, LKF_CONVERT | LKF_NOQUEUE, one_by_one);
 	ask_all(LKM_EXMODE, LKF_CONVERT | LKF_NOQUEUE, one_by_one);
-	out->acquire = now_us() - begin;
-	begin = now_us();
+	out->acquire = bench_now_us() - begin;
+	begin = bench_now_us();
 	ask_all(LKM_NLMODE, LKF_CONVERT | LKF_NOQUEUE, one_by_one);
 	ask_all(LKM_NLMODE, LKF_CONVERT | LKF_NOQUEUE, one_by_one);
-	out->release = now_us() - begin;
+	out->release = bench_now_us() - begin;
 }
 
 /* The same by the calls that wait themselves, which want a thread that reads, and so a descriptor of their
@@ -168,124 +152,56 @@ static void open_waiting(const char *group)
 		fail("dlm_ls_pthread_init");
 	}
 	for (size_t i = 0; i < count; i++) {
-		name_it(group, i, waited[i].name);
+		bench_name_key(group, i, waited[i].name);
 	}
 	wait_each(LKM_NLMODE, 0);
 }
 
 static void round_of_waiting(struct round *out)
 {
-	double begin = now_us();
+	double begin = bench_now_us();
 
 	wait_each(LKM_EXMODE, LKF_CONVERT | LKF_NOQUEUE);
 	wait_each(LKM_EXMODE, LKF_CONVERT | LKF_NOQUEUE);
-	out->acquire = now_us() - begin;
-	begin = now_us();
+	out->acquire = bench_now_us() - begin;
+	begin = bench_now_us();
 	wait_each(LKM_NLMODE, LKF_CONVERT | LKF_NOQUEUE);
 	wait_each(LKM_NLMODE, LKF_CONVERT | LKF_NOQUEUE);
-	out->release = now_us() - begin;
+	out->release = bench_now_us() - begin;
 }
 
 /* ---- guestlock ---- */
 
-static struct guestlock *gl;
-static struct guestlock_owner owner;
-static struct guestlock_key keys[MOST];
-static struct guestlock_item items[MOST];
-
-typedef enum guestlock_result batch_fn(struct guestlock_backend *backend, struct guestlock_batch *batch,
-				       struct guestlock_error *err);
-
-static void call(batch_fn *function, unsigned flags)
-{
-	struct guestlock_batch batch = {
-		.owner = &owner,
-		.items = items,
-		.count = count,
-		.flags = flags,
-		.deadline_ms = guestlock_monotonic_ms() + 20000,
-	};
-	struct guestlock_error err = {.message = ""};
-
-	if (function(gl->backend, &batch, &err) != GUESTLOCK_RES_GRANTED) {
-		fprintf(stderr, "bench: %s\n", err.message);
-		exit(1);
-	}
-}
-
-static void open_guestlock(void)
-{
-	const struct guestlock_options options = {.size = sizeof(options)};
-	struct guestlock_error err = {.message = ""};
-
-	if (guestlock_open(&gl, &options, &err) < 0 ||
-	    gl_ready(gl, guestlock_monotonic_ms() + 20000, &err) < 0) {
-		fprintf(stderr, "bench: %s\n", err.message);
-		exit(1);
-	}
-}
-
-/* A guest that lives as long as this process does. */
-static void name_owner(unsigned number)
-{
-	struct gl_process self;
-
-	if (gl_process_look(getpid(), &self) < 0) {
-		fail("/proc");
-	}
-	owner = (struct guestlock_owner){
-		.instance = guestlock_random64(),
-		.name = "bench",
-		.pid = self.pid,
-		.pid_start = self.start,
-		.pid_ns = self.ns,
-		.adopted = true,
-		.host = gl->host,
-		.manager = gl->store.run_dir,
-	};
-	snprintf(owner.uuid, sizeof(owner.uuid), "6e6f6e65-0000-4000-8000-%012x", number);
-	memcpy(owner.boot_id, self.boot_id, sizeof(owner.boot_id));
-}
+static struct bench_batch batch;
 
 static void begin_guestlock(void)
 {
-	open_guestlock();
-	name_owner(0xbe);
-	for (size_t i = 0; i < count; i++) {
-		keys[i] = (struct guestlock_key){.identity = "file:/bench"};
-		name_it("guestlock", i, keys[i].key);
-		items[i] = (struct guestlock_item){.key = &keys[i], .mode = GUESTLOCK_MODE_EXCLUSIVE};
-	}
-	call(gl->ops->bind, 0);
+	bench_open(&batch);
+	bench_set_owner(&batch, 0xbe, true);
+	bench_set_keys(&batch, "guestlock", 0, count);
+	bench_call(&batch, batch.gl->ops->bind, 0);
 }
 
 static void round_of_guestlock(struct round *out)
 {
-	double begin = now_us();
+	double begin = bench_now_us();
 
-	call(gl->ops->acquire, 0);
-	out->acquire = now_us() - begin;
-	begin = now_us();
-	call(gl->ops->release, GUESTLOCK_BATCH_PARK);
-	out->release = now_us() - begin;
+	bench_call(&batch, batch.gl->ops->acquire, 0);
+	out->acquire = bench_now_us() - begin;
+	begin = bench_now_us();
+	bench_call(&batch, batch.gl->ops->release, GUESTLOCK_BATCH_PARK);
+	out->release = bench_now_us() - begin;
 }
 
 /* ---- Starting again ---- */
 
 static void take(void)
 {
-	size_t all = count;
-
-	open_guestlock();
-	count = OWN;
-	for (size_t guest = 0; guest < all / OWN; guest++) {
-		name_owner((unsigned)guest);
-		for (size_t i = 0; i < OWN; i++) {
-			keys[i] = (struct guestlock_key){.identity = "file:/bench"};
-			name_it("restart", guest * OWN + i, keys[i].key);
-			items[i] = (struct guestlock_item){.key = &keys[i], .mode = GUESTLOCK_MODE_EXCLUSIVE};
-		}
-		call(gl->ops->acquire, 0);
+	bench_open(&batch);
+	for (size_t guest = 0; guest < count / OWN; guest++) {
+		bench_set_owner(&batch, (long)guest, true);
+		bench_set_keys(&batch, "restart", guest * OWN, OWN);
+		bench_call(&batch, batch.gl->ops->acquire, 0);
 	}
 	puts("ready");
 	fflush(stdout);
@@ -304,19 +220,20 @@ static int count_lock(void *data, const struct guestlock_lock *lock)
 static void restart(void)
 {
 	struct guestlock_error err = {.message = ""};
-	double begin = now_us();
+	double begin = bench_now_us();
 	size_t seen = 0;
 
 	do {
 		seen = 0;
-		if (gl) {
-			guestlock_close(gl);
+		if (batch.gl) {
+			bench_close(&batch);
 		}
-		open_guestlock();
-	} while (gl->ops->enumerate(gl->backend, count_lock, NULL, &seen, &err) != GUESTLOCK_RES_GRANTED &&
-		 now_us() - begin < 120e6);
-	printf("bench restart locks=%zu us=%.0f\n", seen, now_us() - begin);
-	guestlock_close(gl);
+		bench_open(&batch);
+	} while (batch.gl->ops->enumerate(batch.gl->backend, count_lock, NULL, &seen, &err) !=
+			 GUESTLOCK_RES_GRANTED &&
+		 bench_now_us() - begin < 120e6);
+	printf("bench restart locks=%zu us=%.0f\n", seen, bench_now_us() - begin);
+	bench_close(&batch);
 }
 
 /* In a process of its own, which ends. */
@@ -328,7 +245,7 @@ static void leave_orphans(void)
 	}
 	for (size_t i = 0; i < count; i++) {
 		held[i] = (struct held){.lksb = {.sb_status = 0}};
-		name_it("orphan", i, held[i].name);
+		bench_name_key("orphan", i, held[i].name);
 	}
 	ask_all(LKM_EXMODE, LKF_NOQUEUE, false);
 	_exit(0);
@@ -349,27 +266,20 @@ static void adopt(void)
 	if (!lockspace) {
 		fail("dlm_open_lockspace");
 	}
-	begin = now_us();
+	begin = bench_now_us();
 	for (size_t i = 0; i < count; i++) {
 		held[i] = (struct held){.lksb = {.sb_status = 0}};
-		name_it("orphan", i, held[i].name);
+		bench_name_key("orphan", i, held[i].name);
 		/* No answer comes for these. */
 		ask(&held[i], LKM_EXMODE, LKF_ORPHAN);
 		pending--;
 	}
 	ask_all(LKM_EXMODE, LKF_CONVERT | LKF_NOQUEUE, false);
-	printf("bench orphans locks=%zu us=%.0f\n", count, now_us() - begin);
+	printf("bench orphans locks=%zu us=%.0f\n", count, bench_now_us() - begin);
 	dlm_release_lockspace("orphans", lockspace, 1);
 }
 
 /* ---- The whole ---- */
-
-static int by_value(const void *a, const void *b)
-{
-	const double *left = a, *right = b;
-
-	return (*left > *right) - (*left < *right);
-}
 
 static void print(const char *name, const struct round *rounds, size_t n)
 {
@@ -380,9 +290,8 @@ static void print(const char *name, const struct round *rounds, size_t n)
 		release[i] = rounds[i].release;
 	}
 	if (acquire && release) {
-		qsort(acquire, n, sizeof(*acquire), by_value);
-		qsort(release, n, sizeof(*release), by_value);
-		printf("bench %s acquire=%.0f release=%.0f\n", name, acquire[n / 2], release[n / 2]);
+		printf("bench %s acquire=%.0f release=%.0f\n", name, bench_median(acquire, n),
+		       bench_median(release, n));
 	}
 	free(acquire);
 	free(release);
@@ -425,8 +334,8 @@ static void run(size_t n)
 	print("guestlock", rounds[1], n);
 	print("one-by-one", rounds[2], n);
 	print("lock-wait", rounds[3], n);
-	call(gl->ops->release, 0);
-	guestlock_close(gl);
+	bench_call(&batch, batch.gl->ops->release, 0);
+	bench_close(&batch);
 	for (size_t i = 0; i < 4; i++) {
 		free(rounds[i]);
 	}

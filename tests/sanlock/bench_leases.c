@@ -9,7 +9,8 @@
  *
  * One line for each: "bench NAME median_us=US", of a round.
  */
-#include "context.h"
+#include "bench/batch.h"
+#include "bench/figures.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,7 +23,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define LOCKSPACE "guestlock"
@@ -43,20 +43,13 @@ __attribute__((noreturn)) static void fail(const char *what, int rv)
 	exit(1);
 }
 
-static double now_us(void)
+/* The keys of this process. */
+static const char *group_of(const char *name)
 {
-	struct timespec now;
+	static char group[32];
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
-}
-
-static void name_it(const char *group, size_t i, char out[GUESTLOCK_KEY_SIZE])
-{
-	char text[64];
-
-	guestlock_digest(text, (size_t)snprintf(text, sizeof(text), "%s %zu %ld", group, i, (long)getpid()),
-			 out);
+	snprintf(group, sizeof(group), "%s %ld", name, (long)getpid());
+	return group;
 }
 
 /* ---- libsanlock ---- */
@@ -68,7 +61,7 @@ static void make_raw(const char *directory)
 		char name[GUESTLOCK_KEY_SIZE];
 		int fd, rv;
 
-		name_it("raw", i, name);
+		bench_name_key(group_of("raw"), i, name);
 		lease->resource.num_disks = 1;
 		memcpy(lease->resource.lockspace_name, LOCKSPACE, sizeof(LOCKSPACE));
 		memcpy(lease->resource.name, name, sizeof(name));
@@ -108,74 +101,25 @@ static void call_raw(bool acquire)
 
 /* ---- guestlock ---- */
 
-static struct guestlock *gl;
-static struct guestlock_owner owner;
-static struct guestlock_key keys[MOST];
-static struct guestlock_item items[MOST];
-
-typedef enum guestlock_result batch_fn(struct guestlock_backend *backend, struct guestlock_batch *batch,
-				       struct guestlock_error *err);
-
-static void call(batch_fn *function)
-{
-	struct guestlock_batch batch = {
-		.owner = &owner,
-		.items = items,
-		.count = count,
-		.loss_action = "",
-		.deadline_ms = guestlock_monotonic_ms() + 60000,
-	};
-	struct guestlock_error err = {.message = ""};
-
-	if (function(gl->backend, &batch, &err) != GUESTLOCK_RES_GRANTED) {
-		fprintf(stderr, "bench: %s\n", err.message);
-		exit(1);
-	}
-}
+static struct bench_batch batch;
 
 /* This process is the guest. */
 static void begin_guestlock(void)
 {
-	const struct guestlock_options options = {.size = sizeof(options)};
-	struct guestlock_error err = {.message = ""};
-
-	if (guestlock_open(&gl, &options, &err) < 0 ||
-	    gl_ready(gl, guestlock_monotonic_ms() + 60000, &err) < 0) {
-		fprintf(stderr, "bench: %s\n", err.message);
-		exit(1);
-	}
-	owner = (struct guestlock_owner){
-		.instance = guestlock_random64(),
-		.name = "bench",
-		.pid = getpid(),
-		.host = gl->host,
-		.manager = gl->store.run_dir,
-	};
-	snprintf(owner.uuid, sizeof(owner.uuid), "6e6f6e65-0000-4000-8000-%012ld", (long)getpid());
-	for (size_t i = 0; i < count; i++) {
-		keys[i] = (struct guestlock_key){.identity = "file:/bench"};
-		name_it("guestlock", i, keys[i].key);
-		items[i] = (struct guestlock_item){.key = &keys[i], .mode = GUESTLOCK_MODE_EXCLUSIVE};
-	}
-	call(gl->ops->bind);
+	bench_open(&batch);
+	bench_set_owner(&batch, getpid(), false);
+	bench_set_keys(&batch, group_of("guestlock"), 0, count);
+	bench_call(&batch, batch.gl->ops->bind, 0);
 	/* The files of the leases are made now. */
-	call(gl->ops->acquire);
-	call(gl->ops->release);
+	bench_call(&batch, batch.gl->ops->acquire, 0);
+	bench_call(&batch, batch.gl->ops->release, 0);
 }
 
 /* ---- Figures ---- */
 
-static int by_value(const void *a, const void *b)
-{
-	const double *left = a, *right = b;
-
-	return (*left > *right) - (*left < *right);
-}
-
 static void print(const char *name, double *values, size_t n)
 {
-	qsort(values, n, sizeof(*values), by_value);
-	printf("bench %s median_us=%.0f\n", name, values[n / 2]);
+	printf("bench %s median_us=%.0f\n", name, bench_median(values, n));
 	free(values);
 }
 
@@ -191,20 +135,20 @@ static double *room(size_t n)
 
 static double raw_round(void)
 {
-	double begin = now_us();
+	double begin = bench_now_us();
 
 	call_raw(true);
 	call_raw(false);
-	return now_us() - begin;
+	return bench_now_us() - begin;
 }
 
 static double guestlock_round(void)
 {
-	double begin = now_us();
+	double begin = bench_now_us();
 
-	call(gl->ops->acquire);
-	call(gl->ops->release);
-	return now_us() - begin;
+	bench_call(&batch, batch.gl->ops->acquire, 0);
+	bench_call(&batch, batch.gl->ops->release, 0);
+	return bench_now_us() - begin;
 }
 
 /*
@@ -233,7 +177,7 @@ static void run_batch(size_t rounds, const char *directory)
 	print("libsanlock", theirs, rounds);
 	print("guestlock", ours, rounds);
 	print("more", more, rounds);
-	guestlock_close(gl);
+	bench_close(&batch);
 }
 
 /* ---- Several guests ---- */
@@ -271,7 +215,7 @@ static void wait_for(int fd)
 
 static double guests_round(const int *fds, size_t guests, bool at_once)
 {
-	double begin = now_us();
+	double begin = bench_now_us();
 
 	for (size_t i = 0; i < guests; i++) {
 		tell(fds[i]);
@@ -282,7 +226,7 @@ static double guests_round(const int *fds, size_t guests, bool at_once)
 	for (size_t i = 0; i < guests && at_once; i++) {
 		wait_for(fds[i]);
 	}
-	return now_us() - begin;
+	return bench_now_us() - begin;
 }
 
 static void start(size_t guests, size_t rounds)
