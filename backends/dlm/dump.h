@@ -42,13 +42,13 @@ bool gl_dlm_waiter_line(const char *line, uint32_t *out_lkid);
 /* ---- Rows of it into the table: rows.c ---- */
 
 /*
- * The strongest have the lowest rank: one that nobody uses is not asked to be more. Of equal ones those that are settled:
- * another one may be on its way out.
+ * Calls visit for each row of our owners until it returns non-zero; returns that, or 0. The strongest come first: one that
+ * nobody uses is not asked to be more. Of equal ones those that are settled: another one may be on its way out.
  */
-enum { GL_DLM_RANKS = 2 * (DLM_LOCK_EX - GL_DLM_NO_MODE + 1) };
-int gl_dlm_row_rank(const struct gl_dlm_row *row);
+typedef int gl_dlm_row_fn(void *data, const struct gl_dlm_row *row);
+int gl_dlm_rows_each(const struct gl_dlm *dlm, const struct gl_dlm_dump *dump, gl_dlm_row_fn *visit, void *data);
 /*
- * A new lock of the table, by ranks. An owner has one lock of a resource; a second one was asked for by a predecessor, and
+ * A new lock of the table, in that order. An owner has one lock of a resource; a second one was asked for by a predecessor, and
  * once more by us for the same call. Whatever the owner does is done to the first, so the other is surplus. NULL: no memory.
  */
 struct gl_dlm_lock *gl_dlm_row_add(struct gl_dlm *dlm, const struct gl_dlm_row *row);

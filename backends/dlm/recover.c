@@ -83,15 +83,30 @@ static enum guestlock_result read_quiet(const struct gl_dlm *dlm, struct gl_dlm_
 	}
 }
 
-/* Which of several orphans of one name and mode is adopted is for the kernel to say: it comes under its own
- * xid. */
-static enum guestlock_result adopt_row(struct gl_dlm *dlm, const struct gl_dlm_dump *dump,
-				       const struct gl_dlm_row *row, struct guestlock_error *err)
+struct adoption {
+	struct gl_dlm *dlm;
+	struct gl_dlm_dump dump;
+	struct guestlock_error *err;
+};
+
+/*
+ * Which of several orphans of one name and mode is adopted is for the kernel to say: it comes under its own
+ * xid. An enum guestlock_result.
+ */
+static int adopt_row(void *data, const struct gl_dlm_row *row)
 {
+	struct adoption *adoption = data;
+	struct gl_dlm *dlm = adoption->dlm;
+	struct guestlock_error *err = adoption->err;
 	const struct gl_dlm_row *got;
 	struct gl_dlm_lock *lock;
 	uint32_t lkid;
-	int error = gl_dlm_adopt(dlm, row->name, row->mode, row->xid, &lkid);
+	int error;
+
+	if (row->mode < DLM_LOCK_NL) {
+		return GUESTLOCK_RES_GRANTED;
+	}
+	error = gl_dlm_adopt(dlm, row->name, row->mode, row->xid, &lkid);
 
 	if (error == ENOENT) {
 		return guestlock_backend_fail(
@@ -103,7 +118,7 @@ static enum guestlock_result adopt_row(struct gl_dlm *dlm, const struct gl_dlm_d
 	if (error) {
 		return gl_dlm_fail(err, error, "take back the lock of", row->name);
 	}
-	got = lkid == row->lkid ? row : gl_dlm_dump_row(dump, lkid);
+	got = lkid == row->lkid ? row : gl_dlm_dump_row(&adoption->dump, lkid);
 	if (!got) {
 		return gl_dlm_fail(err, EBUSY, "take back the lock of", row->name);
 	}
@@ -117,21 +132,14 @@ static enum guestlock_result adopt_row(struct gl_dlm *dlm, const struct gl_dlm_d
 
 static enum guestlock_result adopt_all(struct gl_dlm *dlm, struct guestlock_error *err)
 {
-	enum guestlock_result result;
-	struct gl_dlm_dump dump;
+	struct adoption adoption = {.dlm = dlm, .err = err};
+	enum guestlock_result result = read_quiet(dlm, &adoption.dump, err);
 
-	result = read_quiet(dlm, &dump, err);
-	for (int rank = 0; rank < GL_DLM_RANKS; rank++) {
-		for (size_t i = 0; i < dump.count && result == GUESTLOCK_RES_GRANTED; i++) {
-			const struct gl_dlm_row *row = &dump.rows[i];
-
-			if (gl_dlm_row_rank(row) == rank && gl_dlm_is_ours(dlm, row->xid) &&
-			    row->mode >= DLM_LOCK_NL) {
-				result = adopt_row(dlm, &dump, row, err);
-			}
-		}
+	if (result != GUESTLOCK_RES_GRANTED) {
+		return result;
 	}
-	gl_dlm_dump_free(&dump);
+	result = (enum guestlock_result)gl_dlm_rows_each(dlm, &adoption.dump, adopt_row, &adoption);
+	gl_dlm_dump_free(&adoption.dump);
 	return result;
 }
 
@@ -235,22 +243,24 @@ static bool read_blocks(struct gl_dlm *dlm, struct gather *gather)
 	struct gl_dlm_request *beside = calloc(gather->count + 1, sizeof(*beside));
 	uint64_t xid = gl_dlm_nobody_xid(dlm);
 	size_t count = 0;
+	bool good = true;
 
 	if (!beside) {
 		return false;
 	}
 	pthread_mutex_lock(&dlm->mutex);
-	for (size_t i = 0; i < gather->count; i++) {
-		struct gl_dlm_lock *lock = gather->requests[i].lock;
+	for (size_t i = 0; i < gather->count && good; i++) {
+		const struct gl_dlm_lock *lock = gather->requests[i].lock;
+		struct gl_dlm_lock *reader;
 
-		if (lock->mode == DLM_LOCK_EX) {
-			beside[count] = (struct gl_dlm_request){
-				.lock = gl_dlm_table_add(&dlm->table, lock->resource->name, xid),
-				.mode = DLM_LOCK_NL,
-			};
-			if (beside[count].lock) {
-				beside[count++].lock->used = true;
-			}
+		if (lock->mode != DLM_LOCK_EX) {
+			continue;
+		}
+		reader = gl_dlm_table_add(&dlm->table, lock->resource->name, xid);
+		good = reader != NULL;
+		if (reader) {
+			reader->used = true;
+			beside[count++] = (struct gl_dlm_request){.lock = reader, .mode = DLM_LOCK_NL};
 		}
 	}
 	pthread_mutex_unlock(&dlm->mutex);
@@ -275,7 +285,7 @@ static bool read_blocks(struct gl_dlm *dlm, struct gather *gather)
 	}
 	pthread_mutex_unlock(&dlm->mutex);
 	free(beside);
-	return true;
+	return good;
 }
 
 /* Those of which no answer came: they are in the dump as they were, or something is under way still. */

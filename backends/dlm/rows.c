@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#define RANKS (2 * (DLM_LOCK_EX - GL_DLM_NO_MODE + 1))
+
 static bool is_settled(const struct gl_dlm_row *row)
 {
 	return !row->waited && row->sign == GL_DLM_SIGN_GRANTED;
@@ -45,12 +47,16 @@ static struct gl_dlm_lock *find_lkid(const struct gl_dlm *dlm, const struct gl_d
 	return lock;
 }
 
-/*
- * Under the mutex, or before there are threads. A lock that answers to us needs no look. current: no lock has
- * gone since the list was read. false: no memory.
- */
-static bool take_row(struct gl_dlm *dlm, const struct gl_dlm_row *row, bool current)
+struct taking {
+	struct gl_dlm *dlm;
+	bool current; /* no lock has gone since the list was read */
+};
+
+/* Under the mutex, or before there are threads. A lock that answers to us needs no look. -1: no memory. */
+static int take_row(void *data, const struct gl_dlm_row *row)
 {
+	const struct taking *taking = data;
+	struct gl_dlm *dlm = taking->dlm;
 	struct gl_dlm_lock *lock = find_lkid(dlm, row);
 	const struct gl_dlm_lock *first;
 
@@ -58,38 +64,40 @@ static bool take_row(struct gl_dlm *dlm, const struct gl_dlm_row *row, bool curr
 		if (lock->in_flight && !lock->request) {
 			note_row(lock, row);
 		}
-		return true;
+		return 0;
 	}
 	first = gl_dlm_table_find(&dlm->table, row->name, row->xid);
 	/* It may be the one that is asked for at this moment, or one that is gone: another look tells. */
-	if (first && (first->lkid == 0 || !current)) {
+	if (first && (first->lkid == 0 || !taking->current)) {
 		dlm->stray = true;
-		return true;
+		return 0;
 	}
-	return gl_dlm_row_add(dlm, row) != NULL;
+	return gl_dlm_row_add(dlm, row) ? 0 : -1;
 }
 
-int gl_dlm_row_rank(const struct gl_dlm_row *row)
+/* From 0 for the strongest. */
+static int rank_of(const struct gl_dlm_row *row)
 {
 	int strongest = !is_settled(row) && row->wanted > row->mode ? row->wanted : row->mode;
 
 	return 2 * (DLM_LOCK_EX - strongest) + !is_settled(row);
 }
 
-static bool take_rows(struct gl_dlm *dlm, const struct gl_dlm_dump *dump, bool current)
+int gl_dlm_rows_each(const struct gl_dlm *dlm, const struct gl_dlm_dump *dump, gl_dlm_row_fn *visit,
+		     void *data)
 {
-	bool good = true;
+	int result = 0;
 
-	for (int rank = 0; rank < GL_DLM_RANKS; rank++) {
-		for (size_t i = 0; i < dump->count && good; i++) {
+	for (int rank = 0; rank < RANKS; rank++) {
+		for (size_t i = 0; i < dump->count && result == 0; i++) {
 			const struct gl_dlm_row *row = &dump->rows[i];
 
-			if (gl_dlm_row_rank(row) == rank && gl_dlm_is_ours(dlm, row->xid)) {
-				good = take_row(dlm, row, current);
+			if (rank_of(row) == rank && gl_dlm_is_ours(dlm, row->xid)) {
+				result = visit(data, row);
 			}
 		}
 	}
-	return good;
+	return result;
 }
 
 /* Locks with requests that nobody here waits for and that the list shows no more: they have been given up. */
@@ -129,6 +137,7 @@ static bool drop_gone(struct gl_dlm *dlm, const struct gl_dlm_dump *dump)
 
 enum guestlock_result gl_dlm_rows_take(struct gl_dlm *dlm, struct guestlock_error *err)
 {
+	struct taking taking = {.dlm = dlm};
 	struct gl_dlm_dump dump;
 	uint64_t unlocks;
 	bool good;
@@ -140,7 +149,8 @@ enum guestlock_result gl_dlm_rows_take(struct gl_dlm *dlm, struct guestlock_erro
 		return gl_dlm_fail(err, errno, "read the kernel's list of locks", dlm->dump_path);
 	}
 	pthread_mutex_lock(&dlm->mutex);
-	good = drop_gone(dlm, &dump) && take_rows(dlm, &dump, unlocks == dlm->unlocks);
+	taking.current = unlocks == dlm->unlocks;
+	good = drop_gone(dlm, &dump) && gl_dlm_rows_each(dlm, &dump, take_row, &taking) == 0;
 	/* Until then an owner without locks may get one yet. */
 	dlm->unsettled = dump.waiters > 0;
 	pthread_mutex_unlock(&dlm->mutex);
