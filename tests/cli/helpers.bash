@@ -75,7 +75,7 @@ other_host()
 	"$GUESTLOCK" --config "$dir/other.conf" "$@"
 }
 
-# eventually COMMAND...: it succeeds within 10 seconds.
+# eventually COMMAND...: it succeeds within 30 seconds.
 eventually()
 {
 	local end=$((SECONDS + 30))
@@ -130,7 +130,7 @@ background()
 	supervisor=$!
 }
 
-# ended PID STATUS: a background command ends within 10 seconds, with that status.
+# ended PID STATUS: a background command ends in time, with that status.
 ended()
 {
 	local got=0
