@@ -95,7 +95,7 @@ node2 far exclusive file:/srv/b.img"
 @test "no keeper runs on a node: it is named" {
 	start_guest 2 far /srv/b.img
 	# The command that started the guest would start another.
-	on_for 10 2 'kill -KILL $(pidof guestlock)'
+	on_for 30 2 'kill -KILL $(pidof guestlock)'
 	keeper_kill 2 both KILL
 	eventually 30 view_is 1 "silent node2: no keeper runs there"
 	on 2 guestlock reap >/dev/null

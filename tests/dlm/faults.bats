@@ -85,7 +85,7 @@ refused()
 @test "a guest that dies while no keeper runs: the next one gives its locks back" {
 	start_guest 1 vm /srv/a.img
 	# Nor does the command that started it see it.
-	on_for 10 1 'kill -KILL $(pidof guestlock)'
+	on_for 30 1 'kill -KILL $(pidof guestlock)'
 	keeper_kill 1 both KILL
 	end_guest 1 vm
 	run on 2 guestlock run --disk /srv/a.img -- true

@@ -63,7 +63,7 @@ pid_of()
 # By its process alone: no command of ours is asked.
 end_guest()
 {
-	on_for 20 "$1" "kill -KILL \$(pidof sleep)" || :
+	on_for 30 "$1" "kill -KILL \$(pidof sleep)" || :
 	job_status "$1" "$2" >/dev/null
 }
 
@@ -99,7 +99,7 @@ keeper_pids()
 	local what=$2
 
 	test "$what" != both || what='\(guard\|worker\)'
-	on_for 10 "$1" "grep -la '^$keeper_program.--$what=' /proc/[0-9]*/cmdline 2>/dev/null | cut -d/ -f3"
+	on_for 30 "$1" "grep -la '^$keeper_program.--$what=' /proc/[0-9]*/cmdline 2>/dev/null | cut -d/ -f3"
 }
 
 keeper_kill()

@@ -40,11 +40,12 @@ readonly work='guestlock run --timeout 10 --disk /srv/b.img -- true
 # traced OPTIONS PID SCRIPT: what that process calls while this is done.
 traced()
 {
-	on_for 10 2 'rm -f /run/trace'
+	on_for 30 2 'rm -f /run/trace'
 	launch_on 2 tracer "exec strace $1 -qq -o /run/trace -p $2"
-	on_for 10 2 "until grep -q 'TracerPid:.*[1-9]' /proc/$2/status; do sleep 0.02; done"
+	# A kill before its first call may have come already.
+	on_for 30 2 "while test -d /proc/$2 && ! grep -q 'TracerPid:.*[1-9]' /proc/$2/status; do sleep 0.02; done"
 	on_for 90 2 "$3" >/dev/null 2>&1 || :
-	on_for 10 2 'kill $(pidof strace) 2>/dev/null; while pidof strace >/dev/null; do sleep 0.02; done'
+	on_for 30 2 'kill $(pidof strace) 2>/dev/null; while pidof strace >/dev/null; do sleep 0.02; done'
 }
 
 # points: "CALL NUMBER" of a trace, in the order in which a thread first got so far, without those that depend on chance.
@@ -88,7 +89,7 @@ each_kill()
 		echo "killed before $call number $number:"
 		traced "$options -e inject=$call:signal=KILL:when=$number" "$(keeper_pids 2 "$who")" \
 			"${script//WORKER/$(keeper_pids 2 worker)}"
-		! on_for 10 2 'grep -q "killed by SIGKILL" /run/trace' || killed=$((killed + 1))
+		! on_for 30 2 'grep -q "killed by SIGKILL" /run/trace' || killed=$((killed + 1))
 		turns=$((turns + 1))
 		all_is_well
 	done

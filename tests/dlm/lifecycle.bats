@@ -92,13 +92,13 @@ teardown_file()
 	guest 1 web --disk /disks/a
 	job_end 1 web KILL
 	refused 2 1 run --name copy --disk /disks/a -- true
-	on_for 20 1 'kill -KILL $(pidof sleep)'
+	on_for 30 1 'kill -KILL $(pidof sleep)'
 	eventually 30 gl 2 run --name copy --disk /disks/a -- true
 }
 
 @test "a keeper that is killed loses no lock, and the next one goes on" {
 	guest 1 web --disk /disks/a
-	on_for 20 1 'kill -KILL $(pidof guestlock-keeper)'
+	on_for 30 1 'kill -KILL $(pidof guestlock-keeper)'
 	refused 2 1 run --name copy --disk /disks/a -- true
 	refused 1 1 run --name twin --disk /disks/a -- true
 	[[ "$output" == *web* ]]
@@ -140,7 +140,7 @@ members_are()
 # daemon_stop NODE NAME: as when the node shuts down.
 daemon_stop()
 {
-	on_for 20 "$1" "kill -TERM \$(pidof $2) && while pidof $2 >/dev/null; do sleep 0.1; done"
+	on_for 30 "$1" "kill -TERM \$(pidof $2) && while pidof $2 >/dev/null; do sleep 0.1; done"
 }
 
 @test "a node with a guest, running or paused, does not leave; one without does, and comes back" {
@@ -197,12 +197,12 @@ state_is()
 @test "somebody takes the lockspace away: a guest whose disk is taken meanwhile is lost, any other has its locks again" {
 	guest 1 web --disk /disks/a
 	guest 1 other --disk /disks/b
-	on_for 20 1 'kill -STOP $(pidof guestlock-keeper)'
+	on_for 30 1 'kill -STOP $(pidof guestlock-keeper)'
 	# The last one waits until the keeper has closed it.
 	launch_on 1 leaving 'while test -e /sys/class/misc/dlm_guestlock; do dlm_tool leave guestlock; done'
-	eventually 30 on_for 20 1 '! test -e /sys/class/misc/dlm_guestlock'
+	eventually 30 on_for 30 1 '! test -e /sys/class/misc/dlm_guestlock'
 	guest 2 copy --disk /disks/a
-	on_for 20 1 'kill -CONT $(pidof guestlock-keeper)'
+	on_for 30 1 'kill -CONT $(pidof guestlock-keeper)'
 	eventually 30 state_is 1 web lost
 	eventually 30 members_are 1 "1 2 "
 	eventually 30 state_is 1 other running

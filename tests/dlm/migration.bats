@@ -169,11 +169,11 @@ paused_both()
 @test "the keepers of both nodes are killed on the way" {
 	both
 	for node in 1 2; do
-		on_for 20 "$node" 'kill -KILL $(pidof guestlock-keeper)'
+		on_for 30 "$node" 'kill -KILL $(pidof guestlock-keeper)'
 	done
 	nobody_else
 	gl 1 migrate complete vm
-	on_for 20 1 'kill -KILL $(pidof guestlock-keeper)'
+	on_for 30 1 'kill -KILL $(pidof guestlock-keeper)'
 	nobody_else
 	gl 2 migrate complete vm
 	only_at 2

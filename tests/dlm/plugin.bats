@@ -161,7 +161,7 @@ refused()
 
 	ok 1 start vm1
 	pid=$(pid_of 1 vm1)
-	on_for 10 1 'kill -KILL $(pidof replay)'
+	on_for 30 1 'kill -KILL $(pidof replay)'
 	host_end 1
 	refused 2 vm1
 	host 1
@@ -170,7 +170,7 @@ refused()
 	refused 2 vm1
 	ok 1 suspend vm1
 	ok 1 resume vm1
-	on_for 10 1 'kill -KILL $(pidof replay) $(pidof guestlock-keeper)'
+	on_for 30 1 'kill -KILL $(pidof replay) $(pidof guestlock-keeper)'
 	host_end 1
 	# No keeper runs there that could tell its name.
 	no 2 start vm2

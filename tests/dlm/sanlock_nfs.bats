@@ -123,7 +123,7 @@ is_refused()
 # has_lease DISK: there is one of it, says the server.
 has_lease()
 {
-	test -n "$(on_for 10 "$server" "cd /export/plain/leases && grep -l ${1@Q} *.note")"
+	test -n "$(on_for 30 "$server" "cd /export/plain/leases && grep -l ${1@Q} *.note")"
 }
 
 # By node 2, as its image is gone; what has just been released is not free at once.
@@ -151,14 +151,14 @@ lease_is_removed()
 	local -r conf='export GUESTLOCK_CONFIG=/etc/guestlock/squashed.conf'
 
 	launch_on 1 vm "$conf; guestlock run --name vm --disk /plain/a.img -- sleep 600"
-	eventually 60 on_for 20 1 "$conf; guestlock list --json | jq -e '.guests[0].state == \"running\"'" >/dev/null
+	eventually 60 on_for 30 1 "$conf; guestlock list --json | jq -e '.guests[0].state == \"running\"'" >/dev/null
 	run on_for 60 2 "$conf; guestlock run --name other --disk /plain/a.img -- true"
 	test "$status" = 1
 	[[ $output == *"guest vm ("*") on node1"* ]]
 	on_for 40 1 "$conf; guestlock pause vm && guestlock resume vm" >/dev/null
 	run on "$server" find /export/squashed/leases -mindepth 1 ! -user 65534
 	test "$output" = ""
-	on_for 10 1 'kill -KILL $(pidof sleep)'
+	on_for 30 1 'kill -KILL $(pidof sleep)'
 	eventually 30 on_for 60 2 "$conf; guestlock run --disk /plain/a.img -- true"
 }
 

@@ -15,7 +15,7 @@ two_nodes()
 	cluster_needed
 	guests_prepare
 	for node in 1 2; do
-		on_for 20 "$node" 'sed -i "1alog = /run/keeper.log" /etc/guestlock/guestlock.conf'
+		on_for 30 "$node" 'sed -i "1alog = /run/keeper.log" /etc/guestlock/guestlock.conf'
 	done
 }
 
