@@ -86,27 +86,20 @@ static enum guestlock_result read_quiet(const struct gl_dlm *dlm, struct gl_dlm_
 struct adoption {
 	struct gl_dlm *dlm;
 	struct gl_dlm_dump dump;
+	enum guestlock_result result;
 	struct guestlock_error *err;
 };
 
-/*
- * Which of several orphans of one name and mode is adopted is for the kernel to say: it comes under its own
- * xid. An enum guestlock_result.
- */
-static int adopt_row(void *data, const struct gl_dlm_row *row)
+/* Which of several orphans of one name and mode is adopted is for the kernel to say: it comes under its own
+ * xid. */
+static enum guestlock_result adopt_row(const struct adoption *adoption, const struct gl_dlm_row *row)
 {
-	struct adoption *adoption = data;
 	struct gl_dlm *dlm = adoption->dlm;
 	struct guestlock_error *err = adoption->err;
 	const struct gl_dlm_row *got;
 	struct gl_dlm_lock *lock;
 	uint32_t lkid;
-	int error;
-
-	if (row->mode < DLM_LOCK_NL) {
-		return GUESTLOCK_RES_GRANTED;
-	}
-	error = gl_dlm_adopt(dlm, row->name, row->mode, row->xid, &lkid);
+	int error = gl_dlm_adopt(dlm, row->name, row->mode, row->xid, &lkid);
 
 	if (error == ENOENT) {
 		return guestlock_backend_fail(
@@ -130,17 +123,26 @@ static int adopt_row(void *data, const struct gl_dlm_row *row)
 	return GUESTLOCK_RES_GRANTED;
 }
 
+static int visit_orphan(void *data, const struct gl_dlm_row *row)
+{
+	struct adoption *adoption = data;
+
+	if (row->mode >= DLM_LOCK_NL) {
+		adoption->result = adopt_row(adoption, row);
+	}
+	return adoption->result != GUESTLOCK_RES_GRANTED;
+}
+
 static enum guestlock_result adopt_all(struct gl_dlm *dlm, struct guestlock_error *err)
 {
 	struct adoption adoption = {.dlm = dlm, .err = err};
-	enum guestlock_result result = read_quiet(dlm, &adoption.dump, err);
 
-	if (result != GUESTLOCK_RES_GRANTED) {
-		return result;
+	adoption.result = read_quiet(dlm, &adoption.dump, err);
+	if (adoption.result == GUESTLOCK_RES_GRANTED) {
+		gl_dlm_rows_each(dlm, &adoption.dump, visit_orphan, &adoption);
+		gl_dlm_dump_free(&adoption.dump);
 	}
-	result = (enum guestlock_result)gl_dlm_rows_each(dlm, &adoption.dump, adopt_row, &adoption);
-	gl_dlm_dump_free(&adoption.dump);
-	return result;
+	return adoption.result;
 }
 
 enum guestlock_result gl_dlm_recover(struct gl_dlm *dlm, bool kept, struct guestlock_error *err)
