@@ -91,20 +91,27 @@ static bool gl_target_is_still(const struct gl_target *target)
 	return still;
 }
 
-/* One look at all of them: 1 all are stopped, 0 not yet, -1 with errno. */
+/*
+ * One look at all of them: 1 all are stopped, 0 not yet, -1 with errno. Who is not is told again: a SIGSTOP
+ * is lost when one thread has taken it while another one executes a program. One too many does no harm,
+ * SIGCONT takes it back.
+ */
 static int gl_targets_still(struct gl_target *targets, size_t count)
 {
+	int result = 1;
 	size_t i;
 
 	for (i = 0; i < count; i++) {
-		if (gl_target_signal(&targets[i], 0) < 0) {
+		bool still = gl_target_is_still(&targets[i]);
+
+		if (gl_target_signal(&targets[i], still ? 0 : SIGSTOP) < 0) {
 			return -1;
 		}
-		if (!gl_target_is_still(&targets[i])) {
-			return 0;
+		if (!still && !targets[i].gone) {
+			result = 0;
 		}
 	}
-	return 1;
+	return result;
 }
 
 static int gl_targets_wait(struct gl_target *targets, size_t count, int64_t deadline_ms)

@@ -22,11 +22,16 @@
 		return;                                                                                      \
 	} while (0)
 
-static inline void child_sleep_ms(unsigned ms)
+static inline void child_sleep_us(unsigned us)
 {
-	struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
+	struct timespec time = {.tv_sec = us / 1000000, .tv_nsec = (long)(us % 1000000) * 1000};
 
 	nanosleep(&time, NULL);
+}
+
+static inline void child_sleep_ms(unsigned ms)
+{
+	child_sleep_us(ms * 1000);
 }
 
 /* fork() whose child does not outlive the test for long. */
@@ -35,7 +40,8 @@ static inline pid_t child_fork(void)
 	pid_t pid = fork();
 
 	if (pid == 0) {
-		/* Nothing of Check in here: a child shares the file of what the test reports, and may be killed. */
+		/* Nothing of Check in here: a child shares the file of what the test reports, and may be
+		 * killed. */
 		alarm(CHILD_SECONDS);
 		return 0;
 	}

@@ -18,6 +18,8 @@
 #include <time.h>
 
 #define WORKERS 4
+#define EXECUTIONS 300 /* of which some in a hundred are met */
+#define THREADS 12
 #define OTHER_BOOT "01234567-89ab-cdef-0123-456789abcdef"
 
 static int64_t soon(int64_t ms)
@@ -533,6 +535,58 @@ START_TEST(stops_every_thread)
 }
 END_TEST
 
+static void *read_for_ever(void *data)
+{
+	char byte;
+
+	return read(*(const int *)data, &byte, 1) < 0 ? data : NULL;
+}
+
+/* A process of several threads that executes a program just after it has said so. */
+static pid_t start_executing(int *out_said)
+{
+	int said[2], nothing[2];
+	pid_t pid;
+
+	ck_assert_int_eq(pipe2(said, O_CLOEXEC), 0);
+	ck_assert_int_eq(pipe2(nothing, O_CLOEXEC), 0);
+	pid = child_fork();
+	if (pid == 0) {
+		pthread_t thread;
+
+		for (unsigned i = 0; i < THREADS; i++) {
+			CHILD_ASSERT(pthread_create(&thread, NULL, read_for_ever, nothing) == 0);
+		}
+		CHILD_ASSERT(write(said[1], "x", 1) == 1);
+		execlp("sleep", "sleep", "30", NULL);
+		_exit(127);
+	}
+	close(said[1]);
+	close(nothing[0]);
+	close(nothing[1]);
+	*out_said = said[0];
+	return pid;
+}
+
+/* A SIGSTOP that a thread takes while another one executes is lost. */
+START_TEST(stops_what_executes)
+{
+	for (unsigned i = 0; i < EXECUTIONS; i++) {
+		int said;
+		pid_t pid = start_executing(&said);
+		char byte;
+
+		ck_assert_int_eq(read(said, &byte, 1), 1);
+		child_sleep_us(i % 20 * 10);
+		ck_assert_msg(gl_process_stop(&pid, 1, soon(10000)) == 0, "%s", strerror(errno));
+		ck_assert_int_eq(state_of(pid), 'T');
+		gl_process_continue(&pid, 1);
+		close(said);
+		child_kill(pid);
+	}
+}
+END_TEST
+
 START_TEST(gone_counts_as_stopped)
 {
 	pid_t pids[3] = {child_idle(), child_idle(), child_idle()};
@@ -644,6 +698,7 @@ Suite *process_suite(void)
 	Suite *suite = suite_create("process");
 	TCase *look = tcase_create("look");
 	TCase *stop = tcase_create("stop");
+	TCase *executing = tcase_create("executing");
 
 	tcase_add_test(look, looks_at_itself);
 	tcase_add_test(look, looks_like_its_family);
@@ -667,5 +722,8 @@ Suite *process_suite(void)
 	tcase_add_test(stop, continues_after_a_refusal);
 	tcase_add_test(stop, gives_up_at_the_deadline);
 	suite_add_tcase(suite, stop);
+	tcase_add_test(executing, stops_what_executes);
+	tcase_set_timeout(executing, 240);
+	suite_add_tcase(suite, executing);
 	return suite;
 }

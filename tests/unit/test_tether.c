@@ -698,7 +698,8 @@ START_TEST(finds_all_holders)
 	ck_assert(is_listed(pids, count, guest.owner.pid));
 	ck_assert(is_listed(pids, count, guest.others[0]));
 	ck_assert(is_listed(pids, count, guest.others[1]));
-	ck_assert_int_eq(gl_process_stop(pids, count, guestlock_monotonic_ms() + 10000), 0);
+	ck_assert_msg(gl_process_stop(pids, count, guestlock_monotonic_ms() + 10000) == 0, "%s",
+		      strerror(errno));
 	ck_assert_int_eq(life_of(&guest.owner), GUESTLOCK_LIFE_ALIVE);
 	gl_process_continue(pids, count);
 	for (size_t i = 0; i < count; i++) {
