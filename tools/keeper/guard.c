@@ -19,13 +19,15 @@
 #define LIVED_MS 1000 /* a worker that lived so long did not fail at once */
 #define FIRST_PAUSE_MS 50
 #define LAST_PAUSE_MS 2000
+#define TRACED_MS 500 /* so often a dead worker that a tracer still has is looked for */
 
 struct guard {
 	struct pair *pair;
 	int signals;
 	bool ending;
 	int64_t started_ms;
-	int pause_ms; /* before the next start */
+	int pause_ms;  /* before the next start */
+	bool unreaped; /* a dead worker cannot be waited for yet */
 };
 
 static void terminate(struct guard *guard)
@@ -74,18 +76,30 @@ static bool wait_for(struct guard *guard, int timeout_ms)
 	return polled[1].revents != 0;
 }
 
-/* How the worker ended, in words for the next one. A worker that was not our child tells nothing. */
-static void describe_end(char *out, size_t size)
+/*
+ * How the worker ended, in words for the next one. A worker that was not our child tells nothing, nor does
+ * one that is traced, until its tracer lets go.
+ */
+static void describe_end(struct guard *guard, char *out, size_t size)
 {
 	int status;
-	pid_t pid = waitpid(-1, &status, WNOHANG | __WALL);
+	pid_t pid;
 
-	if (pid <= 0) {
-		snprintf(out, size, "ended");
-	} else if (WIFSIGNALED(status)) {
-		snprintf(out, size, "pid %ld ended by signal %d", (long)pid, WTERMSIG(status));
-	} else {
-		snprintf(out, size, "pid %ld ended with status %d", (long)pid, WEXITSTATUS(status));
+	snprintf(out, size, "ended");
+	while ((pid = waitpid(-1, &status, WNOHANG | __WALL)) > 0) {
+		if (WIFSIGNALED(status)) {
+			snprintf(out, size, "pid %ld ended by signal %d", (long)pid, WTERMSIG(status));
+		} else {
+			snprintf(out, size, "pid %ld ended with status %d", (long)pid, WEXITSTATUS(status));
+		}
+	}
+	guard->unreaped = pid == 0;
+}
+
+static void reap_late(struct guard *guard)
+{
+	if (guard->unreaped && waitpid(-1, NULL, WNOHANG | __WALL) > 0) {
+		guard->unreaped = false;
 	}
 }
 
@@ -104,7 +118,7 @@ static void go_on(struct guard *guard)
 	bool lived = guestlock_monotonic_ms() - guard->started_ms >= LIVED_MS;
 	int64_t until;
 
-	describe_end(how, sizeof(how));
+	describe_end(guard, how, sizeof(how));
 	if (guard->pair->partner >= 0) {
 		close(guard->pair->partner);
 		guard->pair->partner = -1;
@@ -136,7 +150,7 @@ int guard_run(struct pair *pair)
 		start_worker(&guard, NULL);
 	}
 	for (;;) {
-		bool gone = pair->partner < 0 || wait_for(&guard, -1);
+		bool gone = pair->partner < 0 || wait_for(&guard, guard.unreaped ? TRACED_MS : -1);
 
 		/* What a dead worker gave us to keep on its last way is here by now. */
 		take_news(&guard);
@@ -145,6 +159,8 @@ int guard_run(struct pair *pair)
 		}
 		if (gone) {
 			go_on(&guard);
+		} else {
+			reap_late(&guard);
 		}
 	}
 	unlinkat(pair->directory, GL_KEEPER_SOCKET, 0);
