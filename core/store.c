@@ -21,14 +21,17 @@
 /* ---- The lock of a guest ---- */
 
 /* Who it is, is looked for only now: this is rare, and every operation would pay for a note of it. */
-static int fail_held(const char *uuid, struct guestlock_error *err)
+static int fail_held(const char *uuid, const char *path, struct guestlock_error *err)
 {
 	char name[sizeof(GUESTS) + GUESTLOCK_UUID_STRING];
 	char who[48] = "another process of guestlock";
-	pid_t pid;
+	struct stat st;
+	pid_t pid = 0;
 
 	snprintf(name, sizeof(name), GUESTS "/%.*s", GUESTLOCK_UUID_STRING - 1, uuid);
-	pid = gl_lock_holder(name);
+	if (stat(path, &st) == 0) {
+		pid = gl_lock_holder(name, st.st_ino);
+	}
 	if (pid > 0) {
 		snprintf(who, sizeof(who), "process %d", (int)pid);
 	}
@@ -54,7 +57,7 @@ static int fail_lock(const char *uuid, const char *path, int sys_errno, struct g
 
 	switch (sys_errno) {
 	case ETIMEDOUT:
-		return fail_held(uuid, err);
+		return fail_held(uuid, path, err);
 	case EISDIR:
 	case EINVAL:
 	case ELOOP:

@@ -15,6 +15,7 @@
 struct gl_sought {
 	bool socket;
 	char name[GUESTLOCK_LIFE_NAME_SIZE]; /* "socket:[INODE]", or the end of the path of a locked file */
+	char inode[24];                      /* of that file, as ":INODE ", "": any */
 };
 
 struct gl_pids {
@@ -43,13 +44,18 @@ static int gl_pids_add(struct gl_pids *pids, pid_t pid)
  * waits, but only one descriptor has the lock. It is never looked at through stat: that could hang in a file
  * system of the guest's making.
  */
-static bool gl_has_lock(const char *owner_dir, uint64_t fd)
+static bool gl_has_lock(const char *owner_dir, uint64_t fd, const char *inode)
 {
 	char path[96];
 	char text[1024];
+	const char *lock;
 
 	snprintf(path, sizeof(path), "%s/fdinfo/%" PRIu64, owner_dir, fd);
-	return gl_read_proc(path, text, sizeof(text)) > 0 && strstr(text, "OFDLCK") != NULL;
+	if (gl_read_proc(path, text, sizeof(text)) <= 0) {
+		return false;
+	}
+	lock = strstr(text, "OFDLCK");
+	return lock && strstr(lock, inode);
 }
 
 /* The file may have been removed, and be known by another directory in another mount namespace. */
@@ -79,7 +85,7 @@ static bool gl_is_tether(const char *owner_dir, int directory, uint64_t fd, cons
 	if (sought->socket) {
 		return strcmp(target, sought->name) == 0;
 	}
-	return gl_is_file(target, sought->name) && gl_has_lock(owner_dir, fd);
+	return gl_is_file(target, sought->name) && gl_has_lock(owner_dir, fd, sought->inode);
 }
 
 /* 1 it holds the tether, 0 it does not, -1 it has no descriptors at all, or none that we may see. */
@@ -188,12 +194,13 @@ int gl_tether_processes(const struct guestlock_owner *owner, const char *life_di
 	return gl_find(&sought, out_pids, out_count);
 }
 
-pid_t gl_lock_holder(const char *name)
+pid_t gl_lock_holder(const char *name, ino_t inode)
 {
 	struct gl_sought sought = {.socket = false};
 	GL_AUTOFREE pid_t *pids = NULL;
 	size_t count = 0;
 
 	gl_copy_cut(sought.name, sizeof(sought.name), name);
+	snprintf(sought.inode, sizeof(sought.inode), ":%ju ", (uintmax_t)inode);
 	return gl_find(&sought, &pids, &count) == 0 && count > 0 ? pids[0] : 0;
 }

@@ -267,14 +267,39 @@ START_TEST(test_lock)
 }
 END_TEST
 
+/* The record of the same guest below another run directory. */
+static int hold_elsewhere(void *data)
+{
+	struct holder *holder = data;
+	volatile int *release = &holder->release;
+	int fd;
+
+	if (mkdir(in_run("elsewhere"), 0700) < 0 || mkdir(in_run("elsewhere/guests"), 0700) < 0) {
+		return 1;
+	}
+	fd = open(in_run("elsewhere/guests/" UUID), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0 || guestlock_ofd_lock(fd, F_WRLCK) < 0) {
+		return 1;
+	}
+	holder->held = 1;
+	for (int ms = 0; ms < 20000 && !*release; ms++) {
+		usleep(1000);
+	}
+	close(fd);
+	return 0;
+}
+
 START_TEST(test_lock_timeout)
 {
-	struct holder *holder = scratch_share(sizeof(*holder));
+	struct holder *holder = scratch_share(sizeof(*holder)), *other = scratch_share(sizeof(*other));
 	struct gl_guest_lock lock = GL_GUEST_LOCK_INIT;
-	pid_t pid = scratch_spawn(hold, holder);
+	pid_t other_pid = scratch_spawn(hold_elsewhere, other), pid;
 	int64_t begun;
 	char who[32];
 
+	/* It has the lower pid. */
+	scratch_await(&other->held);
+	pid = scratch_spawn(hold, holder);
 	scratch_await(&holder->held);
 	begun = guestlock_monotonic_ms();
 	snprintf(who, sizeof(who), "process %d ", (int)pid);
@@ -292,6 +317,8 @@ START_TEST(test_lock_timeout)
 	ck_assert_int_lt(guestlock_monotonic_ms() - begun, 2000);
 	holder->release = 1;
 	scratch_wait(pid);
+	other->release = 1;
+	scratch_wait(other_pid);
 }
 END_TEST
 
