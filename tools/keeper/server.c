@@ -64,17 +64,26 @@ static bool leave_post(struct server *server)
 	return fine;
 }
 
+/* Under the lock: what is ready and found no thread, or NULL. */
+static struct job *pop_ready(struct server *server)
+{
+	struct job *job = STAILQ_FIRST(&server->ready);
+
+	if (job) {
+		STAILQ_REMOVE_HEAD(&server->ready, next);
+		server->waiting--;
+	}
+	return job;
+}
+
 /* Back at the post, unless something is ready that found no thread. */
 static struct job *return_to_post(struct server *server)
 {
 	struct job *job;
 
 	pthread_mutex_lock(&server->lock);
-	job = STAILQ_FIRST(&server->ready);
-	if (job) {
-		STAILQ_REMOVE_HEAD(&server->ready, next);
-		server->waiting--;
-	} else {
+	job = pop_ready(server);
+	if (!job) {
 		server->running--;
 		server->idle++;
 	}
@@ -160,11 +169,7 @@ static struct job *take_ready(struct server *server)
 	struct job *job;
 
 	pthread_mutex_lock(&server->lock);
-	job = STAILQ_FIRST(&server->ready);
-	if (job) {
-		STAILQ_REMOVE_HEAD(&server->ready, next);
-		server->waiting--;
-	}
+	job = pop_ready(server);
 	pthread_mutex_unlock(&server->lock);
 	return job;
 }
