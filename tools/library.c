@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The command and the library: opening it, its messages, its errors as exit statuses. */
 #include "cli.h"
+#include "journal.h"
 
 #include <errno.h>
 #include <stdarg.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
@@ -124,21 +124,6 @@ const char *cli_setting(const struct cli *cli, const char *section, const char *
 		}
 	}
 	return "";
-}
-
-/* Is standard error the stream that systemd connected to the journal? JOURNAL_STREAM is "device:inode". */
-static bool stderr_is_journal(void)
-{
-	const char *stream = getenv("JOURNAL_STREAM");
-	char here[64];
-	struct stat st;
-
-	if (!stream || fstat(STDERR_FILENO, &st) != 0) {
-		return false;
-	}
-	snprintf(here, sizeof(here), "%llu:%llu", (unsigned long long)st.st_dev,
-		 (unsigned long long)st.st_ino);
-	return strcmp(stream, here) == 0;
 }
 
 static enum guestlock_log_level parse_level(const char *name)

@@ -3,6 +3,7 @@
  * error. */
 #include "keeper.h"
 
+#include "journal.h"
 #include "util.h"
 
 #include <errno.h>
@@ -10,7 +11,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <syslog.h>
 #include <time.h>
 
@@ -32,21 +32,6 @@ static const int priorities[] = {
 	[GUESTLOCK_LOG_INFO] = LOG_INFO,
 	[GUESTLOCK_LOG_DEBUG] = LOG_DEBUG,
 };
-
-/* JOURNAL_STREAM is "device:inode" of the stream that systemd connected to the journal. */
-static bool stderr_is_journal(void)
-{
-	const char *stream = getenv("JOURNAL_STREAM");
-	char here[64];
-	struct stat st;
-
-	if (!stream || fstat(STDERR_FILENO, &st) != 0) {
-		return false;
-	}
-	snprintf(here, sizeof(here), "%llu:%llu", (unsigned long long)st.st_dev,
-		 (unsigned long long)st.st_ino);
-	return strcmp(stream, here) == 0;
-}
 
 static void choose(enum target chosen)
 {
