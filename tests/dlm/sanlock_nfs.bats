@@ -120,10 +120,10 @@ is_refused()
 	done
 }
 
-# has_lease DISK: there is one of it, says the server.
+# has_lease DISK: there is one of it, says the server. A file's name there may begin with '-'.
 has_lease()
 {
-	test -n "$(on_for 30 "$server" "cd /export/plain/leases && grep -l ${1@Q} *.note")"
+	test -n "$(on_for 30 "$server" "cd /export/plain/leases && grep -lF -- ${1@Q} ./*.note")"
 }
 
 # By node 2, as its image is gone; what has just been released is not free at once.
