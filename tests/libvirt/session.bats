@@ -40,7 +40,8 @@ user_begin()
 	for file in "$top_builddir"/.libs/libguestlock.so* "${GUESTLOCK_BACKEND_PATH%%:*}"/*.so; do
 		cp "$file" "$home/bin"
 	done
-	echo 'lock_manager = "guestlock"' >"$home/.config/libvirt/qemu.conf"
+	# Through virtlogd, what a guest says as it fails may come too late for the daemon's message.
+	printf '%s\n' 'lock_manager = "guestlock"' 'stdio_handler = "file"' >"$home/.config/libvirt/qemu.conf"
 	cat >"$home/.config/libvirt/qemu-guestlock.conf" <<-END
 		[guestlock]
 		run_dir = $home/records
