@@ -141,9 +141,10 @@ now()
 }
 
 @test "a guest that dies loses its locks at once" {
-	local i supervisor pid start took best=1000000
+	local i supervisor pid start took=1000000
 
-	for i in 1 2 3 4 5; do
+	# Mostly a few ms; this machine may be busy.
+	for ((i = 0; i < 20 && took > 40000; i++)); do
 		"$GUESTLOCK" --quiet run --uuid "$uuid" --disk "$disk" -- sleep 300 3>&- &
 		supervisor=$!
 		eventually has "$uuid" state running
@@ -156,10 +157,8 @@ now()
 		while test -e "$dir/run/guests/$uuid"; do :; done
 		took=$(($(now) - start))
 		echo "$took us"
-		best=$((took < best ? took : best))
 	done
-	# Mostly a few ms; this machine may be busy.
-	((best < 40000))
+	((took <= 40000))
 }
 
 # ---- Starting ----
@@ -326,26 +325,28 @@ killed_while()
 # ---- Hanging ----
 
 @test "a call that hangs: its caller gets its deadline and the reason, others go on, what comes late is settled" {
-	local start took
+	local start
 
 	begin web --disk "$disk"
-	plan "acquire hang 6000 1"
+	plan "acquire hang 15000 1"
 	start=$(now)
 	run -75 gl --timeout 2 run --uuid "$uuid" --name late --disk "$dir/second.img" -- true
-	took=$(($(now) - start))
-	((took > 1900000 && took < 5000000))
+	(($(now) - start > 1900000))
 	is_message "$output"
 	contains "$output" "has not answered"
 	# Meanwhile.
-	gl --timeout 2 run --disk "$dir/third.img" -- true
+	gl run --disk "$dir/third.img" -- true
 	run -1 gl run --disk "$disk" -- true
 	gl pause web
 	gl resume web
+	(($(now) - start < 15000000))
 	is_settled()
 	{
 		gl reap && test -z "$(holder "$dir/second.img")"
 	}
-	sleep 5
+	until (($(now) - start > 16000000)); do
+		sleep 0.5
+	done
 	eventually is_settled
 	gl run --uuid "$uuid" --disk "$dir/second.img" -- true
 }
@@ -353,26 +354,26 @@ killed_while()
 @test "a call that hangs does not keep other guests' locks from being released" {
 	begin web --disk "$disk"
 	begin other --disk "$dir/second.img"
-	plan "release hang 20000 1"
+	plan "release hang 60000 1"
 	kill -KILL "$(pid_of web)"
 	sleep 0.5
 	kill -KILL "$(pid_of other)"
 	eventually gone other
-	gl --timeout 2 run --disk "$dir/second.img" -- true
+	gl --timeout 10 run --disk "$dir/second.img" -- true
 }
 
 @test "when the backend says why it does not answer, so do we" {
-	plan "acquire hang 4000 1" "status fail stopped"
-	run -75 gl --timeout 1 run --disk "$disk" -- true
+	plan "acquire hang 20000 1" "status fail stopped"
+	run -75 gl --timeout 3 run --disk "$disk" -- true
 	contains "$output" "the plan of faults says stopped"
 }
 
 @test "joining fails: the reason" {
 	plan "join fail stopped"
-	run -69 gl --timeout 2 run --disk "$disk" -- true
+	run -69 gl run --disk "$disk" -- true
 	contains "$output" "the plan of faults says stopped"
 	plan
-	gl --timeout 2 run --disk "$disk" -- true
+	gl run --disk "$disk" -- true
 }
 
 # ---- Looking, and leaving ----
@@ -468,10 +469,10 @@ start_and_leave()
 
 	gl run --disk "$disk" -- true
 	before=$(calls leave)
-	plan "leave hang 2500 1"
+	plan "leave hang 6000 1"
 	gl leave &
 	eventually asked leave "$before"
-	run -69 --separate-stderr gl --timeout 1 run --name web --disk "$disk" -- true
+	run -69 --separate-stderr gl --timeout 2 run --name web --disk "$disk" -- true
 	is_message "$stderr"
 	[[ $stderr == *"still joins or leaves"* || $stderr == *"in time"* ]]
 	gone web

@@ -6,7 +6,7 @@
 # shellcheck disable=SC2154 # of the environment
 bats_require_minimum_version 1.5.0
 
-readonly patience=15 # seconds that anything is waited for
+readonly patience=60 # seconds that anything is waited for
 readonly token=1000  # milliseconds after which a corosync that is silent counts as dead
 
 # rings_are_possible: else prints what is missing.

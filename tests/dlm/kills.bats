@@ -37,11 +37,14 @@ readonly work='guestlock run --timeout 10 --disk /srv/b.img -- true
 	guestlock pause --timeout 10 vm
 	guestlock resume --timeout 10 vm'
 
-# traced OPTIONS PID SCRIPT: what that process calls while this is done.
+# traced OPTIONS PID SCRIPT: what that process calls while this is done. One that is started after a kill may be killed at
+# the same place once more, and no further one.
 traced()
 {
-	on_for 30 2 'rm -f /run/trace'
-	launch_on 2 tracer "exec strace $1 -qq -o /run/trace -p $2"
+	on_for 30 2 ': >/run/trace'
+	launch_on 2 tracer "strace $1 -qq -o /run/trace -p $2 &
+		while kill -0 \$! && ((\$(grep -c 'killed by SIGKILL' /run/trace) < 2)); do sleep 0.1; done
+		kill \$!"
 	# A kill before its first call may have come already.
 	on_for 30 2 "while test -d /proc/$2 && ! grep -q 'TracerPid:.*[1-9]' /proc/$2/status; do sleep 0.02; done"
 	on_for 90 2 "$3" >/dev/null 2>&1 || :

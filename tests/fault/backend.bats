@@ -164,13 +164,13 @@ some_failures="stopped=69 io=74"
 }
 
 @test "start: a slow answer is waited for, a late one is found" {
-	for delay in 300 3000; do
+	for delay in 300 60000; do
 		plan "acquire delay $delay 1"
 		before=$(date +%s%N)
 		run -7 gl run --disk "$disk" -- sh -c 'exit 7'
 		plan_used_up
 		took=$((($(date +%s%N) - before) / 1000000))
-		((took >= 300 && took < 2500))
+		((took >= 300 && took < 30000))
 	done
 	nothing_taken
 }
