@@ -344,7 +344,7 @@ static TCase *world_case(const char *name)
 	TCase *tests = tcase_create(name);
 
 	tcase_add_checked_fixture(tests, world_setup, world_teardown);
-	tcase_set_timeout(tests, 30);
+	tcase_set_timeout(tests, 120);
 	return tests;
 }
 
