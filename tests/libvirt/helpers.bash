@@ -6,7 +6,7 @@
 # shellcheck disable=SC2034,SC2154
 bats_require_minimum_version 1.5.0
 
-readonly patience=10 # seconds that anything is waited for
+readonly patience=30 # seconds that anything is waited for
 
 # What every file of tests has; one that needs more defines its own.
 setup_file()

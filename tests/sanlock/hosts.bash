@@ -19,7 +19,7 @@
 # shellcheck disable=SC2154 # of bats
 bats_require_minimum_version 1.5.0
 
-readonly patience=20 # seconds that anything is waited for
+readonly patience=30 # seconds that anything is waited for
 
 # What every file of tests has; one that needs more defines its own.
 setup()
