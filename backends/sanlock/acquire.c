@@ -17,6 +17,10 @@
 
 #include <errno.h>
 #include <string.h>
+#include <time.h>
+
+#define GL_SANLOCK_CARRY_MS 2000 /* for the notes of others who begin to share the same leases */
+#define GL_SANLOCK_CARRY_STEP_NS 10000000
 
 /* ---- Judging ---- */
 
@@ -203,21 +207,29 @@ static bool take_group(struct gl_sanlock_call *call, struct gl_sanlock_slot **gr
 	return true;
 }
 
+/*
+ * What is shared is taken by itself: somebody who begins to share it has it for a moment, so it is refused
+ * now and then, and the daemon does not say whose versions moved when it gives back a part of a group.
+ */
 static bool take_new(struct gl_sanlock_call *call)
 {
 	struct gl_sanlock_slot *group[SANLK_MAX_RESOURCES];
 	int count = 0;
 
 	for (size_t i = 0; i < call->count; i++) {
-		if (is_new(&call->slots[i])) {
-			group[count++] = &call->slots[i];
+		struct gl_sanlock_slot *slot = &call->slots[i];
+
+		if (!is_new(slot)) {
+			continue;
 		}
-		if (count == SANLK_MAX_RESOURCES) {
+		if (count == SANLK_MAX_RESOURCES ||
+		    (count > 0 && (is_shared(slot) || is_shared(group[count - 1])))) {
 			if (!take_group(call, group, count)) {
 				return false;
 			}
 			count = 0;
 		}
+		group[count++] = slot;
 	}
 	return take_group(call, group, count);
 }
@@ -244,6 +256,44 @@ static bool convert_held(struct gl_sanlock_call *call)
 	return true;
 }
 
+/* ---- Sharing ---- */
+
+static bool is_carried(const struct gl_sanlock_slot *slot)
+{
+	return slot->change && slot->item->result == GUESTLOCK_RES_GRANTED &&
+	       slot->mode == GUESTLOCK_MODE_SHARED && !slot->lease.foreign;
+}
+
+/* Whether a note is missing that somebody may be about to write. What fails is told when it is noted. */
+static bool carry_some(struct gl_sanlock_call *call)
+{
+	bool missing = false;
+
+	for (size_t i = 0; i < call->count; i++) {
+		if (is_carried(&call->slots[i])) {
+			missing |= gl_sanlock_slot_carry(call, &call->slots[i]) > 0;
+		}
+	}
+	return missing;
+}
+
+/*
+ * Of several who begin to share the same leases at once each goes by the note of who came before him, lease
+ * by lease, and each writes what he can while he waits for the others.
+ */
+static void carry(struct gl_sanlock_call *call)
+{
+	const struct timespec step = {.tv_nsec = GL_SANLOCK_CARRY_STEP_NS};
+	int64_t until_ms = guestlock_monotonic_ms() + GL_SANLOCK_CARRY_MS;
+
+	if (until_ms > call->batch->deadline_ms) {
+		until_ms = call->batch->deadline_ms;
+	}
+	while (carry_some(call) && guestlock_monotonic_ms() < until_ms) {
+		nanosleep(&step, NULL);
+	}
+}
+
 /* ---- Giving back what was not used ---- */
 
 static bool was_taken(const struct gl_sanlock_slot *slot)
@@ -262,9 +312,6 @@ static void forget(struct gl_sanlock_call *call, struct gl_sanlock_slot *slot)
 			gl_sanlock_slot_vacate(call, slot, true);
 		}
 	} else if (slot->mode == GUESTLOCK_MODE_SHARED && slot->taken) {
-		if (!slot->lease.foreign && gl_sanlock_slot_note(call, slot)) {
-			gl_sanlock_slot_carry(call, slot);
-		}
 		gl_sanlock_holders_set(call->sl, slot->item->key, call->batch->owner,
 				       GUESTLOCK_MODE_EXCLUSIVE);
 	}
@@ -282,6 +329,9 @@ static void take_back(struct gl_sanlock_call *call)
 	bool looked = gl_sanlock_call_look(call);
 	int rv = 0;
 
+	if (looked) {
+		carry(call);
+	}
 	for (size_t i = 0; i < call->count; i++) {
 		struct gl_sanlock_slot *slot = &call->slots[i];
 
@@ -325,11 +375,10 @@ static void verify(struct gl_sanlock_call *call, struct gl_sanlock_slot *slot)
 /* Whoever held it before may have written the note after we read it. */
 static void check(struct gl_sanlock_call *call, struct gl_sanlock_slot *slot)
 {
-	verify(call, slot);
-	if (!slot->change || !gl_sanlock_slot_note(call, slot)) {
-		return;
+	if (slot->change && slot->item->result == GUESTLOCK_RES_GRANTED &&
+	    (is_carried(slot) || gl_sanlock_slot_note(call, slot))) {
+		judge_epoch(call, slot, gl_sanlock_slot_before(call, slot));
 	}
-	judge_epoch(call, slot, gl_sanlock_slot_before(call, slot));
 }
 
 /* Held exclusively: does the note say so? */
@@ -355,7 +404,8 @@ static int note_exclusive(struct gl_sanlock_call *call, struct gl_sanlock_slot *
 
 static int note_shared(struct gl_sanlock_call *call, struct gl_sanlock_slot *slot)
 {
-	if (!slot->lease.foreign && gl_sanlock_slot_carry(call, slot) < 0) {
+	if (is_carried(slot) && !gl_sanlock_slot_is_noted(slot, slot->lver) &&
+	    gl_sanlock_slot_carry(call, slot) < 0) {
 		return -1;
 	}
 	return gl_sanlock_holders_set(call->sl, slot->item->key, call->batch->owner, GUESTLOCK_MODE_SHARED);
@@ -395,6 +445,12 @@ static bool note_slot(struct gl_sanlock_call *call, struct gl_sanlock_slot *slot
 
 static void grant(struct gl_sanlock_call *call)
 {
+	for (size_t i = 0; i < call->count; i++) {
+		verify(call, &call->slots[i]);
+	}
+	if (call->result == GUESTLOCK_RES_GRANTED) {
+		carry(call);
+	}
 	for (size_t i = 0; i < call->count; i++) {
 		check(call, &call->slots[i]);
 	}

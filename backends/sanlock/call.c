@@ -218,7 +218,7 @@ uint64_t gl_sanlock_slot_before(const struct gl_sanlock_call *call, struct gl_sa
 	}
 	if (slot->mode == GUESTLOCK_MODE_SHARED && !gl_sanlock_slot_is_noted(slot, slot->lver - 1) &&
 	    gl_sanlock_shared_versions(&slot->lease, call->sl->host_id, &since, &now)) {
-		slot->lver = now;
+		slot->lver = now > slot->lver ? now : slot->lver;
 		return is_noted_since(slot, since - 1) ? slot->note.lver : since - 1;
 	}
 	return slot->lver - 1;
@@ -316,28 +316,42 @@ void gl_sanlock_slot_vacate(const struct gl_sanlock_call *call, struct gl_sanloc
 	}
 }
 
+/* Of an older note than so many versions nobody is about to write the next one. */
+static bool is_near(const struct gl_sanlock_slot *slot)
+{
+	return slot->lver - slot->note.lver <= GL_SANLOCK_CARRIES;
+}
+
 /*
  * To share a lease moves its version, too. Of several who begin to share it at once some find a note that is
  * too old for them, and the first of them, who can go by it, finds that the version has moved on when he has
- * written his: then he writes another. Whoever comes after that finds it.
+ * written his: then he writes another. Whoever comes after that finds it, and who came before asks again. He
+ * must: for a moment the lease can show the version of before once more, written by one who did not get it.
  */
 int gl_sanlock_slot_carry(struct gl_sanlock_call *call, struct gl_sanlock_slot *slot)
 {
-	uint64_t since;
+	uint64_t since, now;
 
 	for (int i = 0; i < GL_SANLOCK_CARRIES; i++) {
-		uint64_t before = gl_sanlock_slot_before(call, slot);
-		bool first = slot->note.presence == GL_SANLOCK_ABSENT && before == 0;
+		uint64_t before;
 
-		if (before == slot->lver || !(first || gl_sanlock_slot_is_noted(slot, before))) {
+		if (!gl_sanlock_slot_note(call, slot)) {
 			break;
+		}
+		before = gl_sanlock_slot_before(call, slot);
+		if (before == slot->lver) {
+			break;
+		}
+		if (!gl_sanlock_slot_is_noted(slot, before) &&
+		    (slot->note.presence != GL_SANLOCK_ABSENT || before > 0)) {
+			return is_near(slot);
 		}
 		if (gl_sanlock_slot_write(call, slot, gl_sanlock_slot_epoch(slot, before), NULL, false) < 0) {
 			return -1;
 		}
-		gl_sanlock_shared_versions(&slot->lease, call->sl->host_id, &since, &slot->lver);
-		if (!gl_sanlock_slot_note(call, slot)) {
-			break;
+		if (gl_sanlock_shared_versions(&slot->lease, call->sl->host_id, &since, &now) &&
+		    now > slot->lver) {
+			slot->lver = now;
 		}
 	}
 	return 0;

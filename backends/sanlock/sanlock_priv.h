@@ -304,7 +304,10 @@ bool gl_sanlock_slot_is_noted(const struct gl_sanlock_slot *slot, uint64_t lver)
  * share it move it, too, and the epoch does not: so of a shared one what was noted since this host shares it will do.
  */
 uint64_t gl_sanlock_slot_before(const struct gl_sanlock_call *call, struct gl_sanlock_slot *slot);
-/* Notes the epoch that a shared lease has for its version of now, if it is known. 0 or -1 with errno. */
+/*
+ * Reads the note, and notes the epoch that a shared lease has for its version of now, if it is known. 1: not yet, another
+ * one who begins to share it may be about to write the note that this one would follow from. 0 or -1 with errno.
+ */
 int gl_sanlock_slot_carry(struct gl_sanlock_call *call, struct gl_sanlock_slot *slot);
 void gl_sanlock_slot_tell(const struct gl_sanlock_call *call, struct gl_sanlock_slot *slot, uint64_t lver);
 /* The owner's line in the note, in mode exclusive; NULL: there is none. */

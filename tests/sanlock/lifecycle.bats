@@ -136,20 +136,31 @@ setup_file()
 	holds alpha web "$d/a,SH"
 }
 
-# sharer NAME COUNT: for each of $world/go.1 and on that comes, a guest there shares disk a for a moment.
+# sharer NAME COUNT: for each of $world/go.1 and on that comes, a guest there shares disks a and b for a moment.
 sharer()
 {
 	launch "$1" sharer sh -c '
 		for round in $(seq "$1"); do
 			until test -e "$2.$round"; do :; done
-			"$3" run --quiet --name sharer --disk "$4,shared" -- sleep 0.2 || exit
+			"$3" run --quiet --name sharer --disk "$4/a,shared" --disk "$4/b,shared" -- sleep 0.2 || exit
 			: >"$2.$round.$5"
-		done' sh "$2" "$world/go" "$GUESTLOCK" "$d/a" "$1"
+		done' sh "$2" "$world/go" "$GUESTLOCK" "$d" "$1"
 }
 
 shared_by_all()
 {
 	test -e "$world/go.$1.alpha" && test -e "$world/go.$1.beta" && test -e "$world/go.$1.gamma"
+}
+
+# has_lease NAME LEASE: as leases_of shows it.
+has_lease()
+{
+	leases_of "$1" | grep -qxF "$2"
+}
+
+is_traced()
+{
+	grep -q "^TracerPid:.*[1-9]" "/proc/$1/status"
 }
 
 @test "guests of three hosts begin to share a disk at the same instant: one that was paused meanwhile resumes" {
@@ -160,19 +171,37 @@ shared_by_all()
 	for host in alpha beta gamma; do
 		sharer "$host" "$count"
 	done
-	guest alpha web --disk "$d/a,shared"
+	guest alpha web --disk "$d/a,shared" --disk "$d/b,shared"
 	for ((round = 1; round <= count; round++)); do
 		gl alpha pause web
 		: >"$world/go.$round"
 		eventually shared_by_all "$round"
 		gl alpha resume web
 	done
-	holds alpha web "$d/a,SH"
+	holds alpha web "$d/a,SH" "$d/b,SH"
 	for host in alpha beta gamma; do
 		test "$(job_status "$host" sharer)" = 0
 	done
 	host_end gamma
 	rm -rf "$world/gamma"
+}
+
+@test "a guest resumes while one of another host begins to share its disk, and has not noted that yet" {
+	guest alpha web --disk "$d/a,shared"
+	gl alpha pause web
+	gl beta run --quiet -- true
+	strace -f -o "$world/slow" -P "$(realpath "$leases")/$(key_of "$d/a").note" -e trace=pwrite64 \
+		-e inject=pwrite64:delay_enter=1000000 -p "$(keeper_pids beta worker)" 3>&- &
+	slow=$!
+	eventually is_traced "$(keeper_pids beta worker)"
+	launch beta reader "$GUESTLOCK" run --quiet --name reader --disk "$d/a,shared" -- true
+	eventually has_lease beta "$(lease_of "$d/a"),SH"
+	gl alpha resume web
+	holds alpha web "$d/a,SH"
+	test "$(job_status beta reader)" = 0
+	kill "$slow"
+	wait "$slow" || :
+	grep -q "pwrite64(.*DELAYED" "$world/slow"
 }
 
 @test "shared disks go together on both hosts, and nothing else goes with them" {
