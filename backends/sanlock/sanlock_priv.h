@@ -327,6 +327,11 @@ void gl_sanlock_slot_vacate(const struct gl_sanlock_call *call, struct gl_sanloc
 /* Is it busy, by whom? Fills holder, notes BUSY; or another result when it cannot be told. */
 void gl_sanlock_slot_busy(struct gl_sanlock_call *call, struct gl_sanlock_slot *slot);
 
+/*
+ * Asks the daemon for all that is to change, in the order of keys. What it gave is marked, also when it refused
+ * something in the end. false: that is noted; or it has to be known first what the process holds, see look_first.
+ */
+bool gl_sanlock_take(struct gl_sanlock_call *call);
 /* Gives back leases, in groups as the daemon can bear them; those in which wanted is set. The first failure. */
 int gl_sanlock_give_back(struct gl_sanlock_call *call, bool (*wanted)(const struct gl_sanlock_slot *slot));
 
