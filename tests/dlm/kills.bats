@@ -41,13 +41,24 @@ readonly work='guestlock run --timeout 10 --disk /srv/b.img -- true
 # the same place once more, and no further one.
 traced()
 {
+	trace "$1" "$2" 2
+	on_for 90 2 "$3" >/dev/null 2>&1 || :
+	end_trace
+}
+
+# trace OPTIONS PID MOST: until so many were killed.
+trace()
+{
 	on_for 30 2 ': >/run/trace'
 	launch_on 2 tracer "strace $1 -qq -o /run/trace -p $2 &
-		while kill -0 \$! && ((\$(grep -c 'killed by SIGKILL' /run/trace) < 2)); do sleep 0.1; done
+		while kill -0 \$! && ((\$(grep -c 'killed by SIGKILL' /run/trace) < $3)); do sleep 0.1; done
 		kill \$!"
 	# A kill before its first call may have come already.
 	on_for 30 2 "while test -d /proc/$2 && ! grep -q 'TracerPid:.*[1-9]' /proc/$2/status; do sleep 0.02; done"
-	on_for 90 2 "$3" >/dev/null 2>&1 || :
+}
+
+end_trace()
+{
 	on_for 30 2 'kill $(pidof strace) 2>/dev/null; while pidof strace >/dev/null; do sleep 0.02; done'
 }
 
@@ -61,15 +72,21 @@ points()
 		number > most[call] { most[call] = number; print call, number }'
 }
 
+# Node 1 does not get the guest's disk.
+is_refused()
+{
+	run on_for 60 1 'guestlock run --name other --disk /srv/a.img -- true'
+	test "$status" = 1
+	[[ $output == *"it is held (exclusive) by guest "* ]]
+}
+
 # The guest has its disk, or gave it up in its pause and can have it again; what was only under way is nobody's.
 all_is_well()
 {
 	on_for 40 2 'guestlock reap --timeout 20'
 	is_running 2 vm || on_for 40 2 'guestlock resume --timeout 20 vm'
 	is_running 2 vm
-	run on 1 guestlock run --name other --disk /srv/a.img -- true
-	test "$status" = 1
-	[[ $output == *"it is held (exclusive) by guest "* ]]
+	is_refused
 	# Only its keeper knows the name, once it is among the others again.
 	eventually 30 is_held 1 /srv/a.img "vm exclusive"
 	can_start 1 /srv/b.img
@@ -113,4 +130,19 @@ each_kill()
 
 @test "guard or worker is killed from the start of the worker on" {
 	each_kill -f guard "kill -KILL WORKER; $work"
+}
+
+@test "each worker is killed when it begins to work: commands end in time, and all goes on when one lives" {
+	start_guest 2 vm /srv/a.img
+	trace "-f -e inject=epoll_wait:signal=KILL:when=1" "$(keeper_pids 2 guard)" 100000
+	on 2 kill -KILL "$(keeper_pids 2 worker)"
+	run on_for 40 2 'timeout 30 guestlock pause --timeout 5 vm'
+	echo "$output"
+	[[ $status == 69 || $status == 75 ]]
+	is_refused
+	on_for 30 2 'test "$(grep -c "execve(" /run/trace)" -ge 2'
+	end_trace
+	all_is_well
+	end_guest 2 vm
+	eventually 30 can_start 1 /srv/a.img
 }
