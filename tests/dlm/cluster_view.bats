@@ -76,7 +76,7 @@ node2 far exclusive file:/srv/b.img"
 	on 2 kill -STOP "$(keeper_pids 2 worker)"
 	begun=$SECONDS
 	run view 1
-	((SECONDS - begun < 25))
+	((SECONDS - begun < 15))
 	test "$output" = "node1 near exclusive file:/srv/a.img
 silent node2: no answer in time"
 	run on 1 guestlock list --cluster

@@ -170,7 +170,7 @@ some_failures="stopped=69 io=74"
 		run -7 gl run --disk "$disk" -- sh -c 'exit 7'
 		plan_used_up
 		took=$((($(date +%s%N) - before) / 1000000))
-		((took >= 300 && took < 30000))
+		((took >= 300 && took < 20000))
 	done
 	nothing_taken
 }

@@ -77,7 +77,7 @@ one_host()
 	plan "acquire drop 1"
 	begin=$SECONDS
 	no alpha start a
-	test $((SECONDS - begin)) -le 30
+	test $((SECONDS - begin)) -le 20
 	contains "$reply" "code=68"
 	contains "$reply" "try again"
 	test -z "$(who "$disk")"
@@ -98,7 +98,7 @@ one_host()
 	plan "acquire delay 60000 1"
 	begin=$SECONDS
 	ask alpha resume a
-	test $((SECONDS - begin)) -le 30
+	test $((SECONDS - begin)) -le 20
 	test ! -s "$dir/plan"
 	ok alpha acquire a all
 	is alpha a running disk.img:held:exclusive
