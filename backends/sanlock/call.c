@@ -209,16 +209,29 @@ static bool is_noted_since(const struct gl_sanlock_slot *slot, uint64_t lver)
 	       gl_sanlock_slot_is_noted(slot, slot->note.lver);
 }
 
+/* Of a shared lease: since which version this host has it. The slot gets the version of now, which only
+ * rises. */
+static bool look_at_versions(const struct gl_sanlock_call *call, struct gl_sanlock_slot *slot,
+			     uint64_t *out_since)
+{
+	uint64_t now;
+
+	if (!gl_sanlock_shared_versions(&slot->lease, call->sl->host_id, out_since, &now)) {
+		return false;
+	}
+	slot->lver = now > slot->lver ? now : slot->lver;
+	return true;
+}
+
 uint64_t gl_sanlock_slot_before(const struct gl_sanlock_call *call, struct gl_sanlock_slot *slot)
 {
-	uint64_t since, now;
+	uint64_t since;
 
 	if (slot->lver == 0 || gl_sanlock_slot_is_noted(slot, slot->lver)) {
 		return slot->lver;
 	}
 	if (slot->mode == GUESTLOCK_MODE_SHARED && !gl_sanlock_slot_is_noted(slot, slot->lver - 1) &&
-	    gl_sanlock_shared_versions(&slot->lease, call->sl->host_id, &since, &now)) {
-		slot->lver = now > slot->lver ? now : slot->lver;
+	    look_at_versions(call, slot, &since)) {
 		return is_noted_since(slot, since - 1) ? slot->note.lver : since - 1;
 	}
 	return slot->lver - 1;
@@ -319,7 +332,7 @@ void gl_sanlock_slot_vacate(const struct gl_sanlock_call *call, struct gl_sanloc
 /* Of an older note than so many versions nobody is about to write the next one. */
 static bool is_near(const struct gl_sanlock_slot *slot)
 {
-	return slot->lver - slot->note.lver <= GL_SANLOCK_CARRIES;
+	return slot->note.lver <= slot->lver && slot->lver - slot->note.lver <= GL_SANLOCK_CARRIES;
 }
 
 /*
@@ -330,7 +343,7 @@ static bool is_near(const struct gl_sanlock_slot *slot)
  */
 int gl_sanlock_slot_carry(struct gl_sanlock_call *call, struct gl_sanlock_slot *slot)
 {
-	uint64_t since, now;
+	uint64_t since;
 
 	for (int i = 0; i < GL_SANLOCK_CARRIES; i++) {
 		uint64_t before;
@@ -349,10 +362,7 @@ int gl_sanlock_slot_carry(struct gl_sanlock_call *call, struct gl_sanlock_slot *
 		if (gl_sanlock_slot_write(call, slot, gl_sanlock_slot_epoch(slot, before), NULL, false) < 0) {
 			return -1;
 		}
-		if (gl_sanlock_shared_versions(&slot->lease, call->sl->host_id, &since, &now) &&
-		    now > slot->lver) {
-			slot->lver = now;
-		}
+		look_at_versions(call, slot, &since);
 	}
 	return 0;
 }
