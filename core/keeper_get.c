@@ -209,9 +209,9 @@ static bool get_batch(struct reader *reader, struct gl_keeper_request *out)
 	struct guestlock_batch *batch = &out->batch;
 	size_t count;
 
-	batch->flags =
-		get_u32(reader, GUESTLOCK_BATCH_PARK | GUESTLOCK_BATCH_UNDO | GUESTLOCK_BATCH_ALL_HOLDERS |
-					GUESTLOCK_BATCH_PROBE | GUESTLOCK_BATCH_GLANCE);
+	batch->flags = get_u32(reader, GUESTLOCK_BATCH_PARK | GUESTLOCK_BATCH_UNDO |
+					       GUESTLOCK_BATCH_ALL_HOLDERS | GUESTLOCK_BATCH_PROBE |
+					       GUESTLOCK_BATCH_GLANCE | GUESTLOCK_BATCH_TAKE_OVER);
 	batch->deadline_ms = out->deadline_ms;
 	count = get_count(reader, LEAST_ITEM);
 	batch->items = calloc(count + 1, sizeof(*batch->items));

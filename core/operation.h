@@ -58,6 +58,9 @@ int gl_run_settle(struct gl_operation_run *run, struct guestlock_error *err);
 void gl_run_settle_resources(struct gl_operation_run *run, bool finish_taken, enum gl_event *out_event,
 			     struct guestlock_error *err);
 
+/* What a conversion of that operation is for, in batch flags. */
+unsigned gl_convert_flags(enum gl_operation op);
+
 /* Not done, or not known to be. */
 bool gl_holding_under_way(const struct gl_holding *holding);
 

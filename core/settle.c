@@ -91,7 +91,7 @@ static bool all_taken(const struct gl_operation_run *run, const struct gl_batch 
 	return true;
 }
 
-static void accept(struct gl_operation_run *run, struct gl_batch *batch)
+static void note_epochs(const struct gl_operation_run *run, const struct gl_batch *batch)
 {
 	for (size_t i = 0; i < batch->count; i++) {
 		struct gl_holding *holding = holding_of(run, batch, i);
@@ -99,7 +99,6 @@ static void accept(struct gl_operation_run *run, struct gl_batch *batch)
 		holding->has_epoch = batch->items[i].has_epoch;
 		holding->epoch = batch->items[i].epoch;
 	}
-	step_all(run, batch, GL_RES_DONE);
 }
 
 /* Sets the modes that the resources go to (or come from), and tells whether they are converted or released.
@@ -120,14 +119,20 @@ static enum gl_call_type aim(struct gl_operation_run *run, struct gl_batch *batc
 	return type;
 }
 
-static unsigned release_flags(const struct gl_record *record, bool forward)
+unsigned gl_convert_flags(enum gl_operation op)
+{
+	return op == GL_OP_COMPLETE_IN ? GUESTLOCK_BATCH_TAKE_OVER : 0;
+}
+
+static unsigned call_flags(const struct gl_record *record, bool forward)
 {
 	bool waits = record->state == GUESTLOCK_GUEST_BOUND && record->op == GL_OP_ACQUIRE;
 	bool was_parked = record->op == GL_OP_RESUME || record->op == GL_OP_PREPARE;
 
 	if (forward) {
-		return record->op == GL_OP_PAUSE || record->op == GL_OP_COMPLETE_OUT ? GUESTLOCK_BATCH_PARK
-										     : 0;
+		return record->op == GL_OP_PAUSE || record->op == GL_OP_COMPLETE_OUT
+			       ? GUESTLOCK_BATCH_PARK
+			       : gl_convert_flags(record->op);
 	}
 	return GUESTLOCK_BATCH_UNDO | (waits || was_parked ? GUESTLOCK_BATCH_PARK : 0);
 }
@@ -144,9 +149,13 @@ static enum gl_event finish(struct gl_operation_run *run, struct gl_batch *batch
 	struct guestlock_error cause = {0};
 	enum gl_call_type type = aim(run, batch, true);
 	enum guestlock_result result = gl_call(run->gl, type, &run->owner, batch,
-					       release_flags(run->record, true), run->deadline_ms, &cause);
+					       call_flags(run->record, true), run->deadline_ms, &cause);
 
 	if (result == GUESTLOCK_RES_GRANTED) {
+		/* A take-over has moved the epochs; what was released keeps those that it had. */
+		if (type == GL_CALL_CONVERT) {
+			note_epochs(run, batch);
+		}
 		step_all(run, batch, GL_RES_DONE);
 		return GL_EVENT_DONE;
 	}
@@ -168,7 +177,7 @@ static enum gl_event undo(struct gl_operation_run *run, struct gl_batch *batch, 
 	struct guestlock_error cause = {0};
 	enum gl_call_type type = aim(run, batch, false);
 	enum guestlock_result result = gl_call(run->gl, type, &run->owner, batch,
-					       release_flags(run->record, false), run->deadline_ms, &cause);
+					       call_flags(run->record, false), run->deadline_ms, &cause);
 
 	/* Too late to take back what was prepared: the target is there already. */
 	if (type == GL_CALL_CONVERT && is_other_end(run, result, &cause)) {
@@ -210,7 +219,8 @@ void gl_run_settle_resources(struct gl_operation_run *run, bool finish_taken, en
 			gl_operation_name(run->record->op), run->record->uuid, cause.message[0] ? ": " : "",
 			cause.message);
 	} else if (finish_taken && !gl_operation_finishes(run->record->op) && all_taken(run, &batch)) {
-		accept(run, &batch);
+		note_epochs(run, &batch);
+		step_all(run, &batch, GL_RES_DONE);
 		*out_event = GL_EVENT_DONE;
 	} else if (gl_operation_finishes(run->record->op)) {
 		*out_event = finish(run, &batch, err);

@@ -195,7 +195,8 @@ static enum guestlock_result request(struct gl_operation_run *run, enum gl_reque
 				     struct guestlock_error *err)
 {
 	unsigned flags = (wish->probe ? GUESTLOCK_BATCH_PROBE : 0) |
-			 (actions & GL_ACT_PARK ? GUESTLOCK_BATCH_PARK : 0);
+			 (actions & GL_ACT_PARK ? GUESTLOCK_BATCH_PARK : 0) |
+			 gl_convert_flags(run->record->op);
 
 	switch (what) {
 	case GL_REQUEST_ACQUIRE:

@@ -46,17 +46,21 @@ static void put_weaker(const struct gl_dlm_call *call, const struct gl_dlm_slot 
 	}
 }
 
-/* The block of what is exclusive now. From shared it is a new grant, from handover the same one as before. */
+/*
+ * The block of what is exclusive now. From shared it is a new grant, and so it is for a target that takes
+ * over; else, from handover, it is the same one as before.
+ */
 static void put_exclusive(const struct gl_dlm_call *call, const struct gl_dlm_slot *slot,
 			  struct gl_dlm_block *out)
 {
-	bool known;
+	bool known, takes_over;
 
 	gl_dlm_slot_block(slot, out);
 	known = out->valid && (out->flags & GL_DLM_HAS_EPOCH);
+	takes_over = call->batch->flags & GUESTLOCK_BATCH_TAKE_OVER && out->flags & GL_DLM_HANDOVER;
 	if (!known) {
 		out->epoch = guestlock_random64();
-	} else if (slot->before == DLM_LOCK_PR) {
+	} else if (slot->before == DLM_LOCK_PR || takes_over) {
 		out->epoch++;
 	}
 	*out = (struct gl_dlm_block){
@@ -133,7 +137,8 @@ static bool write_all(struct gl_dlm_call *call)
 		unsigned char bytes[GL_DLM_BLOCK];
 		struct gl_dlm_block block;
 
-		if (slot->lock->mode != DLM_LOCK_EX || (mode == DLM_LOCK_EX && !slot->changed)) {
+		if (slot->lock->mode != DLM_LOCK_EX ||
+		    (mode == DLM_LOCK_EX && !slot->changed && !gl_dlm_is_unfinished(call, slot))) {
 			continue;
 		}
 		if (mode == DLM_LOCK_EX) {

@@ -91,10 +91,16 @@ static void judge_convert(struct gl_fcntl_call *call, struct gl_fcntl_slot *slot
 	slot->change = own->mode != mode || own->intent != GUESTLOCK_MODE_NONE;
 }
 
-/* Whoever comes from shared was not alone before: for everybody else that is a new exclusive hold. */
-static void set_mode(struct gl_fcntl_slot *slot, struct gl_fcntl_line *own)
+/*
+ * Whoever comes from shared was not alone before: for everybody else that is a new exclusive hold. So is a
+ * take-over, for what was saved of the guest at the other end.
+ */
+static void set_mode(struct gl_fcntl_slot *slot, struct gl_fcntl_line *own, unsigned flags)
 {
-	if (own->mode == GUESTLOCK_MODE_SHARED && slot->item->mode > GUESTLOCK_MODE_SHARED) {
+	bool takes_over = flags & GUESTLOCK_BATCH_TAKE_OVER && own->mode == GUESTLOCK_MODE_HANDOVER &&
+			  slot->item->mode == GUESTLOCK_MODE_EXCLUSIVE;
+
+	if (takes_over || (own->mode == GUESTLOCK_MODE_SHARED && slot->item->mode > GUESTLOCK_MODE_SHARED)) {
 		slot->entry.epoch = slot->entry.has_epoch ? slot->entry.epoch + 1 : guestlock_random64();
 		slot->entry.has_epoch = true;
 	}
@@ -112,7 +118,7 @@ static void convert_all(struct gl_fcntl_call *call)
 
 		if (slot->change) {
 			gl_fcntl_prune(call->fc, &slot->entry, call->batch->owner);
-			set_mode(slot, gl_fcntl_slot_own(call, slot, false));
+			set_mode(slot, gl_fcntl_slot_own(call, slot, false), call->batch->flags);
 		}
 	}
 	if (!gl_fcntl_call_write(call)) {

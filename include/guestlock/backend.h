@@ -111,6 +111,7 @@ enum guestlock_batch_flags {
 	GUESTLOCK_BATCH_PROBE = 1 << 3, /* acquire: judge only, take nothing */
 	GUESTLOCK_BATCH_GLANCE = 1 << 4,        /* inquire: only to refuse early what acquire would refuse; what is
 	                                           known at little cost will do */
+	GUESTLOCK_BATCH_TAKE_OVER = 1 << 5,     /* convert: the target of a migration takes over, which moves the epoch */
 };
 
 /* One key of a batch. */
@@ -281,7 +282,8 @@ struct guestlock_backend_ops {
 
 	/*
 	 * CAP_HANDOVER. Never passes through unlocked; on failure the old mode is kept. Epochs are unchanged, but
-	 * from shared to a stronger mode is an exclusive acquire.
+	 * from shared to a stronger mode is an exclusive acquire, and so is from handover to exclusive with TAKE_OVER:
+	 * what was saved of the guest before the migration must not be resumed any more. Repeated it moves no epoch again.
 	 */
 	enum guestlock_result (*convert)(struct guestlock_backend *backend, struct guestlock_batch *batch,
 					 struct guestlock_error *err);

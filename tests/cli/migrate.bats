@@ -258,6 +258,47 @@ paused_source()
 	test "$(modes "$disk") $(modes "$dir/second.img") $(modes "$dir/third.img")" = "exclusive exclusive shared"
 }
 
+@test "what was saved before a migration is refused once the target had the disk for itself" {
+	local state
+
+	begin vm --uuid "$uuid" --disk "$disk"
+	state=$(gl pause vm)
+	run -0 gl migrate prepare vm
+	target_begins
+	run -0 other_host migrate complete vm
+	run -0 gl migrate complete vm
+	kill -KILL "$(pid_of vm)"
+	eventually gone vm
+	run -0 other_host migrate complete --in vm
+	other_kill
+	ended "$target" 137
+	for host in gl other_host; do
+		run -65 --separate-stderr $host run --uuid "$uuid" --disk "$disk" --state "$state" -- touch "$dir/ran"
+		is_message "$stderr"
+		contains "$stderr" "$disk"
+	done
+	test ! -e "$dir/ran"
+	test -z "$(holder "$disk")"
+}
+
+@test "what was saved before a migration that was cancelled is good still" {
+	local state
+
+	begin vm --uuid "$uuid" --disk "$disk"
+	state=$(gl pause vm)
+	run -0 gl migrate prepare vm
+	target_begins
+	run -0 other_host migrate cancel vm
+	other_kill
+	ended "$target" 137
+	run -0 gl migrate cancel vm
+	has vm state paused
+	kill -KILL "$(pid_of vm)"
+	eventually gone vm
+	run -0 gl run --uuid "$uuid" --disk "$disk" --state "$state" -- touch "$dir/ran"
+	test -e "$dir/ran"
+}
+
 @test "run --state: a paused guest goes on elsewhere as long as nobody had its disk meanwhile" {
 	local state foreign
 

@@ -113,6 +113,47 @@ START_TEST(the_target_completes_first)
 }
 END_TEST
 
+/* The target as it completes. Repeated, nothing moves any more. */
+static enum guestlock_result take_over(struct ask *ask)
+{
+	ask_for(ask, keys.key, N, EXCLUSIVE);
+	ask->flags = GUESTLOCK_BATCH_TAKE_OVER;
+	return ask_convert(&target, ask);
+}
+
+START_TEST(a_target_that_takes_over_moves_the_epoch)
+{
+	uint64_t epoch;
+	struct ask ask;
+
+	start_all("take-over");
+	ck_assert_int_eq(take_all(&source, EXCLUSIVE), GRANTED);
+	epoch = epoch_of(&source, keys.key);
+	ck_assert_int_eq(change_all(&source, HANDOVER), GRANTED);
+	ck_assert_int_eq(take_all(&target, HANDOVER), GRANTED);
+	ck_assert_int_eq(take_over(&ask), BUSY);
+	ck_assert_uint_eq(epoch_of(&target, keys.key), epoch);
+	ck_assert_int_eq(drop_all(&source), GRANTED);
+	for (size_t times = 0; times < 2; times++) {
+		ck_assert_int_eq(take_over(&ask), GRANTED);
+		for (size_t i = 0; i < N; i++) {
+			ck_assert(ask.items[i].has_epoch);
+		}
+		ck_assert_uint_eq(ask.items[0].epoch, epoch + 1);
+		ck_assert_uint_eq(epoch_of(&target, keys.key), epoch + 1);
+	}
+	assert_all(&target, keys.key, N, EXCLUSIVE);
+	refuse_strangers();
+	/* What was saved before the migration is not resumed any more. */
+	ck_assert_int_eq(drop_all(&target), GRANTED);
+	ask_for(&ask, keys.key, 1, EXCLUSIVE);
+	ask.items[0].check_epoch = true;
+	ask.items[0].expected_epoch = epoch;
+	ck_assert_int_eq(ask_acquire(&source, &ask), GUESTLOCK_RES_STALE);
+	end_all();
+}
+END_TEST
+
 START_TEST(a_migration_that_is_cancelled)
 {
 	uint64_t epoch;
@@ -317,6 +358,7 @@ void handover_tests(Suite *suite)
 	tcase_add_test(tcase, a_conversion_to_the_same);
 	if (contract_can(GUESTLOCK_CAP_EPOCH)) {
 		tcase_add_test(tcase, handover_of_what_was_parked);
+		tcase_add_test(tcase, a_target_that_takes_over_moves_the_epoch);
 	}
 	if (contract_can(GUESTLOCK_CAP_SHARED)) {
 		tcase_add_test(tcase, between_shared_and_exclusive);
