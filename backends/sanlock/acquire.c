@@ -195,23 +195,15 @@ static void take_back(struct gl_sanlock_call *call)
 
 /* ---- Granting ---- */
 
-/* A file that was removed meanwhile, and made again by somebody else, is another lease. */
 static void verify(struct gl_sanlock_call *call, struct gl_sanlock_slot *slot)
 {
-	struct gl_sanlock_file file = {.inode = 0};
-
 	if (slot->mode < slot->item->mode) {
 		gl_sanlock_slot_fail(call, slot, GUESTLOCK_RES_STOPPED,
 				     "sanlock granted it and does not know of it any more; look at its log");
 		return;
 	}
-	if (!slot->change || slot->lease.foreign) {
-		return;
-	}
-	if (gl_sanlock_identify(slot->lease.disk.path, &file) < 0 || file.inode != slot->file.inode ||
-	    file.device != slot->file.device) {
-		gl_sanlock_slot_fail(call, slot, GUESTLOCK_RES_AGAIN,
-				     "the file of its lease was removed at this moment; try again");
+	if (slot->change) {
+		gl_sanlock_slot_verify(call, slot);
 	}
 }
 

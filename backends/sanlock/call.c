@@ -369,6 +369,17 @@ int gl_sanlock_slot_carry(struct gl_sanlock_call *call, struct gl_sanlock_slot *
 
 /* ---- Who has it ---- */
 
+void gl_sanlock_slot_verify(struct gl_sanlock_call *call, struct gl_sanlock_slot *slot)
+{
+	struct gl_sanlock_file file = {.inode = 0};
+
+	if (!slot->lease.foreign && (gl_sanlock_identify(slot->lease.disk.path, &file) < 0 ||
+				     file.inode != slot->file.inode || file.device != slot->file.device)) {
+		gl_sanlock_slot_fail(call, slot, GUESTLOCK_RES_AGAIN,
+				     "the file of its lease was removed at this moment; try again");
+	}
+}
+
 void gl_sanlock_slot_busy(struct gl_sanlock_call *call, struct gl_sanlock_slot *slot)
 {
 	struct guestlock_holder *holders = NULL;
@@ -377,14 +388,20 @@ void gl_sanlock_slot_busy(struct gl_sanlock_call *call, struct gl_sanlock_slot *
 	int rv = gl_sanlock_holders(call->sl, slot->item->key, &slot->lease, call->batch->owner, slot->mode,
 				    &holders, &count, &lver);
 
+	if (rv == -ENOENT && slot->file.inode != 0) {
+		gl_sanlock_slot_verify(call, slot);
+	}
 	if (rv < 0) {
-		gl_sanlock_slot_rv(call, slot, rv);
-	} else if (count > 0 && slot->item->mode == GUESTLOCK_MODE_SHARED &&
-		   gl_sanlock_is_passing(call->sl, slot->item->key->key, lver, &holders[0])) {
+		if (slot->item->result == GUESTLOCK_RES_GRANTED) {
+			gl_sanlock_slot_rv(call, slot, rv);
+		}
+		return;
+	}
+	if (count > 0 && !slot->lease.foreign && gl_sanlock_is_passing(call->sl, slot, lver, &holders[0])) {
 		gl_sanlock_slot_fail(
 			call, slot, GUESTLOCK_RES_AGAIN,
-			"somebody on %s begins to share it at this moment, or has it and left no note; "
-			"try again",
+			"somebody on %s has it, and no note says who: it begins to use it at this "
+			"moment, or removes it (guestlock unprovision); try again",
 			holders[0].host);
 	} else if (count > 0 &&
 		   (slot->item->mode != GUESTLOCK_MODE_SHARED || holders[0].mode != GUESTLOCK_MODE_SHARED)) {

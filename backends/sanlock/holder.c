@@ -265,20 +265,25 @@ int gl_sanlock_holders(const struct gl_sanlock *sl, const struct guestlock_key *
 
 /* ---- For a moment ---- */
 
-bool gl_sanlock_is_passing(struct gl_sanlock *sl, const char *key, uint64_t lver,
+bool gl_sanlock_is_passing(struct gl_sanlock *sl, const struct gl_sanlock_slot *slot, uint64_t lver,
 			   const struct guestlock_holder *holder)
 {
+	const char *key = slot->item->key->key;
+	struct gl_sanlock_file file = {.inode = 0};
 	int64_t now_ms = guestlock_monotonic_ms();
 	bool result = true;
 
 	if (holder->mode != GUESTLOCK_MODE_EXCLUSIVE || holder->uuid[0] != '\0') {
 		return false;
 	}
+	gl_sanlock_identify(slot->lease.disk.path, &file);
 	pthread_mutex_lock(&sl->mutex);
-	if (sl->passing.lver == lver && strcmp(sl->passing.key, key) == 0) {
+	if (sl->passing.lver == lver && sl->passing.inode == file.inode &&
+	    strcmp(sl->passing.key, key) == 0) {
 		result = now_ms - sl->passing.since_ms < GL_SANLOCK_PASSING_MS;
 	} else {
 		sl->passing.lver = lver;
+		sl->passing.inode = file.inode;
 		sl->passing.since_ms = now_ms;
 		memcpy(sl->passing.key, key, GUESTLOCK_KEY_SIZE);
 	}

@@ -81,7 +81,7 @@ static void ask_lease(struct gl_sanlock_call *call, struct gl_sanlock_slot *slot
 		return;
 	}
 	if (count > 0 && (call->batch->flags & GUESTLOCK_BATCH_GLANCE) &&
-	    gl_sanlock_is_passing(call->sl, slot->item->key->key, lver, &others[0])) {
+	    gl_sanlock_is_passing(call->sl, slot, lver, &others[0])) {
 		count = 0;
 	}
 	slot->item->n_others = count;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define GL_SANLOCK_TRIES 4             /* to make a file that others remove */
 #define GL_SANLOCK_ALIGNMENT (1 << 20) /* bytes, of the smallest leases */
 
 /* ---- What a lease is called ---- */
@@ -197,16 +198,23 @@ static bool may_be_held(const struct gl_sanlock *sl, const struct gl_sanlock_lea
 	return held || gl_sanlock_holders_each(sl, key, "", has_holder, NULL) != 0;
 }
 
+/* Others may make it, take it, and remove it again at any moment. */
 int gl_sanlock_lease_provision(const struct gl_sanlock *sl, const struct gl_sanlock_lease *lease,
 			       struct gl_sanlock_file *out)
 {
 	int result = gl_sanlock_identify(lease->disk.path, out);
 
-	if (lease->foreign || result != -ENOENT || may_be_held(sl, lease)) {
-		return result;
+	for (int tries = 0; result == -ENOENT && !lease->foreign && tries < GL_SANLOCK_TRIES; tries++) {
+		if (!may_be_held(sl, lease)) {
+			result = gl_sanlock_create(sl, lease->disk.path, gl_sanlock_size(sl), fill_lease,
+						   lease);
+			if (result < 0) {
+				return result;
+			}
+		}
+		result = gl_sanlock_identify(lease->disk.path, out);
 	}
-	result = gl_sanlock_create(sl, lease->disk.path, gl_sanlock_size(sl), fill_lease, lease);
-	return result < 0 ? result : gl_sanlock_identify(lease->disk.path, out);
+	return result;
 }
 
 /* ---- What a process holds ---- */

@@ -58,6 +58,7 @@ struct gl_sanlock {
 	struct {
 		char key[GUESTLOCK_KEY_SIZE];
 		uint64_t lver;
+		ino_t inode;            /* a lease that is made anew begins with the same versions */
 		int64_t since_ms;
 	} passing;                      /* what gl_sanlock_is_passing() has seen last */
 	int watch, registered;          /* -1: not */
@@ -238,10 +239,11 @@ int gl_sanlock_holders(const struct gl_sanlock *sl, const struct guestlock_key *
 		       uint64_t *out_lver);
 
 /*
- * Whoever begins to share a lease has it exclusively for a moment, and no note names him. So is a holder to be taken, as
- * long as he has not been seen with that version of the lease for a second.
+ * Whoever takes a lease, begins to share it, or removes it has it exclusively for a moment, and no note names him. So is
+ * a holder to be taken, as long as he has not been seen with that version of the lease for a second.
  */
-bool gl_sanlock_is_passing(struct gl_sanlock *sl, const char *key, uint64_t lver,
+struct gl_sanlock_slot;
+bool gl_sanlock_is_passing(struct gl_sanlock *sl, const struct gl_sanlock_slot *slot, uint64_t lver,
 			   const struct guestlock_holder *holder);
 
 /* ---- A call on a batch: call.c ---- */
@@ -324,6 +326,11 @@ int gl_sanlock_slot_write(const struct gl_sanlock_call *call, struct gl_sanlock_
  */
 void gl_sanlock_slot_vacate(const struct gl_sanlock_call *call, struct gl_sanlock_slot *slot, bool undo);
 
+/*
+ * AGAIN if the file that was prepared for it is not the one of its name any more: removed, and perhaps made again by
+ * somebody else, it is another lease.
+ */
+void gl_sanlock_slot_verify(struct gl_sanlock_call *call, struct gl_sanlock_slot *slot);
 /* Is it busy, by whom? Fills holder, notes BUSY; or another result when it cannot be told. */
 void gl_sanlock_slot_busy(struct gl_sanlock_call *call, struct gl_sanlock_slot *slot);
 

@@ -25,7 +25,11 @@ static void explain(struct gl_sanlock_call *call, struct gl_sanlock_slot **group
 		return;
 	}
 	for (int i = 0; i < count && call->result == GUESTLOCK_RES_GRANTED; i++) {
-		gl_sanlock_slot_busy(call, group[i]);
+		if (rv == -ENOENT) {
+			gl_sanlock_slot_verify(call, group[i]);
+		} else {
+			gl_sanlock_slot_busy(call, group[i]);
+		}
 	}
 	if (call->result != GUESTLOCK_RES_GRANTED) {
 		return;
