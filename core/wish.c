@@ -248,6 +248,15 @@ static enum gl_event judge(struct gl_operation_run *run, struct gl_batch *batch,
 	return waits_for_source(run, cause) ? GL_EVENT_DONE : GL_EVENT_REFUSED;
 }
 
+/* The backend misses the guest's process. Whether it is dead, its life tells. */
+static void look_again(struct gl_operation_run *run, struct guestlock_error *cause)
+{
+	run->life = guestlock_owner_life(&run->owner, gl_life_dir(run->gl));
+	if (run->life != GUESTLOCK_LIFE_DEAD) {
+		cause->code = GUESTLOCK_UNTETHERED;
+	}
+}
+
 static int carry_out(struct gl_operation_run *run, const struct gl_row *row, const struct gl_wish *wish,
 		     struct gl_batch *batch, enum gl_request what, struct guestlock_error *err)
 {
@@ -272,6 +281,9 @@ static int carry_out(struct gl_operation_run *run, const struct gl_row *row, con
 	if (event == GL_EVENT_DONE) {
 		/* The outcome could not be written: what was done is found and settled under the intent. */
 		return gl_run_outcome(run, event, err);
+	}
+	if (result == GUESTLOCK_RES_DEAD) {
+		look_again(run, &cause);
 	}
 	if (err) {
 		*err = cause;

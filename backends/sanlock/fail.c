@@ -33,10 +33,10 @@ static const struct {
 	 "for a lockspace of your own: sanlock client add_lockspace; for ours: look at guestlock check"},
 	{SANLK_ACQUIRE_LOCKSPACE, GUESTLOCK_RES_INVALID, "the lease is of another lockspace",
 	 "check the lockspace's name"},
-	{GL_SANLOCK_ESRCH, GUESTLOCK_RES_INVALID, "the guest's process is not registered with sanlock",
-	 "it was started without guestlock, it has closed the socket, or sanlock was started anew since: "
-	 "end it and "
-	 "start it again"},
+	{GL_SANLOCK_ESRCH, GUESTLOCK_RES_DEAD, "the guest's process is not registered with sanlock",
+	 "it has ended; or it closed the socket that it inherited, or sanlock was started anew since: then "
+	 "end "
+	 "it and start it again"},
 	{-ECONNREFUSED, GUESTLOCK_RES_STOPPED, "the sanlock daemon does not run",
 	 "start it: systemctl start sanlock"},
 	{-ECONNRESET, GUESTLOCK_RES_STOPPED, "the sanlock daemon has gone away",

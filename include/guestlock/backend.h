@@ -74,6 +74,7 @@ enum guestlock_result {
 	GUESTLOCK_RES_CANNOT_CREATE,    /* no space, read-only */
 	GUESTLOCK_RES_INVALID,          /* the request or the configuration is wrong */
 	GUESTLOCK_RES_UNKNOWN,          /* cannot be read or trusted: never to be taken for free. Nothing changed */
+	GUESTLOCK_RES_DEAD,             /* the technology does not know the owner's process (any more). Nothing changed */
 	/* of inquire */
 	GUESTLOCK_RES_HELD,             /* by this owner, in item.held_mode */
 	GUESTLOCK_RES_ORPHAN,           /* by this owner, but to be adopted (acquired again) before it is used */

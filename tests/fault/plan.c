@@ -23,6 +23,7 @@ static const char *const result_names[] = {
 	[GUESTLOCK_RES_CANNOT_CREATE] = "cannot-create",
 	[GUESTLOCK_RES_INVALID] = "invalid",
 	[GUESTLOCK_RES_UNKNOWN] = "unknown",
+	[GUESTLOCK_RES_DEAD] = "dead",
 };
 #define N_RESULTS (sizeof(result_names) / sizeof(result_names[0]))
 
