@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define REJOINS 4 /* how often a host that leaves under a call joins again for it */
+
 int gl_batch_init(struct gl_batch *batch, size_t capacity)
 {
 	size_t n = capacity ? capacity : 1;
@@ -160,6 +162,29 @@ static enum guestlock_result call_until(struct guestlock *gl, enum gl_call_type 
 	}
 }
 
+/*
+ * A host that left while this was under way (guestlock leave) joins again for it, as it does for whatever
+ * comes next. One that leaves again and again is left alone in the end.
+ */
+static enum guestlock_result call_joined(struct guestlock *gl, enum gl_call_type type,
+					 struct guestlock_batch *batch, struct guestlock_error *cause)
+{
+	enum guestlock_result result = call_until(gl, type, batch, cause);
+
+	for (int again = 0; result == GUESTLOCK_RES_NOT_JOINED && again < REJOINS; again++) {
+		struct guestlock_error why = {0};
+
+		__atomic_store_n(&gl->joined, false, __ATOMIC_RELEASE);
+		if (gl_ready(gl, batch->deadline_ms, &why) < 0) {
+			*cause = why;
+			return result;
+		}
+		*cause = (struct guestlock_error){0};
+		result = call_until(gl, type, batch, cause);
+	}
+	return result;
+}
+
 /* The item that the result of the batch is about: a disk or a lease rather than the lock of the guest itself.
  */
 static size_t item_of_result(const struct gl_batch *batch, enum guestlock_result result)
@@ -264,7 +289,7 @@ enum guestlock_result gl_call(struct guestlock *gl, enum gl_call_type type,
 
 		part.items = batch->items + done;
 		part.count = most && left > most ? most : left;
-		result = call_until(gl, type, &part, err);
+		result = call_joined(gl, type, &part, err);
 		if (succeeded(type, result)) {
 			if (result == GUESTLOCK_RES_UNKNOWN) {
 				explain(gl, batch, result, err);

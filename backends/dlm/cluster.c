@@ -365,7 +365,7 @@ static enum guestlock_join_state look_at(const struct gl_dlm_look *look)
 		return is_running(value) ? GUESTLOCK_JOIN_JOINED : look_closer(look);
 	}
 	if (errno == ENOENT || errno == ENOTDIR || errno == ENODEV) {
-		return say(look, GUESTLOCK_JOIN_OUT, "was not joined by this host; join it first");
+		return say(look, GUESTLOCK_JOIN_OUT, "this host has left it, or has not joined it");
 	}
 	return say(look, GUESTLOCK_JOIN_STOPPED, "cannot be looked at: %s: %s; run as root", path,
 		   strerrordesc_np(errno));

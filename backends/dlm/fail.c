@@ -108,9 +108,10 @@ enum guestlock_result gl_dlm_check_running(struct gl_dlm *dlm, struct guestlock_
 		return GUESTLOCK_RES_GRANTED;
 	}
 	if (!joined) {
-		return guestlock_backend_fail(
-			err, GUESTLOCK_RES_NOT_JOINED, 0, 0,
-			"cannot use the DLM lockspace %s: it was not joined; join it first", dlm->lockspace);
+		return guestlock_backend_fail(err, GUESTLOCK_RES_NOT_JOINED, 0, 0,
+					      "cannot use the DLM lockspace %s: this host has left it; try "
+					      "again, which joins it anew",
+					      dlm->lockspace);
 	}
 	switch (gl_dlm_cluster_status(dlm->lockspace, err)) {
 	case GUESTLOCK_JOIN_JOINED:

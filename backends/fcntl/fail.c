@@ -111,7 +111,8 @@ enum guestlock_result gl_fcntl_check_joined(const struct gl_fcntl *fc, struct gu
 	if (atomic_load(&fc->joined)) {
 		return GUESTLOCK_RES_GRANTED;
 	}
-	return guestlock_backend_fail(err, GUESTLOCK_RES_NOT_JOINED, 0, 0,
-				      "cannot use the lock directory %s: it was not joined; join it first",
-				      fc->lock_dir);
+	return guestlock_backend_fail(
+		err, GUESTLOCK_RES_NOT_JOINED, 0, 0,
+		"cannot use the lock directory %s: this host has left it; try again, which joins it anew",
+		fc->lock_dir);
 }

@@ -83,9 +83,10 @@ enum guestlock_result gl_sanlock_check_joined(struct gl_sanlock *sl, struct gues
 	if (joined) {
 		return GUESTLOCK_RES_GRANTED;
 	}
-	return guestlock_backend_fail(err, GUESTLOCK_RES_NOT_JOINED, 0, 0,
-				      "cannot use the sanlock lockspace %s: it was not joined; join it first",
-				      sl->lockspace);
+	return guestlock_backend_fail(
+		err, GUESTLOCK_RES_NOT_JOINED, 0, 0,
+		"cannot use the sanlock lockspace %s: this host has left it; try again, which joins it anew",
+		sl->lockspace);
 }
 
 void gl_sanlock_call_begin(struct gl_sanlock_call *call, struct guestlock_backend *backend,

@@ -127,6 +127,42 @@ some_failures="stopped=69 io=74"
 	other_gets "$disk"
 }
 
+@test "start: a host that leaves at this moment joins again for it" {
+	local call
+
+	for call in bind acquire; do
+		plan "$call fail not-joined 2"
+		run -0 gl run --disk "$disk" -- touch "$dir/ran"
+		plan_used_up
+		rm "$dir/ran"
+	done
+	nothing_taken
+}
+
+@test "a backend that does not know the guest's process: it is dead, or has lost what ties its locks to it" {
+	begin web --disk "$disk"
+	plan "acquire fail dead"
+	refused 69 attach web --disk "$dir/second.img"
+	contains "$stderr" "says dead"
+	has web state running
+	no_plan
+	# It ends while the backend is asked.
+	plan "acquire fail again"
+	gl attach web --disk "$dir/second.img" >"$dir/said" 2>&1 3>&- &
+	sleep 0.3
+	kill -KILL "$(pid_of web)"
+	plan "acquire fail dead"
+	status=0
+	wait $! || status=$?
+	[[ $status == 66 ]] || {
+		echo "$status: $(cat "$dir/said")"
+		false
+	}
+	no_plan
+	gone web
+	nothing_taken
+}
+
 @test "start: a backend that cannot be joined" {
 	for failure in $some_failures; do
 		plan "join fail ${failure%=*}"
