@@ -16,6 +16,7 @@
  */
 static GL_APART bool settle_holder(struct guestlock *gl, const struct guestlock_holder *holder)
 {
+	const struct gl_life meant = {.instance = holder->instance};
 	struct gl_operation_run run = {.gl = gl};
 	struct gl_record *record = NULL;
 	enum guestlock_life life;
@@ -30,8 +31,8 @@ static GL_APART bool settle_holder(struct guestlock *gl, const struct guestlock_
 	stale = record->instance == holder->instance &&
 		(record->op != GL_OP_NONE || life == GUESTLOCK_LIFE_DEAD);
 	gl_record_free(record);
-	if (!stale ||
-	    gl_run_begin(&run, gl, holder->uuid, guestlock_monotonic_ms() + SETTLE_HOLDER_MS, NULL) < 0) {
+	if (!stale || gl_run_begin(&run, gl, holder->uuid, &meant,
+				   guestlock_monotonic_ms() + SETTLE_HOLDER_MS, NULL) < 0) {
 		return false;
 	}
 	gl_run_end(&run);
@@ -176,7 +177,7 @@ static int attempt_acquire(void *data, struct guestlock_error *err)
 		.probe = (acquire->flags & GUESTLOCK_ACQUIRE_PROBE) != 0,
 	};
 	struct gl_operation_run run;
-	int status = gl_run_begin(&run, guest->gl, guest->uuid, gl_deadline(guest->gl), err);
+	int status = gl_guest_begin(guest, &run, err);
 
 	if (status < 0) {
 		return status;
@@ -262,7 +263,7 @@ static int attempt_attach(void *data, struct guestlock_error *err)
 	if (status < 0) {
 		return status;
 	}
-	status = gl_run_begin(&run, guest->gl, guest->uuid, gl_deadline(guest->gl), err);
+	status = gl_guest_begin(guest, &run, err);
 	if (status == GUESTLOCK_OK) {
 		char key[GUESTLOCK_KEY_SIZE] = "";
 		const struct gl_wish wish = {
@@ -341,7 +342,7 @@ int guestlock_guest_release_resource(struct guestlock_guest *guest, const struct
 		status = check_hotplug(guest, err);
 	}
 	if (status == GUESTLOCK_OK) {
-		status = gl_run_begin(&run, guest->gl, guest->uuid, gl_deadline(guest->gl), err);
+		status = gl_guest_begin(guest, &run, err);
 	}
 	if (status < 0) {
 		return status;

@@ -29,7 +29,7 @@ static int describe(const struct guestlock_guest *guest, struct gl_record *recor
 			return gl_fail_memory(err);
 		}
 	}
-	record->instance = guestlock_random64();
+	record->instance = guest->life.instance;
 	record->since = (int64_t)time(NULL);
 	record->migrate = guest->mode == GUESTLOCK_NEW_MIGRATE;
 	record->state = GUESTLOCK_GUEST_BOUND;
@@ -186,7 +186,7 @@ static int begin_bind(struct gl_operation_run *run, struct guestlock_guest *gues
 		      struct guestlock_error *err)
 {
 	const struct gl_wish bind = {.event = GL_EVENT_BIND};
-	int status = gl_run_begin(run, guest->gl, guest->uuid, gl_deadline(guest->gl), err);
+	int status = gl_run_begin(run, guest->gl, guest->uuid, NULL, gl_deadline(guest->gl), err);
 
 	if (status < 0) {
 		return status;
@@ -356,6 +356,8 @@ int guestlock_guest_adopt(struct guestlock_guest *guest, pid_t pid, int wait_ms,
 	if (status < 0) {
 		return status;
 	}
+	/* A handle that has adopted, or tried, may do so again. */
+	guest->life.instance = guestlock_random64();
 	status = begin_bind(&run, guest, err);
 	if (status == GUESTLOCK_OK) {
 		status = adopt_record(&run, guest, &wanted, &process, err);

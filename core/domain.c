@@ -59,7 +59,7 @@ int guestlock_domain_acquire(struct guestlock *gl, const struct guestlock_domain
 			     struct guestlock_error *err)
 {
 	struct guestlock_guest *guest;
-	int status = make(gl, GUESTLOCK_NEW_START, domain, &guest, err);
+	int status = make(gl, GUESTLOCK_NEW_ATTACH, domain, &guest, err);
 
 	return status < 0 ? status : finish(guest, guestlock_guest_acquire(guest, NULL, 0, wait_ms, err));
 }

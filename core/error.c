@@ -35,6 +35,7 @@ static const char *const gl_status_texts[] = {
 	[-GUESTLOCK_ALIASED] = "the same file is locked under another path",
 	[-GUESTLOCK_FORKED] = "the handle belongs to another process",
 	[-GUESTLOCK_NO_MEMORY] = "out of memory",
+	[-GUESTLOCK_REPLACED] = "the guest was started anew meanwhile",
 };
 
 static const int gl_result_statuses[] = {
@@ -181,7 +182,7 @@ int gl_status_of_errno(int sys_errno)
 
 const char *guestlock_status_text(int status)
 {
-	if (status > 0 || status < GUESTLOCK_NO_MEMORY) {
+	if (status > 0 || status < GL_STATUS_LAST) {
 		return "unknown status";
 	}
 	return gl_status_texts[-status];

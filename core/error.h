@@ -5,6 +5,8 @@
 
 #include <guestlock/backend.h>
 
+#define GL_STATUS_LAST GUESTLOCK_REPLACED
+
 /*
  * Fills err (may be NULL): code, sys_errno (0: none) and the message, everything else emptied. A non-zero
  * sys_errno is not added to the message by itself: use %m or strerror in it. Returns code, so that callers

@@ -33,6 +33,8 @@ int guestlock_guest_new(struct guestlock *gl, enum guestlock_new_mode mode,
 	guest->gl = gl;
 	guest->mode = mode;
 	guest->creator = getpid();
+	/* Before any fork: the child that binds, and who began it, mean the same life. */
+	guest->life.instance = mode == GUESTLOCK_NEW_ATTACH ? 0 : guestlock_random64();
 	*out_guest = guest;
 	return GUESTLOCK_OK;
 }
@@ -46,6 +48,23 @@ static int check_process(const struct guestlock_guest *guest, struct guestlock_e
 			       "here",
 			       (long)guest->creator);
 	}
+	return GUESTLOCK_OK;
+}
+
+int guestlock_guest_set_life(struct guestlock_guest *guest, uint64_t instance, pid_t pid,
+			     struct guestlock_error *err)
+{
+	int status = check_process(guest, err);
+
+	if (status < 0) {
+		return status;
+	}
+	if (guest->mode != GUESTLOCK_NEW_ATTACH || pid < 0) {
+		return gl_fail(err, GUESTLOCK_INVALID, 0, "cannot say which life of guest %s is meant: %s",
+			       guest->uuid,
+			       pid < 0 ? "a pid is positive" : "a handle that begins one is for that one");
+	}
+	guest->life = (struct gl_life){.instance = instance, .pid = pid};
 	return GUESTLOCK_OK;
 }
 
@@ -63,6 +82,40 @@ int gl_guest_usable(struct guestlock_guest *guest, struct guestlock_error *err)
 		return guestlock_find(guest->gl, guest->name, guest->uuid, err);
 	}
 	return gl_fail(err, GUESTLOCK_INVALID, 0, "the guest has no uuid: set the parameter \"uuid\" first");
+}
+
+int gl_guest_begin(struct guestlock_guest *guest, struct gl_operation_run *run, struct guestlock_error *err)
+{
+	int status = gl_guest_usable(guest, err);
+
+	if (status == GUESTLOCK_OK) {
+		status = gl_run_begin(run, guest->gl, guest->uuid, &guest->life, gl_deadline(guest->gl), err);
+	}
+	if (status == GUESTLOCK_OK && (run->record || run->was_dead)) {
+		guest->life.instance = run->owner.instance;
+	}
+	return status;
+}
+
+int gl_guest_load(struct guestlock_guest *guest, struct gl_record **out_record, struct guestlock_error *err)
+{
+	struct gl_record *record = NULL;
+	int status = gl_guest_usable(guest, err);
+
+	if (status == GUESTLOCK_OK) {
+		status = gl_store_load(&guest->gl->store, guest->uuid, &record, err);
+	}
+	if (status < 0) {
+		return status;
+	}
+	if (!gl_life_is(guest->gl, &guest->life, record)) {
+		status = gl_life_replaced(record, err);
+		gl_record_free(record);
+		return status;
+	}
+	guest->life.instance = record->instance;
+	*out_record = record;
+	return GUESTLOCK_OK;
 }
 
 static int set_other_param(struct guestlock_guest *guest, const char *key, const char *value,
@@ -345,12 +398,9 @@ int guestlock_guest_supervisor_argv(struct guestlock_guest *guest, char ***out_a
 
 int guestlock_guest_child(struct guestlock_guest *guest, pid_t *out_pid, struct guestlock_error *err)
 {
-	struct gl_record *record = NULL;
-	int status = gl_guest_usable(guest, err);
+	struct gl_record *record;
+	int status = gl_guest_load(guest, &record, err);
 
-	if (status == GUESTLOCK_OK) {
-		status = gl_store_load(&guest->gl->store, guest->uuid, &record, err);
-	}
 	if (status == GUESTLOCK_OK) {
 		*out_pid = record->process.pid;
 		gl_record_free(record);

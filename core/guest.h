@@ -24,6 +24,7 @@ struct guestlock_guest {
 	size_t n_params;
 	struct gl_named *resources;
 	size_t n_resources;
+	struct gl_life life; /* START, MIGRATE: that it begins; ATTACH: that it found */
 	bool bound;
 	pid_t started; /* the guest that this handle started, or 0 */
 	bool detached;
@@ -31,6 +32,14 @@ struct guestlock_guest {
 
 /* The handle is used where it may be, and its uuid is known (looked up by name for ATTACH). */
 int gl_guest_usable(struct guestlock_guest *guest, struct guestlock_error *err);
+
+/*
+ * The beginning of every operation through a handle: gl_run_begin() for the life that the handle is for. ATTACH
+ * is for the first that it finds. On failure there is nothing to end.
+ */
+int gl_guest_begin(struct guestlock_guest *guest, struct gl_operation_run *run, struct guestlock_error *err);
+/* The same for one that only looks: the record, read without its lock. NOT_FOUND, REPLACED, ... */
+int gl_guest_load(struct guestlock_guest *guest, struct gl_record **out_record, struct guestlock_error *err);
 
 /*
  * What is to be locked of the given resources, by the configuration and the backend: identified, without
@@ -76,10 +85,11 @@ int gl_state_for_guest(const struct guestlock *gl, const char *uuid, const char 
 		       struct gl_state *out_state, bool *out_given, struct guestlock_error *err);
 
 /*
- * SIGKILL to every process of a guest, again and again until it is dead (one that forked meanwhile is found the next
- * time), or deadline_ms has passed: false. true also when there is no record of it.
+ * SIGKILL to every process of that life of a guest, again and again until it is dead (one that forked meanwhile is
+ * found the next time), or deadline_ms has passed: false. true also when there is no record of it, or of another
+ * life.
  */
-bool gl_guest_kill(struct guestlock *gl, const char *uuid, int64_t deadline_ms);
+bool gl_guest_kill(struct guestlock *gl, const char *uuid, const struct gl_life *life, int64_t deadline_ms);
 
 /* SIGCONT to every process of a guest that pause stopped. */
 void gl_guest_continue(struct gl_operation_run *run);

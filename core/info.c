@@ -124,41 +124,61 @@ static bool is_unreadable(int status)
 	return status == GUESTLOCK_DAMAGED || status == GUESTLOCK_UNSUPPORTED;
 }
 
-/* A record that cannot be read is an info with damage set if damage_counts, else an error. */
-static int make_info(struct guestlock *gl, const char *uuid, bool damage_counts,
-		     struct guestlock_info **out_info, struct guestlock_error *err)
+/* Of a record, which is freed. */
+static int info_of(struct guestlock *gl, struct gl_record *record, struct guestlock_info **out_info,
+		   struct guestlock_error *err)
 {
-	struct guestlock_error cause = {0};
-	struct gl_operation_run run = {.gl = gl};
-	struct guestlock_info *info;
-	int failed, status = gl_store_load(&gl->store, uuid, &run.record, &cause);
+	struct gl_operation_run run = {.gl = gl, .record = record};
+	struct guestlock_info *info = calloc(1, sizeof(*info));
+	int failed = -1;
 
-	if (status < 0 && !(damage_counts && is_unreadable(status))) {
-		if (err) {
-			*err = cause;
-		}
-		return status;
-	}
-	info = calloc(1, sizeof(*info));
-	if (!info) {
-		gl_record_free(run.record);
-		return gl_fail_memory(err);
-	}
-	gl_copy_cut(info->uuid, sizeof(info->uuid), uuid);
-	if (status < 0) {
-		failed = fill_damaged(info, cause.message);
-	} else {
+	if (info) {
+		gl_copy_cut(info->uuid, sizeof(info->uuid), record->uuid);
 		gl_run_refresh_owner(&run);
 		info->life = guestlock_owner_life(&run.owner, gl_life_dir(gl));
-		failed = copy_record(gl, run.record, info);
-		gl_record_free(run.record);
+		failed = copy_record(gl, record, info);
 	}
+	gl_record_free(record);
 	if (failed < 0) {
 		guestlock_info_free(info);
 		return gl_fail_memory(err);
 	}
 	*out_info = info;
 	return GUESTLOCK_OK;
+}
+
+static int damaged_info(const char *uuid, const char *damage, struct guestlock_info **out_info,
+			struct guestlock_error *err)
+{
+	struct guestlock_info *info = calloc(1, sizeof(*info));
+
+	if (!info || fill_damaged(info, damage) < 0) {
+		guestlock_info_free(info);
+		return gl_fail_memory(err);
+	}
+	gl_copy_cut(info->uuid, sizeof(info->uuid), uuid);
+	*out_info = info;
+	return GUESTLOCK_OK;
+}
+
+/* A record that cannot be read is an info with damage set if damage_counts, else an error. */
+static int make_info(struct guestlock *gl, const char *uuid, bool damage_counts,
+		     struct guestlock_info **out_info, struct guestlock_error *err)
+{
+	struct guestlock_error cause = {0};
+	struct gl_record *record = NULL;
+	int status = gl_store_load(&gl->store, uuid, &record, &cause);
+
+	if (status == GUESTLOCK_OK) {
+		return info_of(gl, record, out_info, err);
+	}
+	if (damage_counts && is_unreadable(status)) {
+		return damaged_info(uuid, cause.message, out_info, err);
+	}
+	if (err) {
+		*err = cause;
+	}
+	return status;
 }
 
 int guestlock_get_info(struct guestlock *gl, const char *uuid, struct guestlock_info **out_info,
@@ -170,6 +190,15 @@ int guestlock_get_info(struct guestlock *gl, const char *uuid, struct guestlock_
 		return gl_fail(err, GUESTLOCK_INVALID, 0, "\"%.80s\" is not a uuid", uuid);
 	}
 	return make_info(gl, canonical, false, out_info, err);
+}
+
+int guestlock_guest_info(struct guestlock_guest *guest, struct guestlock_info **out_info,
+			 struct guestlock_error *err)
+{
+	struct gl_record *record;
+	int status = gl_guest_load(guest, &record, err);
+
+	return status < 0 ? status : info_of(guest->gl, record, out_info, err);
 }
 
 static int by_name_and_uuid(const void *a, const void *b)

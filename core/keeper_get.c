@@ -2,6 +2,7 @@
 /* Taking messages apart, which anybody may have sent. */
 #include "keeper_wire.h"
 
+#include "error.h"
 #include "util.h"
 
 #include <endian.h>
@@ -184,7 +185,7 @@ static void get_holder(struct reader *reader, struct guestlock_holder *out)
 
 static void get_error(struct reader *reader, struct guestlock_error *out)
 {
-	out->code = -(int)get_u32(reader, (uint32_t)-GUESTLOCK_NO_MEMORY);
+	out->code = -(int)get_u32(reader, (uint32_t)-GL_STATUS_LAST);
 	out->sys_errno = (int)get_u32(reader, INT32_MAX);
 	out->vendor = (long)get_i64(reader);
 	get_array(reader, out->backend, sizeof(out->backend));

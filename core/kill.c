@@ -34,24 +34,26 @@ static void kill_processes(const struct gl_operation_run *run, const char *life_
 	}
 }
 
-bool gl_guest_kill(struct guestlock *gl, const char *uuid, int64_t deadline_ms)
+bool gl_guest_kill(struct guestlock *gl, const char *uuid, const struct gl_life *life, int64_t deadline_ms)
 {
 	for (unsigned attempt = 0;; attempt++) {
 		struct gl_operation_run run = {.gl = gl};
 		struct guestlock_error ignored;
-		enum guestlock_life life;
+		enum guestlock_life found;
 		int status = gl_store_load(&gl->store, uuid, &run.record, &ignored);
 
 		if (status < 0) {
 			return status == GUESTLOCK_NOT_FOUND;
 		}
 		gl_run_refresh_owner(&run);
-		life = guestlock_owner_life(&run.owner, gl_life_dir(gl));
-		if (life != GUESTLOCK_LIFE_DEAD) {
+		/* Another one is there only because this one was found dead. */
+		found = gl_life_is(gl, life, run.record) ? guestlock_owner_life(&run.owner, gl_life_dir(gl))
+							 : GUESTLOCK_LIFE_DEAD;
+		if (found != GUESTLOCK_LIFE_DEAD) {
 			kill_processes(&run, gl_life_dir(gl));
 		}
 		gl_record_free(run.record);
-		if (life == GUESTLOCK_LIFE_DEAD) {
+		if (found == GUESTLOCK_LIFE_DEAD) {
 			return true;
 		}
 		if (!gl_pause_before_retry(attempt, 20, deadline_ms)) {

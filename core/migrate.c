@@ -28,10 +28,7 @@ static int begin(struct guestlock_guest *guest, struct gl_operation_run *run, st
 	if (status == GUESTLOCK_OK) {
 		status = check_handover(guest, err);
 	}
-	if (status == GUESTLOCK_OK) {
-		status = gl_run_begin(run, guest->gl, guest->uuid, gl_deadline(guest->gl), err);
-	}
-	return status;
+	return status < 0 ? status : gl_guest_begin(guest, run, err);
 }
 
 /* What was attached while it was paused is held at once, and goes the way of the rest. */

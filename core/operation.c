@@ -79,8 +79,7 @@ static int load(struct gl_operation_run *run, const char *uuid, struct guestlock
 	return GUESTLOCK_OK;
 }
 
-/* Releases what a dead guest left. What cannot be released now stays recorded. */
-static GL_APART void bury(struct gl_operation_run *run)
+GL_APART void gl_run_bury(struct gl_operation_run *run)
 {
 	const struct gl_wish shutdown = {.event = GL_EVENT_SHUTDOWN};
 	struct guestlock_error cause = {0};
@@ -107,8 +106,54 @@ static GL_APART void settle(struct gl_operation_run *run)
 	}
 }
 
-int gl_run_begin(struct gl_operation_run *run, struct guestlock *gl, const char *uuid, int64_t deadline_ms,
-		 struct guestlock_error *err)
+bool gl_life_is(const struct guestlock *gl, const struct gl_life *life, const struct gl_record *record)
+{
+	const struct gl_process *process = &record->process;
+
+	if (life->instance && life->instance != record->instance) {
+		return false;
+	}
+	return !life->pid || !process->ns || process->ns != gl->family.ns || life->pid == process->pid;
+}
+
+int gl_life_replaced(const struct gl_record *record, struct guestlock_error *err)
+{
+	GL_AUTOFREE char *name = gl_printable(record->name);
+
+	gl_fail(err, GUESTLOCK_REPLACED, 0,
+		"guest %s was started anew meanwhile (%s, pid %ld, %s): its former life was meant, and the "
+		"new one is left as it is; look at it with guestlock show, and try again if you mean that "
+		"one",
+		record->uuid, name ? name : "", (long)record->process.pid,
+		guestlock_guest_state_name(record->state));
+	gl_error_about(err, record->uuid, NULL);
+	return GUESTLOCK_REPLACED;
+}
+
+/* Step 2, of what is there. */
+static int recover(struct gl_operation_run *run, const struct gl_life *life, struct guestlock_error *err)
+{
+	bool meant = !life || gl_life_is(run->gl, life, run->record);
+
+	if (run->life == GUESTLOCK_LIFE_DEAD) {
+		gl_run_bury(run);
+		/* That another life was dead says nothing of the one that is meant. */
+		run->was_dead = run->was_dead && meant;
+		return run->record && !meant ? gl_life_replaced(run->record, err) : GUESTLOCK_OK;
+	}
+	if (!meant) {
+		return gl_life_replaced(run->record, err);
+	}
+	if (run->record->op != GL_OP_NONE) {
+		settle(run);
+	}
+	/* A pause killed before it released anything, or a resume before it continued the guest. */
+	gl_run_continue(run);
+	return GUESTLOCK_OK;
+}
+
+int gl_run_begin(struct gl_operation_run *run, struct guestlock *gl, const char *uuid,
+		 const struct gl_life *life, int64_t deadline_ms, struct guestlock_error *err)
 {
 	int status;
 
@@ -122,23 +167,13 @@ int gl_run_begin(struct gl_operation_run *run, struct guestlock *gl, const char 
 		return status;
 	}
 	status = load(run, uuid, err);
+	if (status == GUESTLOCK_OK && run->record) {
+		status = recover(run, life, err);
+	}
 	if (status < 0) {
 		gl_run_end(run);
-		return status;
 	}
-	if (!run->record) {
-		return GUESTLOCK_OK;
-	}
-	if (run->life == GUESTLOCK_LIFE_DEAD) {
-		bury(run);
-		return GUESTLOCK_OK;
-	}
-	if (run->record->op != GL_OP_NONE) {
-		settle(run);
-	}
-	/* A pause killed before it released anything, or a resume before it continued the guest. */
-	gl_run_continue(run);
-	return GUESTLOCK_OK;
+	return status;
 }
 
 void gl_run_end(struct gl_operation_run *run)

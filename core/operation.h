@@ -26,10 +26,27 @@ struct gl_operation_run {
 	int64_t deadline_ms;
 };
 
-/* Steps 1 and 2. On failure nothing is held and nothing needs to be ended. */
-int gl_run_begin(struct gl_operation_run *run, struct guestlock *gl, const char *uuid, int64_t deadline_ms,
-		 struct guestlock_error *err);
+/* Which life of a uuid is meant. Zeroed: whichever there is. */
+struct gl_life {
+	uint64_t instance; /* 0: any */
+	pid_t pid;	   /* 0: any; else as it is called in this pid namespace */
+};
+
+/* Is it the life of this record? A pid of another namespace than the caller's is not compared. */
+bool gl_life_is(const struct guestlock *gl, const struct gl_life *life, const struct gl_record *record);
+/* REPLACED, with the record's life named. */
+int gl_life_replaced(const struct gl_record *record, struct guestlock_error *err);
+
+/*
+ * Steps 1 and 2. life NULL: whichever there is. Else REPLACED when the record is of another life that is not
+ * found dead, and nothing of that one is touched. On failure nothing is held and nothing needs to be ended.
+ */
+int gl_run_begin(struct gl_operation_run *run, struct guestlock *gl, const char *uuid,
+		 const struct gl_life *life, int64_t deadline_ms, struct guestlock_error *err);
 void gl_run_end(struct gl_operation_run *run);
+
+/* Releases what a guest that was found dead left, and its record. What cannot be released now stays recorded. */
+void gl_run_bury(struct gl_operation_run *run);
 
 /* What a wish is about, beside the event. Zeroed: all resources, nothing to check. */
 struct gl_wish {

@@ -203,11 +203,8 @@ int guestlock_guest_pause(struct guestlock_guest *guest, unsigned flags, char **
 {
 	const struct gl_wish wish = {.event = GL_EVENT_PAUSE};
 	struct gl_operation_run run;
-	int status = gl_guest_usable(guest, err);
+	int status = gl_guest_begin(guest, &run, err);
 
-	if (status == GUESTLOCK_OK) {
-		status = gl_run_begin(&run, guest->gl, guest->uuid, gl_deadline(guest->gl), err);
-	}
 	if (status < 0) {
 		return status;
 	}
@@ -232,13 +229,10 @@ int guestlock_guest_pause(struct guestlock_guest *guest, unsigned flags, char **
 
 int guestlock_guest_inquire(struct guestlock_guest *guest, char **out_state, struct guestlock_error *err)
 {
-	struct gl_record *record = NULL;
-	int status = gl_guest_usable(guest, err);
+	struct gl_record *record;
+	int status = gl_guest_load(guest, &record, err);
 
-	if (status == GUESTLOCK_OK) {
-		status = gl_store_load(&guest->gl->store, guest->uuid, &record, err);
-	}
-	if (status < 0 || !record) {
+	if (status < 0) {
 		return status;
 	}
 	status = gl_state_of_record(guest->gl, record, out_state, err);

@@ -104,7 +104,7 @@ static void settle_one(struct reaper *reaper, const char *uuid, bool dead)
 	struct gl_operation_run run;
 	struct guestlock_error cause = {0};
 
-	if (gl_run_begin(&run, reaper->gl, uuid, gl_deadline(reaper->gl), &cause) < 0) {
+	if (gl_run_begin(&run, reaper->gl, uuid, NULL, gl_deadline(reaper->gl), &cause) < 0) {
 		reaper->result.failed++;
 		gl_log(reaper->gl, GUESTLOCK_LOG_WARNING, "guest %s could not be settled: %s", uuid,
 		       cause.message);
@@ -414,6 +414,7 @@ static void take_vanished(struct reaper *reaper, struct gl_operation_run *run)
 
 static void check_claims(struct reaper *reaper, const struct known *known)
 {
+	const struct gl_life life = {.instance = known->record->instance};
 	struct gl_operation_run run;
 	struct guestlock_error cause = {0};
 	bool missing = false;
@@ -422,7 +423,7 @@ static void check_claims(struct reaper *reaper, const struct known *known)
 		missing |= !known->seen[i] && claims(&known->record->resources[i], gl_technology(reaper->gl));
 	}
 	if (!missing || known->life == GUESTLOCK_LIFE_DEAD ||
-	    gl_run_begin(&run, reaper->gl, known->record->uuid, gl_deadline(reaper->gl), &cause) < 0) {
+	    gl_run_begin(&run, reaper->gl, known->record->uuid, &life, gl_deadline(reaper->gl), &cause) < 0) {
 		return;
 	}
 	if (run.record && run.record->op == GL_OP_NONE && run.record->state == GUESTLOCK_GUEST_RUNNING) {
@@ -478,11 +479,8 @@ int guestlock_reap(struct guestlock *gl, struct guestlock_reap_result *out_resul
 int guestlock_guest_settle(struct guestlock_guest *guest, struct guestlock_error *err)
 {
 	struct gl_operation_run run;
-	int status = gl_guest_usable(guest, err);
+	int status = gl_guest_begin(guest, &run, err);
 
-	if (status == GUESTLOCK_OK) {
-		status = gl_run_begin(&run, guest->gl, guest->uuid, gl_deadline(guest->gl), err);
-	}
 	if (status < 0) {
 		return status;
 	}

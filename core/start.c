@@ -186,6 +186,8 @@ int guestlock_guest_start(struct guestlock_guest *guest, char *const argv[], con
 		return gl_fail(err, GUESTLOCK_FAILED, errno,
 			       "cannot start guest %s: no socket for its process (%m)", guest->uuid);
 	}
+	/* Each attempt begins a life of its own. */
+	guest->life.instance = guestlock_random64();
 	pid = fork();
 	if (pid == 0) {
 		close(fds[0]);
@@ -215,11 +217,8 @@ int guestlock_guest_shutdown(struct guestlock_guest *guest, unsigned flags, stru
 	const struct gl_wish wish = {.event = GL_EVENT_SHUTDOWN,
 				     .force = (flags & GUESTLOCK_SHUTDOWN_FORCE) != 0};
 	struct gl_operation_run run;
-	int status = gl_guest_usable(guest, err);
+	int status = gl_guest_begin(guest, &run, err);
 
-	if (status == GUESTLOCK_OK) {
-		status = gl_run_begin(&run, guest->gl, guest->uuid, gl_deadline(guest->gl), err);
-	}
 	if (status < 0) {
 		return status;
 	}
@@ -233,7 +232,7 @@ static void kill_started(struct guestlock_guest *guest)
 {
 	struct guestlock_error ignored;
 
-	gl_guest_kill(guest->gl, guest->uuid, guestlock_monotonic_ms() + KILL_WAIT_MS);
+	gl_guest_kill(guest->gl, guest->uuid, &guest->life, guestlock_monotonic_ms() + KILL_WAIT_MS);
 	waitpid(guest->started, NULL, WNOHANG);
 	guestlock_guest_shutdown(guest, 0, &ignored);
 }

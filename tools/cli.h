@@ -159,8 +159,7 @@ void cli_log(struct cli *cli, enum guestlock_log_level level, const char *format
 /* The value of a setting, "" when there is no such setting. */
 const char *cli_setting(const struct cli *cli, const char *section, const char *key);
 
-/* uuid and handle of the guest that text (a name or a uuid) names. */
-int cli_find_guest(const struct cli *cli, const char *text, char out_uuid[GUESTLOCK_UUID_STRING]);
+/* Handle and (unless NULL) uuid of the guest that text (a name or a uuid) names: of the life that it has now. */
 int cli_attach_guest(const struct cli *cli, const char *text, struct guestlock_guest **out_guest,
 		     char out_uuid[GUESTLOCK_UUID_STRING]);
 

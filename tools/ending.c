@@ -31,9 +31,8 @@ const struct cli_option cli_release_options[] = {
 static int release_guest(struct cli *cli, const char *text, bool force)
 {
 	CLI_AUTOGUEST struct guestlock_guest *guest = NULL;
-	char uuid[GUESTLOCK_UUID_STRING];
 	struct guestlock_error err;
-	int status = cli_attach_guest(cli, text, &guest, uuid);
+	int status = cli_attach_guest(cli, text, &guest, NULL);
 
 	if (status != 0) {
 		return status;

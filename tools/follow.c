@@ -171,7 +171,7 @@ static bool end_settling(struct follower *follower, struct watched *guest)
 
 static void settle(struct follower *follower, struct watched *guest, const struct guestlock_info *info)
 {
-	guest->settling = settling_begin(follower->follow, info->uuid, follow_words(info));
+	guest->settling = settling_begin(follower->follow, info);
 	if (settling_is_done(guest->settling)) {
 		end_settling(follower, guest);
 		return;
@@ -279,7 +279,7 @@ static void sweep(struct follower *follower)
 		return;
 	}
 	settling_release(follower->sweeping);
-	follower->sweeping = settling_begin(follower->follow, "", NULL);
+	follower->sweeping = settling_begin(follower->follow, NULL);
 	notice_all(follower);
 	follower->next_sweep_ms = now_ms() + SWEEP_MS;
 }

@@ -36,6 +36,7 @@ static const int exit_statuses[] = {
 	[-GUESTLOCK_ALIASED] = EX_DATAERR,
 	[-GUESTLOCK_FORKED] = EX_SOFTWARE,
 	[-GUESTLOCK_NO_MEMORY] = EX_OSERR,
+	[-GUESTLOCK_REPLACED] = EX_NOINPUT,
 };
 
 int cli_exit_status(const struct cli *cli, int status)
@@ -204,30 +205,25 @@ int cli_open(struct cli *cli)
 	return direct_messages(cli);
 }
 
-int cli_find_guest(const struct cli *cli, const char *text, char out_uuid[GUESTLOCK_UUID_STRING])
-{
-	struct guestlock_error err;
-	int status = guestlock_find(cli->gl, text, out_uuid, &err);
-
-	return status == GUESTLOCK_OK ? 0 : cli_fail(cli, status, &err);
-}
-
 int cli_attach_guest(const struct cli *cli, const char *text, struct guestlock_guest **out_guest,
 		     char out_uuid[GUESTLOCK_UUID_STRING])
 {
 	CLI_AUTOGUEST struct guestlock_guest *guest = NULL;
+	CLI_AUTOINFO struct guestlock_info *info = NULL;
 	struct guestlock_error err;
-	int status = cli_find_guest(cli, text, out_uuid);
+	int status = guestlock_guest_new(cli->gl, GUESTLOCK_NEW_ATTACH, &guest, &err);
 
-	if (status != 0) {
-		return status;
+	if (status == GUESTLOCK_OK && guestlock_guest_set_param(guest, "uuid", text, NULL) != GUESTLOCK_OK) {
+		status = guestlock_guest_set_param(guest, "name", text, &err);
 	}
-	status = guestlock_guest_new(cli->gl, GUESTLOCK_NEW_ATTACH, &guest, &err);
 	if (status == GUESTLOCK_OK) {
-		status = guestlock_guest_set_param(guest, "uuid", out_uuid, &err);
+		status = guestlock_guest_info(guest, &info, &err);
 	}
 	if (status != GUESTLOCK_OK) {
 		return cli_fail(cli, status, &err);
+	}
+	if (out_uuid) {
+		memcpy(out_uuid, info->uuid, GUESTLOCK_UUID_STRING);
 	}
 	*out_guest = guest;
 	guest = NULL;

@@ -195,24 +195,24 @@ static void show_json(const struct guestlock_info *info)
 int cli_show(struct cli *cli, int argc, char **argv)
 {
 	CLI_AUTOINFO struct guestlock_info *info = NULL;
-	char uuid[GUESTLOCK_UUID_STRING];
+	CLI_AUTOGUEST struct guestlock_guest *guest = NULL;
 	struct guestlock_error err;
-	const char *guest;
+	const char *text;
 	int status;
 
 	if (cli_next_option(cli, argc, argv) != 0 ||
-	    cli_one_argument(cli, argc, argv, "a guest", &guest) != 0) {
+	    cli_one_argument(cli, argc, argv, "a guest", &text) != 0) {
 		return EX_USAGE;
 	}
 	status = cli_open(cli);
 	if (status != 0) {
 		return status;
 	}
-	status = cli_find_guest(cli, guest, uuid);
+	status = cli_attach_guest(cli, text, &guest, NULL);
 	if (status != 0) {
 		return status;
 	}
-	status = guestlock_get_info(cli->gl, uuid, &info, &err);
+	status = guestlock_guest_info(guest, &info, &err);
 	if (status != GUESTLOCK_OK) {
 		return cli_fail(cli, status, &err);
 	}

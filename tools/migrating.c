@@ -29,26 +29,24 @@ struct move {
 	enum end end;
 };
 
-static int prepare(struct cli *cli, struct guestlock_guest *guest, const char *uuid, const struct move *move);
-static int complete(struct cli *cli, struct guestlock_guest *guest, const char *uuid,
-		    const struct move *move);
-static int cancel(struct cli *cli, struct guestlock_guest *guest, const char *uuid, const struct move *move);
+static int prepare(struct cli *cli, struct guestlock_guest *guest, const struct move *move);
+static int complete(struct cli *cli, struct guestlock_guest *guest, const struct move *move);
+static int cancel(struct cli *cli, struct guestlock_guest *guest, const struct move *move);
 
 static const struct {
 	const char *name;
-	int (*run)(struct cli *cli, struct guestlock_guest *guest, const char *uuid, const struct move *move);
+	int (*run)(struct cli *cli, struct guestlock_guest *guest, const struct move *move);
 } steps[] = {
 	{"prepare", prepare},
 	{"complete", complete},
 	{"cancel", cancel},
 };
 
-static int prepare(struct cli *cli, struct guestlock_guest *guest, const char *uuid, const struct move *move)
+static int prepare(struct cli *cli, struct guestlock_guest *guest, const struct move *move)
 {
 	struct guestlock_error err;
 	int status = guestlock_guest_prepare_migrate(guest, move->uri, &err);
 
-	(void)uuid;
 	return status == GUESTLOCK_OK ? EX_OK : cli_fail(cli, status, &err);
 }
 
@@ -93,7 +91,8 @@ static bool can_hand_over(struct cli *cli)
 	return can;
 }
 
-static int find_end(struct cli *cli, const char *uuid, const struct move *move, enum end *out_end)
+static int find_end(struct cli *cli, struct guestlock_guest *guest, const struct move *move,
+		    enum end *out_end)
 {
 	CLI_AUTOINFO struct guestlock_info *info = NULL;
 	CLI_AUTOFREE char *words = NULL;
@@ -104,7 +103,7 @@ static int find_end(struct cli *cli, const char *uuid, const struct move *move, 
 	if (move->end != END_UNKNOWN) {
 		return 0;
 	}
-	status = guestlock_get_info(cli->gl, uuid, &info, &err);
+	status = guestlock_guest_info(guest, &info, &err);
 	if (status != GUESTLOCK_OK) {
 		return cli_fail(cli, status, &err);
 	}
@@ -112,7 +111,7 @@ static int find_end(struct cli *cli, const char *uuid, const struct move *move, 
 	if (*out_end != END_UNKNOWN) {
 		return 0;
 	}
-	words = cli_guest_words(info->name, uuid);
+	words = cli_guest_words(info->name, info->uuid);
 	if (!can_hand_over(cli)) {
 		cli_complain(
 			"cannot %s the migration of guest %s: backend %s has no handover; pause the guest at "
@@ -128,11 +127,11 @@ static int find_end(struct cli *cli, const char *uuid, const struct move *move, 
 }
 
 /* A source that has ended holds nothing any more and is not waited for: its record goes too. */
-static int forget_dead_source(struct cli *cli, struct guestlock_guest *guest, const char *uuid)
+static int forget_dead_source(struct cli *cli, struct guestlock_guest *guest)
 {
 	CLI_AUTOINFO struct guestlock_info *info = NULL;
 	struct guestlock_error err;
-	int status = guestlock_get_info(cli->gl, uuid, &info, &err);
+	int status = guestlock_guest_info(guest, &info, &err);
 
 	if (status != GUESTLOCK_OK || info->life != GUESTLOCK_LIFE_DEAD) {
 		return EX_OK;
@@ -141,12 +140,11 @@ static int forget_dead_source(struct cli *cli, struct guestlock_guest *guest, co
 	return status == GUESTLOCK_OK ? EX_OK : cli_fail(cli, status, &err);
 }
 
-static int finish(struct cli *cli, struct guestlock_guest *guest, const char *uuid, const struct move *move,
-		  unsigned flags)
+static int finish(struct cli *cli, struct guestlock_guest *guest, const struct move *move, unsigned flags)
 {
 	struct guestlock_error err;
 	enum end end;
-	int status = find_end(cli, uuid, move, &end);
+	int status = find_end(cli, guest, move, &end);
 
 	if (status != 0) {
 		return status;
@@ -156,17 +154,17 @@ static int finish(struct cli *cli, struct guestlock_guest *guest, const char *uu
 	if (status != GUESTLOCK_OK) {
 		return cli_fail(cli, status, &err);
 	}
-	return end == END_SOURCE && flags == 0 ? forget_dead_source(cli, guest, uuid) : EX_OK;
+	return end == END_SOURCE && flags == 0 ? forget_dead_source(cli, guest) : EX_OK;
 }
 
-static int complete(struct cli *cli, struct guestlock_guest *guest, const char *uuid, const struct move *move)
+static int complete(struct cli *cli, struct guestlock_guest *guest, const struct move *move)
 {
-	return finish(cli, guest, uuid, move, 0);
+	return finish(cli, guest, move, 0);
 }
 
-static int cancel(struct cli *cli, struct guestlock_guest *guest, const char *uuid, const struct move *move)
+static int cancel(struct cli *cli, struct guestlock_guest *guest, const struct move *move)
 {
-	return finish(cli, guest, uuid, move, GUESTLOCK_MIGRATE_CANCEL);
+	return finish(cli, guest, move, GUESTLOCK_MIGRATE_CANCEL);
 }
 
 static int set_end(const struct cli *cli, struct move *move, enum end end)
@@ -211,13 +209,12 @@ static int parse(struct cli *cli, int argc, char **argv, struct move *move)
 static int run_step(struct cli *cli, const struct move *move, size_t step)
 {
 	CLI_AUTOGUEST struct guestlock_guest *guest = NULL;
-	char uuid[GUESTLOCK_UUID_STRING];
 	int status = cli_open(cli);
 
 	if (status == 0) {
-		status = cli_attach_guest(cli, move->guest, &guest, uuid);
+		status = cli_attach_guest(cli, move->guest, &guest, NULL);
 	}
-	return status != 0 ? status : steps[step].run(cli, guest, uuid, move);
+	return status != 0 ? status : steps[step].run(cli, guest, move);
 }
 
 int cli_migrate(struct cli *cli, int argc, char **argv)

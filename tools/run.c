@@ -273,7 +273,7 @@ static int check_tether(void *data)
 	if (vigil->warned) {
 		return -1;
 	}
-	if (guestlock_get_info(vigil->cli->gl, vigil->uuid, &info, NULL) == GUESTLOCK_OK &&
+	if (guestlock_guest_info(vigil->guest, &info, NULL) == GUESTLOCK_OK &&
 	    info->life == GUESTLOCK_LIFE_UNTETHERED) {
 		cli_log(vigil->cli, GUESTLOCK_LOG_WARNING,
 			"guest %s has lost its tether: its program, or a security module, closed the "
@@ -296,18 +296,18 @@ static bool may_continue(void *data)
 	struct vigil *vigil = data;
 	CLI_AUTOINFO struct guestlock_info *info = NULL;
 
-	return guestlock_get_info(vigil->cli->gl, vigil->uuid, &info, NULL) == GUESTLOCK_OK &&
+	return guestlock_guest_info(vigil->guest, &info, NULL) == GUESTLOCK_OK &&
 	       info->state == GUESTLOCK_GUEST_RUNNING;
 }
 
 /* Is the guest as a whole dead, or about to be? Processes vanish a moment after the command was waited for.
- */
+ * Another life of its uuid is not ours. */
 static bool wait_until_dead(const struct vigil *vigil)
 {
 	for (int waited = 0;; waited += 10) {
 		CLI_AUTOINFO struct guestlock_info *info = NULL;
 
-		if (guestlock_get_info(vigil->cli->gl, vigil->uuid, &info, NULL) != GUESTLOCK_OK ||
+		if (guestlock_guest_info(vigil->guest, &info, NULL) != GUESTLOCK_OK ||
 		    info->life == GUESTLOCK_LIFE_DEAD) {
 			return true;
 		}
@@ -322,6 +322,7 @@ static void settle(const struct vigil *vigil)
 {
 	CLI_AUTOFREE char *words = cli_guest_words(vigil->name, vigil->uuid);
 	struct guestlock_error err;
+	int status;
 
 	if (!wait_until_dead(vigil)) {
 		cli_log(vigil->cli, GUESTLOCK_LOG_INFO,
@@ -331,7 +332,8 @@ static void settle(const struct vigil *vigil)
 			words);
 		return;
 	}
-	if (guestlock_guest_shutdown(vigil->guest, 0, &err) != GUESTLOCK_OK) {
+	status = guestlock_guest_shutdown(vigil->guest, 0, &err);
+	if (status != GUESTLOCK_OK && status != GUESTLOCK_REPLACED) {
 		cli_log(vigil->cli, GUESTLOCK_LOG_WARNING,
 			"guest %s has ended, but what it held is still recorded; 'guestlock reap' settles "
 			"it: %s",

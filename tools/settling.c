@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 void *follow_need(void *memory)
@@ -55,17 +56,24 @@ bool settling_is_done(const struct settling *settling)
 static bool shut_down(const struct settling *settling)
 {
 	struct guestlock_guest *handle = NULL;
-	bool fine = guestlock_guest_new(settling->follow->gl, GUESTLOCK_NEW_ATTACH, &handle, NULL) ==
-			    GUESTLOCK_OK &&
-		    guestlock_guest_set_param(handle, "uuid", settling->uuid, NULL) == GUESTLOCK_OK &&
-		    guestlock_guest_shutdown(handle, 0, NULL) == GUESTLOCK_OK;
+	int status = guestlock_guest_new(settling->follow->gl, GUESTLOCK_NEW_ATTACH, &handle, NULL);
 
+	if (status == GUESTLOCK_OK) {
+		status = guestlock_guest_set_param(handle, "uuid", settling->uuid, NULL);
+	}
+	if (status == GUESTLOCK_OK) {
+		status = guestlock_guest_set_life(handle, settling->instance, 0, NULL);
+	}
+	if (status == GUESTLOCK_OK) {
+		status = guestlock_guest_shutdown(handle, 0, NULL);
+	}
 	guestlock_guest_free(handle);
-	if (fine) {
+	if (status == GUESTLOCK_OK) {
 		follow_say(settling->follow, GUESTLOCK_LOG_INFO, "guest %s is dead: its locks are released",
 			   settling->words);
 	}
-	return fine;
+	/* Who started it anew has released what was left of this life. */
+	return status == GUESTLOCK_OK || status == GUESTLOCK_REPLACED;
 }
 
 static bool reap_all(const struct settling *settling)
@@ -88,14 +96,17 @@ static void work(void *argument)
 	settling_release(settling);
 }
 
-struct settling *settling_begin(const struct follow *follow, const char *uuid, char *words)
+struct settling *settling_begin(const struct follow *follow, const struct guestlock_info *info)
 {
 	struct settling *settling = follow_need(calloc(1, sizeof(*settling)));
 
 	settling->follow = follow;
-	settling->words = words;
 	settling->owners = 2;
-	snprintf(settling->uuid, sizeof(settling->uuid), "%s", uuid);
+	if (info) {
+		settling->words = follow_words(info);
+		settling->instance = info->instance;
+		memcpy(settling->uuid, info->uuid, sizeof(settling->uuid));
+	}
 	if (!follow->start || !follow->start(follow->start_data, work, settling)) {
 		work(settling);
 	}

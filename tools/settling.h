@@ -9,13 +9,14 @@
 struct settling {
 	const struct follow *follow;
 	char uuid[GUESTLOCK_UUID_STRING]; /* "": everything */
+	uint64_t instance;
 	char *words;                      /* the guest's, for messages */
 	unsigned owners;                  /* the follower and the thread; changed atomically */
 	bool done, failed;                /* written before owners is changed */
 };
 
-/* words is taken over. uuid "": everything is reaped. */
-struct settling *settling_begin(const struct follow *follow, const char *uuid, char *words);
+/* One life of a guest; NULL: everything is reaped. */
+struct settling *settling_begin(const struct follow *follow, const struct guestlock_info *info);
 bool settling_is_done(const struct settling *settling);
 /* NULL is accepted. */
 void settling_release(struct settling *settling);

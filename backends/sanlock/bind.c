@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -107,8 +108,8 @@ static enum guestlock_result set_program(const struct gl_sanlock *sl, const stru
 	if (!batch->loss_action || batch->loss_action[0] == '\0') {
 		return GUESTLOCK_RES_GRANTED;
 	}
-	length = snprintf(registration->arguments, sizeof(registration->arguments), "%s %s %s",
-			  sl->base.run_dir, batch->owner->uuid, batch->loss_action);
+	length = snprintf(registration->arguments, sizeof(registration->arguments), "%s %s %016" PRIx64 " %s",
+			  sl->base.run_dir, batch->owner->uuid, batch->owner->instance, batch->loss_action);
 	if (length < 0 || (size_t)length >= sizeof(registration->arguments) ||
 	    strcspn(sl->base.run_dir, " \t\n\\\"") != strlen(sl->base.run_dir)) {
 		return guestlock_backend_fail(

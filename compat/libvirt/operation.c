@@ -53,7 +53,11 @@ static int attach(struct gl_operation *op)
 {
 	int status = guestlock_guest_new(op->instance->gl, GUESTLOCK_NEW_ATTACH, &op->guest, &op->err);
 
-	return status < 0 ? status : guestlock_guest_set_param(op->guest, "uuid", op->call->uuid, &op->err);
+	if (status == GUESTLOCK_OK) {
+		status = guestlock_guest_set_param(op->guest, "uuid", op->call->uuid, &op->err);
+	}
+	/* A domain is one process for libvirt: what another one of its uuid holds is not meant. */
+	return status < 0 ? status : guestlock_guest_set_life(op->guest, 0, op->call->pid, &op->err);
 }
 
 /* What there is of it: op->info stays NULL where there is no record. */
@@ -404,10 +408,10 @@ int gl_operation_acquire(struct libvirt_lock_manager *manager, const char *state
 
 /* ---- Release ---- */
 
-/* A guest that is not known, or is dead, has nothing that could be released. */
+/* A guest that is not known, is dead, or lives as another process has nothing that could be released. */
 static bool is_over(int status)
 {
-	return status == GUESTLOCK_NOT_FOUND || status == GUESTLOCK_DEAD;
+	return status == GUESTLOCK_NOT_FOUND || status == GUESTLOCK_DEAD || status == GUESTLOCK_REPLACED;
 }
 
 static int detach(struct gl_operation *op)

@@ -66,6 +66,7 @@ static int code_of(enum guestlock_status status)
 	case GUESTLOCK_NOT_FOUND:
 	case GUESTLOCK_ALIVE:
 	case GUESTLOCK_DEAD:
+	case GUESTLOCK_REPLACED:
 	case GUESTLOCK_UNTETHERED:
 		return LIBVIRT_ERR_OPERATION_INVALID;
 	case GUESTLOCK_NO_MEMORY:

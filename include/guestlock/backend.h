@@ -232,7 +232,8 @@ struct guestlock_backend {
 	const char *identity_scheme;    /* how disks are named; hosts with different schemes must not meet */
 	const struct guestlock_backend_context *context;        /* for guestlock_option_*() and _log() */
 	/*
-	 * The program to be called for LOSS_ACTION, an absolute path: LOSS_PROGRAM RUN_DIR UUID ACTION, as the user that
+	 * The program to be called for LOSS_ACTION, an absolute path: LOSS_PROGRAM RUN_DIR UUID INSTANCE ACTION (INSTANCE in
+	 * hexadecimal: the owner's), as the user that
 	 * the guest was bound by or root, while there is still time to stop the guest. It ends within 35 s, with
 	 * status 0 once the guest is stopped and its locks are released, or the guest is dead.
 	 */

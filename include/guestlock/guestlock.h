@@ -18,6 +18,10 @@
  *    used in different threads and processes at the same time.
  *  - A guest handle works in the process that created it. After a fork only guestlock_guest_bind() and
  *    guestlock_guest_free() may be called on it in the child; what returns a status gives GUESTLOCK_FORKED.
+ *  - A uuid may be started again and again; each bind begins a life of its own, which an instance number tells
+ *    from others. A handle acts on one life and never on a later one: that is GUESTLOCK_REPLACED, and nothing of the
+ *    new life is touched. With START and MIGRATE it is the life that is begun through it, with ATTACH the first that
+ *    it finds, or that of guestlock_guest_set_life().
  *  - Every failure leaves a known state: nothing was taken, or what was held is still held, or the status
  *    is GUESTLOCK_INDETERMINATE: then the guest must not run until an inquiry has settled what holds.
  *  - Time-outs are in milliseconds, points in time in seconds since 1970 (CLOCK_REALTIME).
@@ -64,6 +68,7 @@ enum guestlock_status {
 	GUESTLOCK_ALIASED = -21,        /* the same file is locked under another path */
 	GUESTLOCK_FORKED = -22,         /* the handle belongs to another process */
 	GUESTLOCK_NO_MEMORY = -23,
+	GUESTLOCK_REPLACED = -24,       /* the guest was started anew: what was meant is its former life */
 };
 
 #define GUESTLOCK_UUID_STRING 37        /* bytes of a uuid as a string, with the final NUL */
@@ -184,6 +189,15 @@ int guestlock_guest_new(struct guestlock *gl, enum guestlock_new_mode mode, stru
 int guestlock_guest_set_param(struct guestlock_guest *guest, const char *key, const char *value,
 			      struct guestlock_error *err);
 
+/*
+ * Says which life of its guest an ATTACH handle is for: the instance that guestlock_info or a holder tells, and the
+ * pid that it was bound with, as this process sees it; 0: whichever. A pid is not compared when the guest was bound in
+ * another pid namespace. For callers that looked, or that know the process which they mean.
+ * Errors: INVALID, FORKED.
+ */
+int guestlock_guest_set_life(struct guestlock_guest *guest, uint64_t instance, pid_t pid,
+			     struct guestlock_error *err);
+
 enum guestlock_resource_type {
 	GUESTLOCK_DISK = 0,             /* name: absolute path of an image or device; no parameters */
 	GUESTLOCK_LEASE = 1,            /* name: the lease's key; parameters lockspace, path, offset */
@@ -220,7 +234,7 @@ int guestlock_guest_register_resource(struct guestlock_guest *guest, const struc
  */
 int guestlock_guest_supervisor_argv(struct guestlock_guest *guest, char ***out_argv, struct guestlock_error *err);
 
-/* The pid of the guest as recorded at bind. NOT_FOUND when it was never bound. (GetChild) */
+/* The pid of the guest as recorded at bind. NOT_FOUND when it was never bound, or has ended. REPLACED. (GetChild) */
 int guestlock_guest_child(struct guestlock_guest *guest, pid_t *out_pid, struct guestlock_error *err);
 
 /*
@@ -228,7 +242,8 @@ int guestlock_guest_child(struct guestlock_guest *guest, pid_t *out_pid, struct 
  * process before it executes the guest's program. Opens the tether, the one descriptor that the guest
  * inherits (its number goes to *out_tether_fd if that is not NULL), writes the record, and asks, without
  * taking, who holds the guest's disks: BUSY when another guest does. Takes no mutex and may be called in
- * the child of a threaded process. A guest of the same uuid that still lives: BUSY.
+ * the child of a threaded process. A guest of the same uuid that still lives: BUSY. A handle begins one life:
+ * for another one, make another handle.
  * Errors: BUSY, ALIASED, INVALID, NOT_FOUND (a disk), CANNOT_CREATE, DAMAGED, UNAVAILABLE, UNSAFE, IO, ...
  * After an error nothing is left behind and the guest's program must not be executed.
  */
@@ -430,6 +445,9 @@ int guestlock_find(struct guestlock *gl, const char *text, char out_uuid[GUESTLO
 int guestlock_get_info(struct guestlock *gl, const char *uuid, struct guestlock_info **out_info,
 		       struct guestlock_error *err);
 void guestlock_info_free(struct guestlock_info *info);
+
+/* The same of the life that a handle is for: REPLACED when there is another one now. */
+int guestlock_guest_info(struct guestlock_guest *guest, struct guestlock_info **out_info, struct guestlock_error *err);
 
 /*
  * All guests of this run directory, sorted by name and uuid; *out_infos is an array of *out_count, freed

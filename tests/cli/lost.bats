@@ -36,10 +36,22 @@ plan()
 	printf '%s\n' "$@" >"$dir/plan"
 }
 
-# As a daemon calls it: another working directory, another configuration, and descriptors of its own.
+# instance: of the life that the guest has now, 1 where there is none.
+instance()
+{
+	local found
+
+	found=$(gl show "$uuid" --json 2>/dev/null | jq -r '.guests[0].instance')
+	echo "${found:-1}"
+}
+
+# lost UUID ACTION [INSTANCE]: as a daemon calls it: another working directory, another configuration, and descriptors of
+# its own.
 lost()
 {
-	(cd / && GUESTLOCK_CONFIG=/nowhere exec "$GUESTLOCK_LOSS_PROGRAM" "$dir/run" "$@" 9<"$dir") 3>&- 2>&1
+	local life=${3-$(instance)}
+
+	(cd / && GUESTLOCK_CONFIG=/nowhere exec "$GUESTLOCK_LOSS_PROGRAM" "$dir/run" "$1" "$life" "$2" 9<"$dir") 3>&- 2>&1
 }
 
 # A guest of two processes, which count in $dir/one and $dir/two as long as they run; $dir/pids has them.
@@ -218,9 +230,12 @@ virsh_does()
 	run -1 lost "$uuid" pause
 	contains "$output" "nothing can be done"
 	run -64 lost "$uuid" restart
+	run -64 lost "$uuid" pause 0
+	run -64 lost "$uuid" pause somewhen
 	contains "$output" "Usage: "
 	run -64 lost web pause
-	run -64 "$GUESTLOCK_LOSS_PROGRAM" run "$uuid" pause
+	run -64 "$GUESTLOCK_LOSS_PROGRAM" run "$uuid" 1 pause
+	run -64 "$GUESTLOCK_LOSS_PROGRAM" "$dir/run" "$uuid" pause
 	run -0 "$GUESTLOCK_LOSS_PROGRAM" --version
 	contains "$output" "guestlock-lost "
 	run -0 "$GUESTLOCK_LOSS_PROGRAM" --help
@@ -229,4 +244,20 @@ virsh_does()
 	run -1 lost "$uuid" pause
 	contains "$output" "nothing can be done"
 	contains "$output" "guestlock.conf"
+}
+
+@test "the guest was started anew meanwhile: the new life is neither paused nor killed" {
+	local before
+
+	begin first --uuid "$uuid" --disk "$disk" --on-lock-loss poweroff
+	before=$(instance)
+	kill -KILL "$(pid_of first)"
+	eventually gone first
+	begin_counting second --uuid "$uuid" --disk "$disk" --on-lock-loss poweroff
+	run -0 lost "$uuid" poweroff "$before"
+	run -0 lost "$uuid" pause "$before"
+	has second state running
+	! is_still
+	run -0 lost "$uuid" poweroff
+	gone second
 }

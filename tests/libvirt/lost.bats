@@ -32,7 +32,8 @@ setup()
 # lost NAME ACTION: as a daemon calls it, knowing nothing of the guest.
 lost()
 {
-	on alpha env -u GUESTLOCK_CONFIG --chdir=/ "$GUESTLOCK_LOSS_PROGRAM" "$top/alpha/records" "$(uuid_of "$1")" "$2" 2>&1
+	on alpha env -u GUESTLOCK_CONFIG --chdir=/ "$GUESTLOCK_LOSS_PROGRAM" "$top/alpha/records" "$(uuid_of "$1")" \
+		"$(gl alpha show "$1" --json | jq -r '.guests[0].instance')" "$2" 2>&1
 }
 
 @test "pause: libvirt suspends the guest, its locks are free, and virsh resume continues it" {

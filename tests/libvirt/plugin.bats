@@ -797,6 +797,22 @@ migrating()
 	free_again
 }
 
+@test "another process has the guest's uuid by now: nothing of that one is touched" {
+	two_hosts
+	ok alpha start a
+	sleep 300 3>&- &
+	ok alpha domain a "pid=$!" "$disk" "$dir/second.img" "$dir/third.img"
+	for call in "acquire a all" "resume a state=none" "attach a $dir/third.img" "inquire a"; do
+		no alpha $call
+		contains "$reply" "was started anew meanwhile"
+		is alpha a running $both_held
+	done
+	# The process that is meant has nothing that could be released.
+	ok alpha pause a
+	ok alpha detach a "$disk"
+	is alpha a running $both_held
+}
+
 @test "names of any bytes: in messages as they are, and never in a state" {
 	host alpha
 	host beta

@@ -37,7 +37,7 @@ make_program()
 # was_called ACTION: once, for the guest web of alpha.
 was_called()
 {
-	test "$(cat "$world/lost.called")" = "$world/alpha/run $(property alpha web uuid) $1" || {
+	test "$(cat "$world/lost.called")" = "$world/alpha/run $(property alpha web uuid) $(property alpha web instance) $1" || {
 		cat "$world/lost.called" "$world/lost.output"
 		return 1
 	}

@@ -256,7 +256,7 @@ START_TEST(status_texts)
 	ck_assert_str_eq(guestlock_status_text(GUESTLOCK_BUSY), "held by somebody else");
 	ck_assert_str_eq(guestlock_status_text(GUESTLOCK_NO_MEMORY), "out of memory");
 	ck_assert_str_eq(guestlock_status_text(1), "unknown status");
-	ck_assert_str_eq(guestlock_status_text(GUESTLOCK_NO_MEMORY - 1), "unknown status");
+	ck_assert_str_eq(guestlock_status_text(GL_STATUS_LAST - 1), "unknown status");
 	ck_assert_str_eq(guestlock_status_text(INT_MIN), "unknown status");
 }
 END_TEST

@@ -57,7 +57,8 @@ void lost_say(enum guestlock_log_level level, const char *format, ...)
 struct loss {
 	const char *run_dir, *action;
 	char uuid[GUESTLOCK_UUID_STRING];
-	bool pause; /* else it is killed */
+	struct gl_life life; /* that is losing its locks; a later one has its own */
+	bool pause;          /* else it is killed */
 	struct guestlock *gl;
 	char *uri; /* "": libvirt does not know it */
 	int64_t begun_ms;
@@ -68,10 +69,10 @@ static int64_t now_ms(void)
 	return guestlock_monotonic_ms();
 }
 
-static bool is_over(const struct guestlock_info *info, bool pause)
+static bool is_over(const struct guestlock_info *info, const struct loss *loss)
 {
-	return info->life == GUESTLOCK_LIFE_DEAD ||
-	       (pause && info->state == GUESTLOCK_GUEST_PAUSED && !info->pending[0]);
+	return info->instance != loss->life.instance || info->life == GUESTLOCK_LIFE_DEAD ||
+	       (loss->pause && info->state == GUESTLOCK_GUEST_PAUSED && !info->pending[0]);
 }
 
 /* Is there nothing left to lose? A guest without a record has no locks of ours. */
@@ -80,7 +81,7 @@ static bool is_done(const struct loss *loss)
 	struct guestlock_info *info = NULL;
 	struct guestlock_error err = {0};
 	int status = guestlock_get_info(loss->gl, loss->uuid, &info, &err);
-	bool done = status == GUESTLOCK_OK ? is_over(info, loss->pause) : status == GUESTLOCK_NOT_FOUND;
+	bool done = status == GUESTLOCK_OK ? is_over(info, loss) : status == GUESTLOCK_NOT_FOUND;
 
 	guestlock_info_free(info);
 	return done;
@@ -103,6 +104,9 @@ static int pause_once(const struct loss *loss, bool stopped, struct guestlock_er
 
 	if (status == GUESTLOCK_OK) {
 		status = guestlock_guest_set_param(guest, "uuid", loss->uuid, err);
+	}
+	if (status == GUESTLOCK_OK) {
+		status = guestlock_guest_set_life(guest, loss->life.instance, 0, err);
 	}
 	if (status == GUESTLOCK_OK) {
 		status = guestlock_guest_pause(guest, stopped ? GUESTLOCK_EXTERNALLY_STOPPED : 0, NULL, err);
@@ -139,7 +143,7 @@ static bool pause_guest(const struct loss *loss, bool stopped)
 static bool act_by_ourselves(const struct loss *loss, bool stopped)
 {
 	return loss->pause ? pause_guest(loss, stopped)
-			   : gl_guest_kill(loss->gl, loss->uuid, now_ms() + KILL_WAIT_MS);
+			   : gl_guest_kill(loss->gl, loss->uuid, &loss->life, now_ms() + KILL_WAIT_MS);
 }
 
 /* Through libvirt, so that it knows; and if that does not lead to anything, past it. */
@@ -237,7 +241,7 @@ static void prepare_process(void)
 
 static int usage(FILE *stream, int status)
 {
-	fputs("Usage: guestlock-lost RUN_DIR UUID pause|poweroff\n\n"
+	fputs("Usage: guestlock-lost RUN_DIR UUID INSTANCE pause|poweroff\n\n"
 	      "Called by a lock technology when a guest is about to lose its locks. Pauses the guest and "
 	      "releases its\n"
 	      "locks, or kills it.\n",
@@ -257,13 +261,14 @@ int main(int argc, char **argv)
 		printf("guestlock-lost %s\n", guestlock_version());
 		return EX_OK;
 	}
-	if (argc != 4 || argv[1][0] != '/' || !gl_uuid_parse(argv[2], loss.uuid) ||
-	    (strcmp(argv[3], "pause") != 0 && strcmp(argv[3], "poweroff") != 0)) {
+	if (argc != 5 || argv[1][0] != '/' || !gl_uuid_parse(argv[2], loss.uuid) ||
+	    !gl_parse_u64(argv[3], 16, &loss.life.instance) || loss.life.instance == 0 ||
+	    (strcmp(argv[4], "pause") != 0 && strcmp(argv[4], "poweroff") != 0)) {
 		return usage(stderr, EX_USAGE);
 	}
 	loss.run_dir = argv[1];
-	loss.action = argv[3];
-	loss.pause = strcmp(argv[3], "pause") == 0;
+	loss.action = argv[4];
+	loss.pause = strcmp(argv[4], "pause") == 0;
 	prepare_process();
 	status = run(&loss);
 	free(loss.uri);

@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Which life of a uuid a handle is for: through the library, with the fcntl backend and real processes. */
+#include "child.h"
+#include "guest.h"
+#include "suites.h"
+#include "temporary.h"
+#include "util.h"
+
+#include <fcntl.h>
+
+#define UUID "11fe0000-1111-4222-8333-444444444444"
+
+static char top[512];
+static char disks[3][640];
+static struct guestlock *gl;
+
+static void setup_base(void)
+{
+	temporary_make(top, sizeof(top), "lives");
+	for (size_t i = 0; i < GL_COUNT(disks); i++) {
+		int fd;
+
+		snprintf(disks[i], sizeof(disks[i]), "%s/%zu.img", top, i);
+		fd = open(disks[i], O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+		ck_assert_int_ge(fd, 0);
+		close(fd);
+	}
+}
+
+static void teardown_base(void)
+{
+	temporary_remove(top);
+}
+
+static void setup(void)
+{
+	char run_dir[600], state_dir[600];
+	const char *overrides[] = {run_dir, state_dir, "guestlock.log=stderr", NULL};
+	const struct guestlock_options options = {
+		.size = sizeof(options), .config_file = "/dev/null", .overrides = overrides};
+	struct guestlock_error err = {0};
+
+	snprintf(run_dir, sizeof(run_dir), "guestlock.run_dir=%s/run", top);
+	snprintf(state_dir, sizeof(state_dir), "guestlock.state_dir=%s/state", top);
+	ck_assert_msg(guestlock_open(&gl, &options, &err) == GUESTLOCK_OK, "%s", err.message);
+}
+
+static void teardown(void)
+{
+	guestlock_close(gl);
+}
+
+#define ok(call)                                                                                             \
+	do {                                                                                                 \
+		struct guestlock_error failure = {0};                                                        \
+		int status_ = call;                                                                          \
+		ck_assert_msg(status_ == GUESTLOCK_OK, "%s: %d, %s", #call, status_, failure.message);       \
+	} while (0)
+
+static struct guestlock_resource disk(size_t number)
+{
+	return (struct guestlock_resource){.type = GUESTLOCK_DISK, .name = disks[number]};
+}
+
+static struct guestlock_guest *handle(enum guestlock_new_mode mode)
+{
+	struct guestlock_guest *guest = NULL;
+
+	ok(guestlock_guest_new(gl, mode, &guest, &failure));
+	ok(guestlock_guest_set_param(guest, "uuid", UUID, &failure));
+	return guest;
+}
+
+/* A guest that sleeps, with one disk; *out_pid ends with the test at the latest. */
+static struct guestlock_guest *begin(size_t number, pid_t *out_pid)
+{
+	static char program[] = "sleep", seconds[] = "40";
+	char *argv[] = {program, seconds, NULL};
+	struct guestlock_guest *guest = handle(GUESTLOCK_NEW_START);
+	const struct guestlock_resource resource = disk(number);
+
+	ok(guestlock_guest_register_resource(guest, &resource, &failure));
+	ok(guestlock_guest_start(guest, argv, NULL, 0, out_pid, &failure));
+	return guest;
+}
+
+/* The guest that runs now is that process, and holds its disk and no other. */
+static void runs(pid_t pid, size_t number)
+{
+	struct guestlock_info *info = NULL;
+
+	ok(guestlock_get_info(gl, UUID, &info, &failure));
+	ck_assert_int_eq(info->pid, pid);
+	ck_assert_int_eq(info->life, GUESTLOCK_LIFE_ALIVE);
+	ck_assert_int_eq(info->state, GUESTLOCK_GUEST_RUNNING);
+	ck_assert_str_eq(info->pending, "");
+	for (size_t i = 0; i < info->n_resources; i++) {
+		ck_assert_int_eq(info->resources[i].state, GUESTLOCK_RESOURCE_HELD);
+		ck_assert(info->resources[i].type != GUESTLOCK_DISK ||
+			  strcmp(info->resources[i].name, disks[number]) == 0 ||
+			  strcmp(info->resources[i].name, UUID) == 0);
+	}
+	guestlock_info_free(info);
+}
+
+/* ---- Everything that a handle can be asked for ---- */
+
+static int do_acquire(struct guestlock_guest *guest, struct guestlock_error *err)
+{
+	return guestlock_guest_acquire(guest, NULL, 0, 0, err);
+}
+
+static int do_resume(struct guestlock_guest *guest, struct guestlock_error *err)
+{
+	return guestlock_guest_resume(guest, NULL, 0, err);
+}
+
+static int do_pause(struct guestlock_guest *guest, struct guestlock_error *err)
+{
+	char *state = NULL;
+	int status = guestlock_guest_pause(guest, 0, &state, err);
+
+	free(state);
+	return status;
+}
+
+static int do_inquire(struct guestlock_guest *guest, struct guestlock_error *err)
+{
+	char *state = NULL;
+	int status = guestlock_guest_inquire(guest, &state, err);
+
+	free(state);
+	return status;
+}
+
+static int do_attach(struct guestlock_guest *guest, struct guestlock_error *err)
+{
+	const struct guestlock_resource resource = disk(2);
+
+	return guestlock_guest_acquire_resource(guest, &resource, 0, 0, err);
+}
+
+static int do_detach(struct guestlock_guest *guest, struct guestlock_error *err)
+{
+	const struct guestlock_resource resource = disk(1);
+
+	return guestlock_guest_release_resource(guest, &resource, err);
+}
+
+static int do_prepare(struct guestlock_guest *guest, struct guestlock_error *err)
+{
+	return guestlock_guest_prepare_migrate(guest, NULL, err);
+}
+
+static int do_complete_in(struct guestlock_guest *guest, struct guestlock_error *err)
+{
+	return guestlock_guest_complete_migrate_in(guest, 0, err);
+}
+
+static int do_cancel_in(struct guestlock_guest *guest, struct guestlock_error *err)
+{
+	return guestlock_guest_complete_migrate_in(guest, GUESTLOCK_MIGRATE_CANCEL, err);
+}
+
+static int do_complete_out(struct guestlock_guest *guest, struct guestlock_error *err)
+{
+	return guestlock_guest_complete_migrate_out(guest, 0, err);
+}
+
+static int do_cancel_out(struct guestlock_guest *guest, struct guestlock_error *err)
+{
+	return guestlock_guest_complete_migrate_out(guest, GUESTLOCK_MIGRATE_CANCEL, err);
+}
+
+static int do_shutdown(struct guestlock_guest *guest, struct guestlock_error *err)
+{
+	return guestlock_guest_shutdown(guest, GUESTLOCK_SHUTDOWN_FORCE, err);
+}
+
+static int do_child(struct guestlock_guest *guest, struct guestlock_error *err)
+{
+	pid_t pid;
+
+	return guestlock_guest_child(guest, &pid, err);
+}
+
+static int do_info(struct guestlock_guest *guest, struct guestlock_error *err)
+{
+	struct guestlock_info *info = NULL;
+	int status = guestlock_guest_info(guest, &info, err);
+
+	guestlock_info_free(info);
+	return status;
+}
+
+static const struct {
+	const char *name;
+	int (*call)(struct guestlock_guest *guest, struct guestlock_error *err);
+} calls[] = {
+	{"acquire", do_acquire},
+	{"resume", do_resume},
+	{"pause", do_pause},
+	{"inquire", do_inquire},
+	{"acquire_resource", do_attach},
+	{"release_resource", do_detach},
+	{"prepare_migrate", do_prepare},
+	{"complete_migrate_in", do_complete_in},
+	{"complete_migrate_in, cancel", do_cancel_in},
+	{"complete_migrate_out", do_complete_out},
+	{"complete_migrate_out, cancel", do_cancel_out},
+	{"settle", guestlock_guest_settle},
+	{"child", do_child},
+	{"info", do_info},
+	{"shutdown, force", do_shutdown},
+};
+
+static void all_are_refused(struct guestlock_guest *guest, pid_t pid, size_t number)
+{
+	for (size_t i = 0; i < GL_COUNT(calls); i++) {
+		struct guestlock_error err = {0};
+		int status = calls[i].call(guest, &err);
+
+		ck_assert_msg(status == GUESTLOCK_REPLACED, "%s: %d, %s", calls[i].name, status, err.message);
+		ck_assert_int_eq(err.code, GUESTLOCK_REPLACED);
+		ck_assert_str_eq(err.guest, UUID);
+		ck_assert_ptr_nonnull(strstr(err.message, "was started anew meanwhile"));
+		runs(pid, number);
+	}
+}
+
+/* A life that ends, and the next one under the same uuid. */
+static void two_lives(struct guestlock_guest **out_first, struct guestlock_guest **out_second, pid_t *out_pid)
+{
+	pid_t first;
+
+	*out_first = begin(0, &first);
+	child_kill(first);
+	*out_second = begin(1, out_pid);
+}
+
+START_TEST(who_started_a_life_does_nothing_to_the_next)
+{
+	struct guestlock_guest *first, *second;
+	pid_t pid;
+
+	two_lives(&first, &second, &pid);
+	all_are_refused(first, pid, 1);
+	guestlock_guest_free(first);
+	runs(pid, 1);
+	guestlock_guest_free(second);
+	ck_assert_int_eq(waitpid(pid, NULL, WNOHANG), -1);
+}
+END_TEST
+
+START_TEST(who_attached_does_nothing_to_the_next)
+{
+	struct guestlock_guest *attached = handle(GUESTLOCK_NEW_ATTACH), *other, *first, *second;
+	pid_t pid;
+
+	first = begin(0, &pid);
+	ok(do_child(attached, &failure));
+	child_kill(pid);
+	second = begin(1, &pid);
+	all_are_refused(attached, pid, 1);
+	guestlock_guest_free(attached);
+	/* Who comes now means the one that there is. */
+	other = handle(GUESTLOCK_NEW_ATTACH);
+	ok(do_info(other, &failure));
+	ok(do_acquire(other, &failure));
+	guestlock_guest_free(other);
+	runs(pid, 1);
+	guestlock_guest_free(first);
+	guestlock_guest_free(second);
+}
+END_TEST
+
+START_TEST(the_one_that_is_meant)
+{
+	struct guestlock_guest *attached = handle(GUESTLOCK_NEW_ATTACH), *guest;
+	struct guestlock_info *info = NULL;
+	struct guestlock_error err = {0};
+	pid_t pid;
+
+	guest = begin(1, &pid);
+	ok(guestlock_get_info(gl, UUID, &info, &failure));
+	ok(guestlock_guest_set_life(attached, info->instance ^ 1, 0, &failure));
+	all_are_refused(attached, pid, 1);
+	ok(guestlock_guest_set_life(attached, 0, getpid(), &failure));
+	all_are_refused(attached, pid, 1);
+	ok(guestlock_guest_set_life(attached, info->instance, getpid(), &failure));
+	all_are_refused(attached, pid, 1);
+	ok(guestlock_guest_set_life(attached, info->instance, pid, &failure));
+	ok(do_acquire(attached, &failure));
+	ck_assert_int_eq(guestlock_guest_set_life(attached, 0, -1, &err), GUESTLOCK_INVALID);
+	ck_assert_int_eq(guestlock_guest_set_life(guest, info->instance, 0, &err), GUESTLOCK_INVALID);
+	guestlock_info_free(info);
+	guestlock_guest_free(attached);
+	guestlock_guest_free(guest);
+}
+END_TEST
+
+START_TEST(who_adopted_does_nothing_to_the_next)
+{
+	struct guestlock_guest *adopter = handle(GUESTLOCK_NEW_START), *second;
+	const struct guestlock_resource resource = disk(0);
+	pid_t pid = child_idle();
+
+	ok(guestlock_guest_register_resource(adopter, &resource, &failure));
+	ok(guestlock_guest_adopt(adopter, pid, 0, &failure));
+	child_kill(pid);
+	second = begin(1, &pid);
+	all_are_refused(adopter, pid, 1);
+	guestlock_guest_free(adopter);
+	guestlock_guest_free(second);
+}
+END_TEST
+
+/* The child binds with the handle that its parent made, and waits for the go. */
+static pid_t bind_in_child(struct guestlock_guest *guest, int *out_said)
+{
+	int said[2];
+	pid_t pid;
+
+	ck_assert_int_eq(pipe2(said, O_CLOEXEC), 0);
+	pid = child_fork();
+	if (pid == 0) {
+		CHILD_ASSERT(guestlock_guest_bind(guest, NULL, NULL) == GUESTLOCK_OK);
+		CHILD_ASSERT(write(said[1], "b", 1) == 1);
+		for (;;) {
+			pause();
+		}
+	}
+	close(said[1]);
+	*out_said = said[0];
+	return pid;
+}
+
+START_TEST(who_let_a_child_bind_is_for_that_life)
+{
+	struct guestlock_guest *first = handle(GUESTLOCK_NEW_START), *second;
+	const struct guestlock_resource resource = disk(0);
+	char byte;
+	pid_t pid;
+	int said;
+
+	ok(guestlock_guest_register_resource(first, &resource, &failure));
+	pid = bind_in_child(first, &said);
+	ck_assert_int_eq(read(said, &byte, 1), 1);
+	close(said);
+	ok(do_acquire(first, &failure));
+	runs(pid, 0);
+	child_kill(pid);
+	second = begin(1, &pid);
+	all_are_refused(first, pid, 1);
+	guestlock_guest_free(first);
+	guestlock_guest_free(second);
+}
+END_TEST
+
+/* A start that is refused, and what it gives up, is no life of the guest that runs. */
+START_TEST(a_refused_start_leaves_the_one_that_runs)
+{
+	static char program[] = "true";
+	char *argv[] = {program, NULL};
+	struct guestlock_guest *guest, *refused = handle(GUESTLOCK_NEW_START);
+	struct guestlock_error err = {0};
+	pid_t pid, ignored;
+
+	guest = begin(1, &pid);
+	ck_assert_int_eq(guestlock_guest_start(refused, argv, NULL, 0, &ignored, &err), GUESTLOCK_BUSY);
+	ck_assert_int_eq(do_shutdown(refused, &err), GUESTLOCK_REPLACED);
+	guestlock_guest_free(refused);
+	runs(pid, 1);
+	guestlock_guest_free(guest);
+}
+END_TEST
+
+/* A life of which nothing is left: that is no other one's. */
+START_TEST(a_life_that_is_over)
+{
+	struct guestlock_guest *guest;
+	struct guestlock_error err = {0};
+	pid_t pid;
+
+	guest = begin(0, &pid);
+	child_kill(pid);
+	ok(do_shutdown(guest, &failure));
+	ok(do_shutdown(guest, &failure));
+	ck_assert_int_eq(do_acquire(guest, &err), GUESTLOCK_NOT_FOUND);
+	ck_assert_int_eq(do_child(guest, &err), GUESTLOCK_NOT_FOUND);
+	guestlock_guest_free(guest);
+}
+END_TEST
+
+Suite *lives_suite(void)
+{
+	Suite *suite = suite_create("lives");
+	TCase *tcase = tcase_create("lives");
+
+	tcase_add_unchecked_fixture(tcase, setup_base, teardown_base);
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_set_timeout(tcase, 60);
+	tcase_add_test(tcase, who_started_a_life_does_nothing_to_the_next);
+	tcase_add_test(tcase, who_attached_does_nothing_to_the_next);
+	tcase_add_test(tcase, the_one_that_is_meant);
+	tcase_add_test(tcase, who_adopted_does_nothing_to_the_next);
+	tcase_add_test(tcase, who_let_a_child_bind_is_for_that_life);
+	tcase_add_test(tcase, a_refused_start_leaves_the_one_that_runs);
+	tcase_add_test(tcase, a_life_that_is_over);
+	suite_add_tcase(suite, tcase);
+	return suite;
+}
