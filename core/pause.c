@@ -172,6 +172,17 @@ static int cannot_stop(struct gl_operation_run *run, int why, struct guestlock_e
 	return err ? (int)err->code : GUESTLOCK_FAILED;
 }
 
+/* None of its processes is there any more: it died since the operation began, and is released as such. */
+static bool is_dead_by_now(struct gl_operation_run *run)
+{
+	run->life = guestlock_owner_life(&run->owner, gl_life_dir(run->gl));
+	if (run->life != GUESTLOCK_LIFE_DEAD) {
+		return false;
+	}
+	gl_run_bury(run);
+	return true;
+}
+
 /* That we are going to stop it is recorded first: whoever comes after us can continue it. */
 static GL_APART int stop_guest(struct gl_operation_run *run, struct guestlock_error *err)
 {
@@ -190,7 +201,7 @@ static GL_APART int stop_guest(struct gl_operation_run *run, struct guestlock_er
 	if (stop_all(run, &stopped) < 0) {
 		return cannot_stop(run, errno, err ? err : &local);
 	}
-	return stopped > 0 ? GUESTLOCK_OK : cannot_stop(run, 0, err ? err : &local);
+	return stopped > 0 || is_dead_by_now(run) ? GUESTLOCK_OK : cannot_stop(run, 0, err ? err : &local);
 }
 
 static bool may_write(const struct gl_operation_run *run)

@@ -185,6 +185,25 @@ in_state()
 	test -z "$(holder "$dir/second.img")"
 }
 
+@test "pause of a guest that dies at this moment: 0 or 66" {
+	local round status killer
+
+	for round in {1..30}; do
+		begin "web$round" --disk "$disk"
+		pid=$(pid_of "web$round")
+		sleep "0.00$((round % 10))" && kill -KILL "$pid" &
+		killer=$!
+		run gl pause "web$round"
+		wait "$killer"
+		[[ $status == 0 || $status == 66 ]] || {
+			echo "round $round: $status $output"
+			return 1
+		}
+		wait "$supervisor" || :
+		eventually gone "web$round"
+	done
+}
+
 # A dead guest's record may be gone after the first operation that settles it.
 begin_dead()
 {
