@@ -17,19 +17,15 @@
 static GL_APART bool settle_holder(struct guestlock *gl, const struct guestlock_holder *holder)
 {
 	const struct gl_life meant = {.instance = holder->instance};
-	struct gl_operation_run run = {.gl = gl};
+	struct gl_operation_run run;
 	struct gl_record *record = NULL;
-	enum guestlock_life life;
 	bool stale;
 
 	if (!holder->uuid[0] || gl_store_load(&gl->store, holder->uuid, &record, NULL) < 0) {
 		return false;
 	}
-	run.record = record;
-	gl_run_refresh_owner(&run);
-	life = guestlock_owner_life(&run.owner, gl_life_dir(gl));
 	stale = record->instance == holder->instance &&
-		(record->op != GL_OP_NONE || life == GUESTLOCK_LIFE_DEAD);
+		(record->op != GL_OP_NONE || gl_record_life(gl, record) == GUESTLOCK_LIFE_DEAD);
 	gl_record_free(record);
 	if (!stale || gl_run_begin(&run, gl, holder->uuid, &meant,
 				   guestlock_monotonic_ms() + SETTLE_HOLDER_MS, NULL) < 0) {

@@ -31,11 +31,6 @@ void gl_log(const struct guestlock *gl, enum guestlock_log_level level, const ch
 	gl->context.log(gl->context.log_data, level, message);
 }
 
-const char *gl_life_dir(const struct guestlock *gl)
-{
-	return gl->backend->life_dir;
-}
-
 static enum guestlock_log_level log_level_of(const char *name)
 {
 	static const char *const names[] = {

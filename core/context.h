@@ -42,9 +42,6 @@ static inline bool gl_can(const struct guestlock *gl, unsigned capability)
 	return (gl->module.descriptor->capabilities & capability) != 0;
 }
 
-/* Where life locks are: the backend's directory if it has one, else below the run directory. */
-const char *gl_life_dir(const struct guestlock *gl);
-
 /* The directories are there and the backend is joined, by deadline_ms. */
 int gl_ready(struct guestlock *gl, int64_t deadline_ms, struct guestlock_error *err);
 

@@ -48,13 +48,8 @@ static int judge_record(const struct judgement *judgement, struct gl_record *oth
 			struct guestlock_error *err)
 {
 	const struct gl_resource *theirs = gl_record_find_key(other, key);
-	struct gl_operation_run theirs_run = {.gl = judgement->run->gl, .record = other};
 
-	if (!theirs) {
-		return 1;
-	}
-	gl_run_refresh_owner(&theirs_run);
-	if (guestlock_owner_life(&theirs_run.owner, gl_life_dir(theirs_run.gl)) == GUESTLOCK_LIFE_DEAD) {
+	if (!theirs || gl_record_life(judgement->run->gl, other) == GUESTLOCK_LIFE_DEAD) {
 		return 1;
 	}
 	return aliased(judgement, other, theirs, err);

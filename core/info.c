@@ -128,14 +128,12 @@ static bool is_unreadable(int status)
 static int info_of(struct guestlock *gl, struct gl_record *record, struct guestlock_info **out_info,
 		   struct guestlock_error *err)
 {
-	struct gl_operation_run run = {.gl = gl, .record = record};
 	struct guestlock_info *info = calloc(1, sizeof(*info));
 	int failed = -1;
 
 	if (info) {
 		gl_copy_cut(info->uuid, sizeof(info->uuid), record->uuid);
-		gl_run_refresh_owner(&run);
-		info->life = guestlock_owner_life(&run.owner, gl_life_dir(gl));
+		info->life = gl_record_life(gl, record);
 		failed = copy_record(gl, record, info);
 	}
 	gl_record_free(record);

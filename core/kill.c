@@ -20,14 +20,16 @@ static void kill_process(const struct gl_process *process)
 	}
 }
 
-static void kill_processes(const struct gl_operation_run *run, const char *life_dir)
+static void kill_processes(const struct guestlock *gl, const struct gl_record *record)
 {
 	GL_AUTOFREE pid_t *pids = NULL;
+	struct guestlock_owner owner;
 	size_t count = 0;
 
-	kill_process(&run->record->process);
-	if (!run->record->adopted &&
-	    gl_tether_processes(&run->owner, life_dir, run->record->tether_inode, &pids, &count) == 0) {
+	kill_process(&record->process);
+	gl_record_owner(gl, record, &owner);
+	if (!record->adopted &&
+	    gl_tether_processes(&owner, gl_life_dir(gl), record->tether_inode, &pids, &count) == 0) {
 		for (size_t i = 0; i < count; i++) {
 			kill(pids[i], SIGKILL);
 		}
@@ -37,23 +39,21 @@ static void kill_processes(const struct gl_operation_run *run, const char *life_
 bool gl_guest_kill(struct guestlock *gl, const char *uuid, const struct gl_life *life, int64_t deadline_ms)
 {
 	for (unsigned attempt = 0;; attempt++) {
-		struct gl_operation_run run = {.gl = gl};
+		struct gl_record *record = NULL;
 		struct guestlock_error ignored;
-		enum guestlock_life found;
-		int status = gl_store_load(&gl->store, uuid, &run.record, &ignored);
+		int status = gl_store_load(&gl->store, uuid, &record, &ignored);
+		bool over;
 
 		if (status < 0) {
 			return status == GUESTLOCK_NOT_FOUND;
 		}
-		gl_run_refresh_owner(&run);
-		/* Another one is there only because this one was found dead. */
-		found = gl_life_is(gl, life, run.record) ? guestlock_owner_life(&run.owner, gl_life_dir(gl))
-							 : GUESTLOCK_LIFE_DEAD;
-		if (found != GUESTLOCK_LIFE_DEAD) {
-			kill_processes(&run, gl_life_dir(gl));
+		/* Another life is there only because this one was found dead. */
+		over = !gl_life_is(gl, life, record) || gl_record_life(gl, record) == GUESTLOCK_LIFE_DEAD;
+		if (!over) {
+			kill_processes(gl, record);
 		}
-		gl_record_free(run.record);
-		if (found == GUESTLOCK_LIFE_DEAD) {
+		gl_record_free(record);
+		if (over) {
 			return true;
 		}
 		if (!gl_pause_before_retry(attempt, 20, deadline_ms)) {

@@ -9,20 +9,7 @@
 
 void gl_run_refresh_owner(struct gl_operation_run *run)
 {
-	const struct gl_record *record = run->record;
-
-	run->owner = (struct guestlock_owner){
-		.instance = record->instance,
-		.name = record->name,
-		.pid = record->process.pid,
-		.pid_start = record->process.start,
-		.pid_ns = record->process.ns,
-		.adopted = record->adopted,
-		.host = run->gl->host,
-		.manager = run->gl->store.run_dir,
-	};
-	memcpy(run->owner.uuid, record->uuid, sizeof(run->owner.uuid));
-	memcpy(run->owner.boot_id, record->process.boot_id, sizeof(run->owner.boot_id));
+	gl_record_owner(run->gl, run->record, &run->owner);
 }
 
 /* A guest whose locks another technology holds cannot be handled by this one. */
@@ -104,30 +91,6 @@ static GL_APART void settle(struct gl_operation_run *run)
 		       "an unfinished operation (%s) of guest %s is not settled: %s",
 		       gl_operation_name(run->record->op), run->lock.uuid, cause.message);
 	}
-}
-
-bool gl_life_is(const struct guestlock *gl, const struct gl_life *life, const struct gl_record *record)
-{
-	const struct gl_process *process = &record->process;
-
-	if (life->instance && life->instance != record->instance) {
-		return false;
-	}
-	return !life->pid || !process->ns || process->ns != gl->family.ns || life->pid == process->pid;
-}
-
-int gl_life_replaced(const struct gl_record *record, struct guestlock_error *err)
-{
-	GL_AUTOFREE char *name = gl_printable(record->name);
-
-	gl_fail(err, GUESTLOCK_REPLACED, 0,
-		"guest %s was started anew meanwhile (%s, pid %ld, %s): its former life was meant, and the "
-		"new one is left as it is; look at it with guestlock show, and try again if you mean that "
-		"one",
-		record->uuid, name ? name : "", (long)record->process.pid,
-		guestlock_guest_state_name(record->state));
-	gl_error_about(err, record->uuid, NULL);
-	return GUESTLOCK_REPLACED;
 }
 
 /* Step 2, of what is there. */

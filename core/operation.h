@@ -14,6 +14,7 @@
 #define GL_OPERATION_H
 
 #include "call.h"
+#include "owner.h"
 #include "state.h"
 
 struct gl_operation_run {
@@ -25,17 +26,6 @@ struct gl_operation_run {
 	bool was_dead; /* it was dead when we came, and has been released since */
 	int64_t deadline_ms;
 };
-
-/* Which life of a uuid is meant. Zeroed: whichever there is. */
-struct gl_life {
-	uint64_t instance; /* 0: any */
-	pid_t pid;	   /* 0: any; else as it is called in this pid namespace */
-};
-
-/* Is it the life of this record? A pid of another namespace than the caller's is not compared. */
-bool gl_life_is(const struct guestlock *gl, const struct gl_life *life, const struct gl_record *record);
-/* REPLACED, with the record's life named. */
-int gl_life_replaced(const struct gl_record *record, struct guestlock_error *err);
 
 /*
  * Steps 1 and 2. life NULL: whichever there is. Else REPLACED when the record is of another life that is not
@@ -95,7 +85,7 @@ void gl_run_continue(struct gl_operation_run *run);
 /* Writes the record. */
 int gl_run_save(struct gl_operation_run *run, struct guestlock_error *err);
 
-/* Fills owner from the record. */
+/* The record is of another process now: so is the owner. */
 void gl_run_refresh_owner(struct gl_operation_run *run);
 
 /* Removes everything of the guest but its locks: hints, life file, record. */

@@ -175,7 +175,7 @@ static int cannot_stop(struct gl_operation_run *run, int why, struct guestlock_e
 /* None of its processes is there any more: it died since the operation began, and is released as such. */
 static bool is_dead_by_now(struct gl_operation_run *run)
 {
-	run->life = guestlock_owner_life(&run->owner, gl_life_dir(run->gl));
+	run->life = gl_record_life(run->gl, run->record);
 	if (run->life != GUESTLOCK_LIFE_DEAD) {
 		return false;
 	}

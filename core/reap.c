@@ -150,10 +150,10 @@ static bool was_left_stopped(const struct gl_record *record)
 
 static int look_at_record(struct reaper *reaper, const char *uuid, struct guestlock_error *err)
 {
-	struct gl_operation_run run = {.gl = reaper->gl};
+	struct gl_record *record = NULL;
 	struct guestlock_error cause = {0};
 	enum guestlock_life life;
-	int status = gl_store_load(&reaper->gl->store, uuid, &run.record, &cause);
+	int status = gl_store_load(&reaper->gl->store, uuid, &record, &cause);
 
 	if (status == GUESTLOCK_DAMAGED) {
 		set_aside(reaper, uuid);
@@ -168,26 +168,25 @@ static int look_at_record(struct reaper *reaper, const char *uuid, struct guestl
 		gl_log(reaper->gl, GUESTLOCK_LOG_WARNING, "%s", cause.message);
 		return GUESTLOCK_OK;
 	}
-	gl_run_refresh_owner(&run);
-	life = guestlock_owner_life(&run.owner, gl_life_dir(reaper->gl));
-	if (life != GUESTLOCK_LIFE_DEAD && run.record->op == GL_OP_NONE && !was_left_stopped(run.record)) {
+	life = gl_record_life(reaper->gl, record);
+	if (life != GUESTLOCK_LIFE_DEAD && record->op == GL_OP_NONE && !was_left_stopped(record)) {
 		reaper->result.alive++;
 		if (life == GUESTLOCK_LIFE_UNTETHERED) {
 			gl_log(reaper->gl, GUESTLOCK_LOG_WARNING,
 			       "guest %s lives (pid %ld) but has lost its tether; it keeps what it holds and "
 			       "gets no new lock",
-			       uuid, (long)run.owner.pid);
+			       uuid, (long)record->process.pid);
 		}
 	} else {
-		gl_record_free(run.record);
-		run.record = NULL;
+		gl_record_free(record);
+		record = NULL;
 		settle_one(reaper, uuid, life == GUESTLOCK_LIFE_DEAD);
-		if (gl_store_load(&reaper->gl->store, uuid, &run.record, &cause) < 0) {
+		if (gl_store_load(&reaper->gl->store, uuid, &record, &cause) < 0) {
 			return GUESTLOCK_OK;
 		}
 	}
-	if (keep(reaper, run.record, life) < 0) {
-		gl_record_free(run.record);
+	if (keep(reaper, record, life) < 0) {
+		gl_record_free(record);
 		return gl_fail_memory(err);
 	}
 	return GUESTLOCK_OK;

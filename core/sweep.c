@@ -3,7 +3,7 @@
  * What killed processes leave beside records and locks: temporary files, and life files of guests that never
  * got a record. Nobody looks at them; they only take room. What is younger than an hour may be in use.
  */
-#include "context.h"
+#include "owner.h"
 #include "util.h"
 
 #include <dirent.h>

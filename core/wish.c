@@ -251,7 +251,7 @@ static enum gl_event judge(struct gl_operation_run *run, struct gl_batch *batch,
 /* The backend misses the guest's process. Whether it is dead, its life tells. */
 static void look_again(struct gl_operation_run *run, struct guestlock_error *cause)
 {
-	run->life = guestlock_owner_life(&run->owner, gl_life_dir(run->gl));
+	run->life = gl_record_life(run->gl, run->record);
 	if (run->life != GUESTLOCK_LIFE_DEAD) {
 		cause->code = GUESTLOCK_UNTETHERED;
 	}
