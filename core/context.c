@@ -330,3 +330,8 @@ const struct guestlock_setting *guestlock_settings(struct guestlock *gl, size_t 
 {
 	return gl_settings_all(gl->settings, out_count);
 }
+
+int64_t gl_deadline(const struct guestlock *gl)
+{
+	return guestlock_monotonic_ms() + gl->acquire_timeout_ms;
+}

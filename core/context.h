@@ -42,6 +42,9 @@ static inline bool gl_can(const struct guestlock *gl, unsigned capability)
 	return (gl->module.descriptor->capabilities & capability) != 0;
 }
 
+/* Deadline of an operation that begins now. */
+int64_t gl_deadline(const struct guestlock *gl);
+
 /* The directories are there and the backend is joined, by deadline_ms. */
 int gl_ready(struct guestlock *gl, int64_t deadline_ms, struct guestlock_error *err);
 

@@ -11,11 +11,6 @@
 
 #define NAME_MAX_BYTES 4095
 
-int64_t gl_deadline(const struct guestlock *gl)
-{
-	return guestlock_monotonic_ms() + gl->acquire_timeout_ms;
-}
-
 int guestlock_guest_new(struct guestlock *gl, enum guestlock_new_mode mode,
 			struct guestlock_guest **out_guest, struct guestlock_error *err)
 {
@@ -26,8 +21,11 @@ int guestlock_guest_new(struct guestlock *gl, enum guestlock_new_mode mode,
 			       (int)mode);
 	}
 	guest = calloc(1, sizeof(*guest));
-	if (!guest || gl_set_string(&guest->name, "") < 0 || gl_set_string(&guest->id, "") < 0) {
-		guestlock_guest_free(guest);
+	if (!guest) {
+		return gl_fail_memory(err);
+	}
+	if (gl_set_string(&guest->name, "") < 0 || gl_set_string(&guest->id, "") < 0) {
+		gl_guest_clear(guest);
 		return gl_fail_memory(err);
 	}
 	guest->gl = gl;
@@ -192,23 +190,6 @@ int guestlock_guest_set_param(struct guestlock_guest *guest, const char *key, co
 	return set_other_param(guest, key, value, err);
 }
 
-int gl_check_resource(const struct guestlock_resource *resource, struct guestlock_error *err)
-{
-	if (resource->type != GUESTLOCK_DISK && resource->type != GUESTLOCK_LEASE) {
-		return gl_fail(err, GUESTLOCK_INVALID, 0, "there is no resource type %d",
-			       (int)resource->type);
-	}
-	if (resource->flags & ~(unsigned)(GUESTLOCK_READONLY | GUESTLOCK_SHARED)) {
-		return gl_fail(err, GUESTLOCK_INVALID, 0, "unknown resource flags 0x%x", resource->flags);
-	}
-	if (!resource->name || !resource->name[0]) {
-		return gl_fail(err, GUESTLOCK_INVALID, 0, "a %s has no name: give %s",
-			       resource->type == GUESTLOCK_DISK ? "disk" : "lease",
-			       resource->type == GUESTLOCK_DISK ? "its absolute path" : "its key");
-	}
-	return GUESTLOCK_OK;
-}
-
 static void named_clear(struct gl_named *named)
 {
 	free(named->name);
@@ -256,156 +237,6 @@ int guestlock_guest_register_resource(struct guestlock_guest *guest,
 	}
 	named[guest->n_resources++] = added;
 	return GUESTLOCK_OK;
-}
-
-/* ---- The command line of the supervisor ---- */
-
-/* A list of arguments in one block: the pointers, then the strings. */
-static char **pack_arguments(char **list, size_t count)
-{
-	size_t size = (count + 1) * sizeof(char *);
-	char **argv;
-	char *text;
-
-	for (size_t i = 0; i < count; i++) {
-		size += strlen(list[i]) + 1;
-	}
-	argv = calloc(1, size);
-	if (!argv) {
-		return NULL;
-	}
-	text = (char *)(argv + count + 1);
-	for (size_t i = 0; i < count; i++) {
-		size_t bytes = strlen(list[i]) + 1;
-
-		argv[i] = memcpy(text, list[i], bytes);
-		text += bytes;
-	}
-	return argv;
-}
-
-struct arguments {
-	char **list;
-	size_t count;
-	bool failed;
-};
-
-__attribute__((format(printf, 2, 3))) static void add_argument(struct arguments *arguments,
-							       const char *format, ...)
-{
-	char **list = reallocarray(arguments->list, arguments->count + 1, sizeof(*list));
-	va_list args;
-
-	if (!list) {
-		arguments->failed = true;
-		return;
-	}
-	arguments->list = list;
-	va_start(args, format);
-	if (vasprintf(&list[arguments->count], format, args) < 0) {
-		arguments->failed = true;
-	} else {
-		arguments->count++;
-	}
-	va_end(args);
-}
-
-/* In an option's value a comma is written twice. malloc'd or NULL. */
-static char *double_commas(const char *text)
-{
-	char *out = malloc(2 * strlen(text) + 1), *end = out;
-
-	for (; out && *text; text++) {
-		*end++ = *text;
-		if (*text == ',') {
-			*end++ = ',';
-		}
-	}
-	if (out) {
-		*end = '\0';
-	}
-	return out;
-}
-
-static void add_resource_argument(struct arguments *arguments, const struct gl_named *named)
-{
-	GL_AUTOFREE char *name = double_commas(named->name);
-	GL_AUTOFREE char *lockspace = double_commas(named->lockspace ? named->lockspace : "");
-	GL_AUTOFREE char *path = double_commas(named->path ? named->path : "");
-
-	if (!name || !lockspace || !path) {
-		arguments->failed = true;
-		return;
-	}
-	if (named->type == GUESTLOCK_DISK) {
-		add_argument(arguments, "--disk");
-		add_argument(arguments, "%s%s%s", name, named->flags & GUESTLOCK_SHARED ? ",shared" : "",
-			     named->flags & GUESTLOCK_READONLY ? ",readonly" : "");
-		return;
-	}
-	add_argument(arguments, "--lease");
-	add_argument(arguments, "%s%s%s%s%s,offset=%" PRIu64 "%s", name,
-		     named->lockspace ? ",lockspace=" : "", lockspace, named->path ? ",path=" : "", path,
-		     named->offset, named->flags ? ",shared" : "");
-}
-
-int guestlock_guest_supervisor_argv(struct guestlock_guest *guest, char ***out_argv,
-				    struct guestlock_error *err)
-{
-	struct arguments arguments = {0};
-	char **argv = NULL;
-	int status = gl_guest_usable(guest, err);
-
-	if (status < 0) {
-		return status;
-	}
-	add_argument(&arguments, "%s", guest->gl->supervisor);
-	add_argument(&arguments, "run");
-	add_argument(&arguments, "--uuid");
-	add_argument(&arguments, "%s", guest->uuid);
-	if (guest->name[0]) {
-		add_argument(&arguments, "--name");
-		add_argument(&arguments, "%s", guest->name);
-	}
-	if (guest->id[0]) {
-		add_argument(&arguments, "--id");
-		add_argument(&arguments, "%s", guest->id);
-	}
-	for (size_t i = 0; i < guest->n_params; i++) {
-		add_argument(&arguments, "--param");
-		add_argument(&arguments, "%s=%s", guest->params[i].key, guest->params[i].value);
-	}
-	if (guest->mode == GUESTLOCK_NEW_MIGRATE) {
-		add_argument(&arguments, "--incoming");
-	}
-	for (size_t i = 0; i < guest->n_resources; i++) {
-		add_resource_argument(&arguments, &guest->resources[i]);
-	}
-	add_argument(&arguments, "--");
-	if (!arguments.failed) {
-		argv = pack_arguments(arguments.list, arguments.count);
-	}
-	for (size_t i = 0; i < arguments.count; i++) {
-		free(arguments.list[i]);
-	}
-	free(arguments.list);
-	if (!argv) {
-		return gl_fail_memory(err);
-	}
-	*out_argv = argv;
-	return GUESTLOCK_OK;
-}
-
-int guestlock_guest_child(struct guestlock_guest *guest, pid_t *out_pid, struct guestlock_error *err)
-{
-	struct gl_record *record;
-	int status = gl_guest_load(guest, &record, err);
-
-	if (status == GUESTLOCK_OK) {
-		*out_pid = record->process.pid;
-		gl_record_free(record);
-	}
-	return status;
 }
 
 void guestlock_guest_detach(struct guestlock_guest *guest)

@@ -61,6 +61,9 @@ int gl_identify_named(struct guestlock *gl, const struct gl_named *named, struct
 /* Points into resource: nothing to free. */
 struct gl_named gl_named_of(const struct guestlock_resource *resource);
 
+/* Was the resource taken under that name? */
+bool gl_is_named(const struct gl_resource *known, const struct gl_named *named);
+
 /* Bind with or without asking who holds the disks. */
 int gl_bind(struct guestlock_guest *guest, bool ask, int *out_tether_fd, struct guestlock_error *err);
 
@@ -69,41 +72,22 @@ int gl_merge_wanted(struct gl_record *record, struct gl_resource *wanted, size_t
 		    struct guestlock_error *err);
 
 /*
- * Runs attempt() until it is not BUSY any more or wait_ms is over, naming the holder in a message. A holder
- * of this host that is dead or was left unfinished is settled first, even without waiting.
- */
-typedef int gl_attempt_fn(void *data, struct guestlock_error *err);
-int gl_wait_while_busy(struct guestlock *gl, const char *uuid, int wait_ms, gl_attempt_fn *attempt,
-		       void *data, struct guestlock_error *err);
-
-/* The state string of a record. */
-int gl_state_of_record(const struct guestlock *gl, struct gl_record *record, char **out_text,
-		       struct guestlock_error *err);
-/* Parses a state string and checks that it is of this guest and technology. text NULL: *out_given is false.
- */
-int gl_state_for_guest(const struct guestlock *gl, const char *uuid, const char *text,
-		       struct gl_state *out_state, bool *out_given, struct guestlock_error *err);
-
-/*
  * SIGKILL to every process of that life of a guest, again and again until it is dead (one that forked meanwhile is
  * found the next time), or deadline_ms has passed: false. true also when there is no record of it, or of another
  * life.
  */
 bool gl_guest_kill(struct guestlock *gl, const char *uuid, const struct gl_life *life, int64_t deadline_ms);
 
-/* SIGCONT to every process of a guest that pause stopped. */
-void gl_guest_continue(struct gl_operation_run *run);
-
 /* A resource as a caller may give it: INVALID otherwise. */
 int gl_check_resource(const struct guestlock_resource *resource, struct guestlock_error *err);
+
+/* A status of a record that is there and cannot be read: damaged, or written by a newer version. */
+bool gl_is_unreadable(int status);
 
 /* Is there a record of that life of a guest, with that key? */
 bool gl_record_explains(const struct guestlock *gl, const char *uuid, uint64_t instance, const char *key);
 
 /* Frees the memory of a handle. */
 void gl_guest_clear(struct guestlock_guest *guest);
-
-/* Deadline of an operation that begins now. */
-int64_t gl_deadline(const struct guestlock *gl);
 
 #endif

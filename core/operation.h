@@ -3,7 +3,7 @@
  * One operation on one guest, from its lock to its outcome:
  *
  *   1. take the lock of the guest's record; read it; find out whether the guest lives;
- *   2. settle what a killed process left (settle.c); release everything if the guest is dead;
+ *   2. settle what a killed process left; release everything if the guest is dead (begin.c);
  *   3. step the lifecycle table with the wish; write the intent: state, pending operation, keys;
  *   4. enter the hints of files, ask the backend;
  *   5. step the tables with what it answered; write the outcome; leave the lock.
@@ -54,15 +54,12 @@ int gl_run_wish(struct gl_operation_run *run, const struct gl_wish *wish, struct
 /* The event's row decides about state and operation, and the record is written (or removed). */
 int gl_run_outcome(struct gl_operation_run *run, enum gl_event event, struct guestlock_error *err);
 
-/* Step 2, for a record whose operation is pending. OK: nothing is pending any more, or only what may stay. */
-int gl_run_settle(struct gl_operation_run *run, struct guestlock_error *err);
-
 /*
  * The resources under way: inquires and then finishes or undoes them (finish_taken: what turns out to be
  * taken as wanted counts as done, because the caller still waits for it). *out_event is DONE, REFUSED or
  * UNSURE; err is filled with REFUSED and UNSURE.
  */
-void gl_run_settle_resources(struct gl_operation_run *run, bool finish_taken, enum gl_event *out_event,
+void gl_run_resolve(struct gl_operation_run *run, bool finish_taken, enum gl_event *out_event,
 			     struct guestlock_error *err);
 
 /* What a conversion of that operation is for, in batch flags. */
@@ -79,7 +76,12 @@ void gl_run_step_resource(struct gl_operation_run *run, struct gl_resource *reso
 const struct gl_row *gl_run_row(const struct gl_operation_run *run, enum gl_event event, bool force);
 int gl_run_reject(const struct gl_operation_run *run, const struct gl_row *row, struct guestlock_error *err);
 
-/* Continues a guest that pause stopped, if it holds everything and nothing is pending. */
+/*
+ * Stops every process of the guest, and sees to it that they are stopped (stopping.c). On failure they go on. OK also
+ * when the guest turned out to be dead: it has been buried then.
+ */
+int gl_run_stop(struct gl_operation_run *run, struct guestlock_error *err);
+/* Continues a guest that was stopped so, if it holds everything and nothing is pending. */
 void gl_run_continue(struct gl_operation_run *run);
 
 /* Writes the record. */
@@ -99,6 +101,21 @@ void gl_unhint_file(struct gl_operation_run *run, const struct gl_resource *reso
 /* The hint of the guest's name. */
 int gl_hint_name(struct gl_operation_run *run, struct guestlock_error *err);
 void gl_unhint_name(struct gl_operation_run *run);
+
+/*
+ * Runs attempt() until it is not BUSY any more or wait_ms is over, naming the holder in a message (wait.c). A holder
+ * of this host that is dead or was left unfinished is settled first, even without waiting.
+ */
+typedef int gl_attempt_fn(void *data, struct guestlock_error *err);
+int gl_wait_while_busy(struct guestlock *gl, const char *uuid, int wait_ms, gl_attempt_fn *attempt,
+		       void *data, struct guestlock_error *err);
+
+/* How the technology in use holds a resource of the record. NULL: out of memory. */
+static inline struct gl_holding *gl_run_holding(const struct gl_operation_run *run,
+						struct gl_resource *resource)
+{
+	return gl_resource_holding(resource, gl_technology(run->gl), true);
+}
 
 /* The mode in which a resource is held when it is held in full: exclusive or shared. */
 enum guestlock_mode gl_resource_mode(const struct guestlock *gl, const struct gl_resource *resource);

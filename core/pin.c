@@ -4,8 +4,8 @@
  * either, living guests would look dead and their disks free. So run_dir/backend says what they are, and a
  * configuration that differs is refused as long as there are records.
  */
-#include "owner.h"
 #include "error.h"
+#include "owner.h"
 #include "util.h"
 
 #include <errno.h>

@@ -374,8 +374,7 @@ static bool drop_vanished(struct gl_operation_run *run, struct guestlock_error *
 			enum guestlock_result result = batch.items[i].result;
 
 			if (result == GUESTLOCK_RES_FREE || result == GUESTLOCK_RES_OTHER) {
-				struct gl_holding *holding = gl_resource_holding(
-					batch.resources[i], gl_technology(run->gl), false);
+				struct gl_holding *holding = gl_run_holding(run, batch.resources[i]);
 
 				holding->state = GUESTLOCK_RESOURCE_PARKED;
 				any = true;
@@ -472,26 +471,5 @@ int guestlock_reap(struct guestlock *gl, struct guestlock_reap_result *out_resul
 	if (status == GUESTLOCK_OK && out_result) {
 		*out_result = reaper.result;
 	}
-	return status;
-}
-
-int guestlock_guest_settle(struct guestlock_guest *guest, struct guestlock_error *err)
-{
-	struct gl_operation_run run;
-	int status = gl_guest_begin(guest, &run, err);
-
-	if (status < 0) {
-		return status;
-	}
-	if (!run.record && !run.was_dead) {
-		status = gl_fail(err, GUESTLOCK_NOT_FOUND, 0, "there is no record of guest %s on this host",
-				 guest->uuid);
-	} else if (run.record && run.record->op != GL_OP_NONE && run.record->op != GL_OP_COMPLETE_IN) {
-		status = gl_fail(err, GUESTLOCK_INDETERMINATE, 0,
-				 "an unfinished operation (%s) of guest %s could not be settled yet: try "
-				 "again when the backend answers",
-				 gl_operation_name(run.record->op), guest->uuid);
-	}
-	gl_run_end(&run);
 	return status;
 }

@@ -227,3 +227,35 @@ int gl_merge_wanted(struct gl_record *record, struct gl_resource *wanted, size_t
 	}
 	return GUESTLOCK_OK;
 }
+
+static bool same_text(const char *a, const char *b)
+{
+	return strcmp(a ? a : "", b ? b : "") == 0;
+}
+
+bool gl_is_named(const struct gl_resource *known, const struct gl_named *named)
+{
+	if (known->guest_lock || known->type != named->type || strcmp(known->name, named->name) != 0) {
+		return false;
+	}
+	return named->type == GUESTLOCK_DISK ||
+	       (known->offset == named->offset && same_text(known->lockspace, named->lockspace) &&
+		same_text(known->path, named->path));
+}
+
+int gl_check_resource(const struct guestlock_resource *resource, struct guestlock_error *err)
+{
+	if (resource->type != GUESTLOCK_DISK && resource->type != GUESTLOCK_LEASE) {
+		return gl_fail(err, GUESTLOCK_INVALID, 0, "there is no resource type %d",
+			       (int)resource->type);
+	}
+	if (resource->flags & ~(unsigned)(GUESTLOCK_READONLY | GUESTLOCK_SHARED)) {
+		return gl_fail(err, GUESTLOCK_INVALID, 0, "unknown resource flags 0x%x", resource->flags);
+	}
+	if (!resource->name || !resource->name[0]) {
+		return gl_fail(err, GUESTLOCK_INVALID, 0, "a %s has no name: give %s",
+			       resource->type == GUESTLOCK_DISK ? "disk" : "lease",
+			       resource->type == GUESTLOCK_DISK ? "its absolute path" : "its key");
+	}
+	return GUESTLOCK_OK;
+}

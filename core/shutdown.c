@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Killing a guest for certain: all of its processes. */
+/* The end of a guest: all of its processes, its locks, its record. */
 #include "guest.h"
 #include "tether.h"
 #include "util.h"
 
 #include <signal.h>
 #include <sys/pidfd.h>
+#include <sys/wait.h>
 
 /* No later process of that pid is meant: the descriptor is of one, and then that one is looked at. */
 static void kill_process(const struct gl_process *process)
@@ -60,4 +61,42 @@ bool gl_guest_kill(struct guestlock *gl, const char *uuid, const struct gl_life 
 			return false;
 		}
 	}
+}
+
+#define KILL_WAIT_MS 10000
+
+int guestlock_guest_shutdown(struct guestlock_guest *guest, unsigned flags, struct guestlock_error *err)
+{
+	const struct gl_wish wish = {.event = GL_EVENT_SHUTDOWN,
+				     .force = (flags & GUESTLOCK_SHUTDOWN_FORCE) != 0};
+	struct gl_operation_run run;
+	int status = gl_guest_begin(guest, &run, err);
+
+	if (status < 0) {
+		return status;
+	}
+	status = gl_run_wish(&run, &wish, err);
+	gl_run_end(&run);
+	return status;
+}
+
+/* Until the last process of it is gone: one that forked while it was being killed is found the next time. */
+static void kill_started(struct guestlock_guest *guest)
+{
+	struct guestlock_error ignored;
+
+	gl_guest_kill(guest->gl, guest->uuid, &guest->life, guestlock_monotonic_ms() + KILL_WAIT_MS);
+	waitpid(guest->started, NULL, WNOHANG);
+	guestlock_guest_shutdown(guest, 0, &ignored);
+}
+
+void guestlock_guest_free(struct guestlock_guest *guest)
+{
+	if (!guest) {
+		return;
+	}
+	if (guest->started && !guest->detached && guest->creator == getpid()) {
+		kill_started(guest);
+	}
+	gl_guest_clear(guest);
 }

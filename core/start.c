@@ -24,8 +24,6 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-#define KILL_WAIT_MS 10000
-
 static bool read_all(int fd, void *data, size_t size)
 {
 	char *to = data;
@@ -208,42 +206,4 @@ int guestlock_guest_start(struct guestlock_guest *guest, char *const argv[], con
 		gl_error_about(err, guest->uuid, NULL);
 	}
 	return status;
-}
-
-/* ---- The end ---- */
-
-int guestlock_guest_shutdown(struct guestlock_guest *guest, unsigned flags, struct guestlock_error *err)
-{
-	const struct gl_wish wish = {.event = GL_EVENT_SHUTDOWN,
-				     .force = (flags & GUESTLOCK_SHUTDOWN_FORCE) != 0};
-	struct gl_operation_run run;
-	int status = gl_guest_begin(guest, &run, err);
-
-	if (status < 0) {
-		return status;
-	}
-	status = gl_run_wish(&run, &wish, err);
-	gl_run_end(&run);
-	return status;
-}
-
-/* Until the last process of it is gone: one that forked while it was being killed is found the next time. */
-static void kill_started(struct guestlock_guest *guest)
-{
-	struct guestlock_error ignored;
-
-	gl_guest_kill(guest->gl, guest->uuid, &guest->life, guestlock_monotonic_ms() + KILL_WAIT_MS);
-	waitpid(guest->started, NULL, WNOHANG);
-	guestlock_guest_shutdown(guest, 0, &ignored);
-}
-
-void guestlock_guest_free(struct guestlock_guest *guest)
-{
-	if (!guest) {
-		return;
-	}
-	if (guest->started && !guest->detached && guest->creator == getpid()) {
-		kill_started(guest);
-	}
-	gl_guest_clear(guest);
 }

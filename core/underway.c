@@ -18,8 +18,7 @@ static int collect_under_way(struct gl_operation_run *run, struct gl_batch *batc
 		return -1;
 	}
 	for (size_t i = 0; i < record->n_resources; i++) {
-		struct gl_holding *holding =
-			gl_resource_holding(&record->resources[i], gl_technology(run->gl), false);
+		struct gl_holding *holding = gl_run_holding(run, &record->resources[i]);
 
 		if (holding && gl_holding_under_way(holding)) {
 			gl_batch_add(batch, &record->resources[i], GUESTLOCK_MODE_NONE);
@@ -31,7 +30,7 @@ static int collect_under_way(struct gl_operation_run *run, struct gl_batch *batc
 static struct gl_holding *holding_of(const struct gl_operation_run *run, const struct gl_batch *batch,
 				     size_t i)
 {
-	return gl_resource_holding(batch->resources[i], gl_technology(run->gl), true);
+	return gl_run_holding(run, batch->resources[i]);
 }
 
 static void step_all(struct gl_operation_run *run, struct gl_batch *batch, enum gl_resource_event event)
@@ -199,8 +198,8 @@ static enum gl_event undo(struct gl_operation_run *run, struct gl_batch *batch, 
 	return GL_EVENT_REFUSED;
 }
 
-void gl_run_settle_resources(struct gl_operation_run *run, bool finish_taken, enum gl_event *out_event,
-			     struct guestlock_error *err)
+void gl_run_resolve(struct gl_operation_run *run, bool finish_taken, enum gl_event *out_event,
+		    struct guestlock_error *err)
 {
 	struct guestlock_error cause = {0};
 	struct gl_batch batch;
@@ -228,42 +227,4 @@ void gl_run_settle_resources(struct gl_operation_run *run, bool finish_taken, en
 		*out_event = undo(run, &batch, err);
 	}
 	gl_batch_free(&batch);
-}
-
-/* The target of a migration that runs already: its source may have completed by now. */
-static int claim_again(struct gl_operation_run *run, struct guestlock_error *err)
-{
-	const struct gl_wish claim = {.event = GL_EVENT_COMPLETE_IN};
-
-	return gl_run_wish(run, &claim, err);
-}
-
-int gl_run_settle(struct gl_operation_run *run, struct guestlock_error *err)
-{
-	struct gl_record *record = run->record;
-	enum gl_operation op = record->op;
-	bool single = op == GL_OP_ATTACH || op == GL_OP_DETACH;
-	enum gl_event event;
-	bool any = false;
-
-	for (size_t i = 0; i < record->n_resources; i++) {
-		struct gl_holding *holding =
-			gl_resource_holding(&record->resources[i], gl_technology(run->gl), false);
-
-		record->resources[i].transient = single && holding && gl_holding_under_way(holding);
-		any |= holding && gl_holding_under_way(holding);
-	}
-	if (op == GL_OP_COMPLETE_IN && record->state == GUESTLOCK_GUEST_RUNNING && !any) {
-		return claim_again(run, err);
-	}
-	gl_run_settle_resources(run, false, &event, err);
-	if (event == GL_EVENT_UNSURE) {
-		struct guestlock_error ignored;
-
-		gl_run_outcome(run, event, &ignored);
-		return GUESTLOCK_INDETERMINATE;
-	}
-	gl_log(run->gl, GUESTLOCK_LOG_INFO, "guest %s: the unfinished operation (%s) was %s", run->lock.uuid,
-	       gl_operation_name(op), event == GL_EVENT_DONE ? "finished" : "undone");
-	return gl_run_outcome(run, event, err);
 }

@@ -99,7 +99,7 @@ static int collect(struct gl_operation_run *run, const struct gl_wish *wish, uns
 	for (size_t i = 0; i < record->n_resources; i++) {
 		struct gl_resource *resource = &record->resources[i];
 		enum gl_resource_event event = resource_event(run, wish, actions, resource);
-		struct gl_holding *holding = gl_resource_holding(resource, gl_technology(run->gl), true);
+		struct gl_holding *holding = gl_run_holding(run, resource);
 		const struct gl_resource_row *row;
 		int status = GUESTLOCK_OK;
 
@@ -134,7 +134,7 @@ static void step_batch(struct gl_operation_run *run, struct gl_batch *batch, enu
 		struct gl_holding *holding;
 
 		gl_run_step_resource(run, batch->resources[i], event);
-		holding = gl_resource_holding(batch->resources[i], gl_technology(run->gl), true);
+		holding = gl_run_holding(run, batch->resources[i]);
 		if (holding && event == GL_RES_DONE && batch->items[i].has_epoch) {
 			holding->has_epoch = true;
 			holding->epoch = batch->items[i].epoch;
@@ -241,7 +241,7 @@ static enum gl_event judge(struct gl_operation_run *run, struct gl_batch *batch,
 		partial |= batch->items[i].result == GUESTLOCK_RES_GRANTED;
 	}
 	if (result == GUESTLOCK_RES_INFLIGHT || partial || batch->uncertain) {
-		gl_run_settle_resources(run, true, &event, cause);
+		gl_run_resolve(run, true, &event, cause);
 		return event;
 	}
 	step_batch(run, batch, GL_RES_UNDONE);
