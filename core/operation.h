@@ -78,7 +78,7 @@ int gl_run_reject(const struct gl_operation_run *run, const struct gl_row *row, 
 
 /*
  * Stops every process of the guest, and sees to it that they are stopped (stopping.c). On failure they go on. OK also
- * when the guest turned out to be dead: it has been buried then.
+ * when the guest turned out to be dead: run->life says so, and it is to be buried.
  */
 int gl_run_stop(struct gl_operation_run *run, struct guestlock_error *err);
 /* Continues a guest that was stopped so, if it holds everything and nothing is pending. */

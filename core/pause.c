@@ -56,6 +56,9 @@ int guestlock_guest_pause(struct guestlock_guest *guest, unsigned flags, char **
 	if (may_write(&run) && !(flags & GUESTLOCK_EXTERNALLY_STOPPED)) {
 		status = gl_run_stop(&run, err);
 	}
+	if (run.record && run.life == GUESTLOCK_LIFE_DEAD) {
+		gl_run_bury(&run);
+	}
 	if (status == GUESTLOCK_OK) {
 		status = gl_run_wish(&run, &wish, err);
 		if (status < 0) {

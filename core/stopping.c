@@ -105,17 +105,6 @@ static int cannot_stop(struct gl_operation_run *run, int why, struct guestlock_e
 	return err ? (int)err->code : GUESTLOCK_FAILED;
 }
 
-/* None of its processes is there any more: it died since the operation began, and is released as such. */
-static bool is_dead_by_now(struct gl_operation_run *run)
-{
-	run->life = gl_record_life(run->gl, run->record);
-	if (run->life != GUESTLOCK_LIFE_DEAD) {
-		return false;
-	}
-	gl_run_bury(run);
-	return true;
-}
-
 /* That we are going to stop it is recorded first: whoever comes after us can continue it. */
 int gl_run_stop(struct gl_operation_run *run, struct guestlock_error *err)
 {
@@ -134,5 +123,9 @@ int gl_run_stop(struct gl_operation_run *run, struct guestlock_error *err)
 	if (stop_all(run, &stopped) < 0) {
 		return cannot_stop(run, errno, err ? err : &local);
 	}
-	return stopped > 0 || is_dead_by_now(run) ? GUESTLOCK_OK : cannot_stop(run, 0, err ? err : &local);
+	if (stopped == 0) {
+		run->life = gl_record_life(run->gl, run->record);
+	}
+	return stopped > 0 || run->life == GUESTLOCK_LIFE_DEAD ? GUESTLOCK_OK
+							       : cannot_stop(run, 0, err ? err : &local);
 }
