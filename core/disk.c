@@ -13,7 +13,6 @@
 #include <sys/syscall.h>
 
 #define GL_PATH_LONGEST (PATH_MAX - 1)
-#define GL_DEPTH_MAX 16
 
 /* Why a path does not lead to a disk. */
 struct gl_path_fault {
@@ -107,18 +106,6 @@ static int gl_check_path(const char *path, struct guestlock_error *err)
 	return GUESTLOCK_OK;
 }
 
-int gl_disk_walk_deeper(struct gl_disk_walk *walk, const char *node)
-{
-	if (++walk->depth <= GL_DEPTH_MAX) {
-		return GUESTLOCK_OK;
-	}
-	return gl_fail(
-		walk->err, GUESTLOCK_INVALID, 0,
-		"cannot identify disk %s: it is made of more than %d loop devices and partitions on top of "
-		"each other; use the disk below them",
-		node, GL_DEPTH_MAX);
-}
-
 /* Written without "//", "/./", "/../" and a slash at its end. */
 static bool gl_is_normal(const char *path)
 {
@@ -189,7 +176,7 @@ int gl_disk_walk_path(struct gl_disk_walk *walk, const char *path, struct gl_dis
 int gl_disk_identify(const char *path, enum gl_identity_scheme scheme, const char *sysfs,
 		     struct gl_disk *out_disk, struct guestlock_error *err)
 {
-	struct gl_disk_walk walk = {.scheme = scheme, .sysfs = sysfs, .err = err};
+	struct gl_disk_walk walk = {.scheme = scheme, .sysfs = sysfs, .along = gl_disk_walk_path, .err = err};
 	int status = gl_check_path(path, err);
 
 	return status == GUESTLOCK_OK ? gl_disk_walk_path(&walk, path, out_disk) : status;

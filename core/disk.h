@@ -21,6 +21,8 @@ struct gl_disk_walk {
 	enum gl_identity_scheme scheme;
 	const char *sysfs;
 	unsigned depth; /* loop devices and partitions that it went through */
+	/* The next step, from a loop device: the file or device node of that path. */
+	int (*along)(struct gl_disk_walk *walk, const char *path, struct gl_disk *out_disk);
 	struct guestlock_error *err;
 };
 
@@ -35,8 +37,5 @@ int gl_disk_walk_path(struct gl_disk_walk *walk, const char *path, struct gl_dis
  * tells neither, by node, a path of it.
  */
 int gl_disk_walk_device(struct gl_disk_walk *walk, dev_t number, const char *node, struct gl_disk *out_disk);
-
-/* A step deeper than makes sense is INVALID: node is only for the message. */
-int gl_disk_walk_deeper(struct gl_disk_walk *walk, const char *node);
 
 #endif

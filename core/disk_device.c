@@ -27,6 +27,21 @@ struct gl_device {
 };
 
 /* A way to know a device: 1 and out_disk has its text, 0 it is not of that kind, else a status. */
+#define GL_DEPTH_MAX 16
+
+/* A step deeper than makes sense is INVALID: node is only for the message. */
+static int go_deeper(struct gl_disk_walk *walk, const char *node)
+{
+	if (++walk->depth <= GL_DEPTH_MAX) {
+		return GUESTLOCK_OK;
+	}
+	return gl_fail(
+		walk->err, GUESTLOCK_INVALID, 0,
+		"cannot identify disk %s: it is made of more than %d loop devices and partitions on top of "
+		"each other; use the disk below them",
+		node, GL_DEPTH_MAX);
+}
+
 typedef int gl_source_fn(struct gl_disk_walk *walk, const struct gl_device *device, struct gl_disk *out_disk);
 
 static int gl_ask_sources(struct gl_disk_walk *walk, const struct gl_device *device,
@@ -68,7 +83,7 @@ static int gl_found_part(struct gl_disk_walk *walk, const struct gl_device *devi
 	struct gl_disk disk = {0};
 	int result;
 
-	result = gl_disk_walk_deeper(walk, device->node);
+	result = go_deeper(walk, device->node);
 	if (result < 0) {
 		return result;
 	}
@@ -225,12 +240,12 @@ static int gl_by_loop(struct gl_disk_walk *walk, const struct gl_device *device,
 	}
 	status = gl_check_backing(walk, device, path);
 	if (status == GUESTLOCK_OK) {
-		status = gl_disk_walk_deeper(walk, device->node);
+		status = go_deeper(walk, device->node);
 	}
 	if (status != GUESTLOCK_OK) {
 		return status;
 	}
-	status = gl_disk_walk_path(walk, path, out_disk);
+	status = walk->along(walk, path, out_disk);
 	if (status != GUESTLOCK_OK) {
 		gl_error_prefix(walk->err, "behind loop device %s", device->node);
 		return status;

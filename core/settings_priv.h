@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Inside the configuration: settings.c, settings_file.c, settings_declare.c, settings_core.c, and their
- * tests. */
+/* Inside the configuration: settings*.c and their tests. */
 #ifndef GL_SETTINGS_PRIV_H
 #define GL_SETTINGS_PRIV_H
 
@@ -33,6 +32,9 @@ struct gl_settings {
 	struct guestlock_setting *view; /* the same, as callers see it */
 	size_t n_declared;
 };
+
+/* Frees what an entry has. */
+void gl_entry_clear(struct gl_entry *entry);
 
 /* Nothing read, nothing declared. NULL: out of memory. */
 struct gl_settings *gl_settings_new(void);

@@ -94,7 +94,7 @@ static void add_attribute(const char *place, const char *name, const char *text)
 static int identify(unsigned minor_number, enum gl_identity_scheme scheme, struct gl_disk *out_disk,
 		    struct guestlock_error *err)
 {
-	struct gl_disk_walk walk = {.scheme = scheme, .sysfs = sysfs, .err = err};
+	struct gl_disk_walk walk = {.scheme = scheme, .sysfs = sysfs, .along = gl_disk_walk_path, .err = err};
 
 	return gl_disk_walk_device(&walk, makedev(8, minor_number), "/dev/given", out_disk);
 }
@@ -380,7 +380,7 @@ END_TEST
 static void expect_loop(dev_t number, const char *text, uint64_t device, uint64_t inode)
 {
 	struct guestlock_error error = {0};
-	struct gl_disk_walk walk = {.sysfs = sysfs, .err = &error};
+	struct gl_disk_walk walk = {.sysfs = sysfs, .along = gl_disk_walk_path, .err = &error};
 	struct gl_disk disk;
 	int status = gl_disk_walk_device(&walk, number, "/dev/given", &disk);
 
@@ -420,7 +420,7 @@ END_TEST
 
 START_TEST(lost_files_are_refused)
 {
-	struct gl_disk_walk walk = {.sysfs = sysfs};
+	struct gl_disk_walk walk = {.sysfs = sysfs, .along = gl_disk_walk_path};
 	struct gl_disk disk;
 
 	add_device(0, "loop0");
