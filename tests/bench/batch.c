@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "batch.h"
 
-#include "process.h"
+#include "life/process.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -6,7 +6,7 @@
 #ifndef GL_BENCH_BATCH_H
 #define GL_BENCH_BATCH_H
 
-#include "context.h"
+#include "handle/handle.h"
 
 struct bench_batch {
 	struct guestlock *gl;

@@ -8,9 +8,9 @@
  *
  * Ends with 1 when a ratio is above its bound.
  */
-#include "context.h"
+#include "base/base.h"
 #include "figures.h"
-#include "util.h"
+#include "handle/handle.h"
 
 #include <errno.h>
 #include <fcntl.h>

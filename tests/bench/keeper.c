@@ -9,9 +9,9 @@
  *
  * Ends with 1 when the ratio is above its bound.
  */
-#include "context.h"
+#include "base/base.h"
 #include "figures.h"
-#include "util.h"
+#include "handle/handle.h"
 
 #include <ftw.h>
 #include <sched.h>

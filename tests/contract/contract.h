@@ -8,12 +8,12 @@
 #ifndef GL_CONTRACT_H
 #define GL_CONTRACT_H
 
-#include "error.h"
-#include "keeper.h"
-#include "module.h"
-#include "process.h"
-#include "tether.h"
-#include "util.h"
+#include "base/error.h"
+#include "keeper/client.h"
+#include "backend/module.h"
+#include "life/process.h"
+#include "life/tether.h"
+#include "base/base.h"
 
 #include <check.h>
 

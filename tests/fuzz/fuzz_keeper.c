@@ -2,7 +2,7 @@
 /* A message to or from the keeper that is taken, put again, is the same to the last byte. */
 #include "fuzz.h"
 
-#include "keeper_wire.h"
+#include "keeper/wire.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A record that can be read, written again, is the same text; one that cannot is refused with a line. */
-#include "record.h"
+#include "record/record.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The text of a configuration file: refused with a place and a reason, or every setting has a good value. */
+#include "base/base.h"
+#include "config/priv.h"
 #include "fuzz.h"
-#include "settings_priv.h"
-#include "util.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A state string that can be read, written again, is the same. */
-#include "state.h"
+#include "record/state.h"
 
 #include <stdio.h>
 #include <stdlib.h>

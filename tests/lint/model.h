@@ -6,7 +6,7 @@
 #ifndef GL_LINT_MODEL_H
 #define GL_LINT_MODEL_H
 
-#include "error.h"
+#include "base/error.h"
 
 #define gl_fail(err, code, ...) (gl_fail(err, code, __VA_ARGS__), (code))
 #define gl_fail_memory(err) (gl_fail_memory(err), GUESTLOCK_NO_MEMORY)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Identities of block devices, described by a made-up sysfs, and loop devices for real. */
+#include "base/base.h"
 #include "child.h"
-#include "disk.h"
+#include "disk/disk.h"
 #include "suites.h"
 #include "temporary.h"
-#include "util.h"
 
 #include <fcntl.h>
 #include <limits.h>

@@ -2,9 +2,9 @@
 /* Records of more than a page: each change goes into the other half of the file. */
 #include "suites.h"
 
+#include "base/base.h"
+#include "record/store.h"
 #include "scratch.h"
-#include "store.h"
-#include "util.h"
 
 #define UUID "c7a5fdbd-edaf-9455-926a-d65c16db1809"
 #define LONG 5000

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "suites.h"
 
+#include "base/base.h"
+#include "record/store.h"
 #include "scratch.h"
-#include "store.h"
-#include "util.h"
 
 #define UUID_A "aaaaaaaa-edaf-9455-926a-d65c16db1809"
 #define UUID_B "bbbbbbbb-edaf-9455-926a-d65c16db1809"

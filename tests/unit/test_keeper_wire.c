@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "suites.h"
 
-#include "keeper_wire.h"
-#include "util.h"
+#include "base/base.h"
+#include "keeper/wire.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/base.h"
 #include "child.h"
-#include "key.h"
+#include "disk/key.h"
 #include "suites.h"
 #include "temporary.h"
-#include "util.h"
 
 #include <fcntl.h>
 #include <grp.h>

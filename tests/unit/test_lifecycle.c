@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The two tables of the lifecycle: the whole product of their inputs, and what the important ones must give.
  */
-#include "lifecycle.h"
+#include "base/base.h"
+#include "lifecycle/lifecycle.h"
 #include "suites.h"
-#include "util.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Which life of a uuid a handle is for: through the library, with the fcntl backend and real processes. */
+#include "base/base.h"
 #include "child.h"
-#include "guest.h"
+#include "guest/guest.h"
 #include "suites.h"
 #include "temporary.h"
-#include "util.h"
 
 #include <fcntl.h>
 

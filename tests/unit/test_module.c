@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "module.h"
+#include "backend/module.h"
+#include "base/base.h"
 #include "suites.h"
 #include "temporary.h"
-#include "util.h"
 
 #include <errno.h>
 #include <limits.h>

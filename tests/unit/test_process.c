@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/base.h"
 #include "child.h"
-#include "process.h"
-#include "procfs.h"
+#include "life/process.h"
+#include "life/procfs.h"
 #include "suites.h"
-#include "util.h"
 
 #include <fcntl.h>
 #include <grp.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "suites.h"
 
-#include "record.h"
-#include "text.h"
-#include "util.h"
+#include "base/base.h"
+#include "base/text.h"
+#include "record/record.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "settings_priv.h"
+#include "base/base.h"
+#include "config/priv.h"
 #include "suites.h"
 #include "temporary.h"
-#include "util.h"
 
 #include <errno.h>
 #include <limits.h>

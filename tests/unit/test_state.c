@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "suites.h"
 
-#include "state.h"
-#include "util.h"
+#include "base/base.h"
+#include "record/state.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "suites.h"
 
+#include "base/base.h"
+#include "record/store.h"
 #include "scratch.h"
-#include "store.h"
-#include "util.h"
 
 #include <dirent.h>
 #include <sys/stat.h>

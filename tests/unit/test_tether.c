@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/base.h"
+#include "base/error.h"
 #include "child.h"
-#include "error.h"
-#include "procfs.h"
+#include "life/procfs.h"
+#include "life/tether.h"
 #include "suites.h"
 #include "temporary.h"
-#include "tether.h"
-#include "util.h"
 
 #include <fcntl.h>
 #include <grp.h>

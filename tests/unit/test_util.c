@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "error.h"
+#include "base/base.h"
+#include "base/error.h"
 #include "suites.h"
 #include "temporary.h"
-#include "util.h"
 
 #include <dirent.h>
 #include <errno.h>

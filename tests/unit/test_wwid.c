@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/base.h"
+#include "disk/wwid.h"
 #include "suites.h"
-#include "util.h"
-#include "wwid.h"
 
 #include <string.h>
 

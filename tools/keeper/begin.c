@@ -6,8 +6,8 @@
  */
 #include "keeper.h"
 
-#include "error.h"
-#include "util.h"
+#include "base/base.h"
+#include "base/error.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -12,7 +12,7 @@
 #ifndef KEEPER_H
 #define KEEPER_H
 
-#include "context.h"
+#include "handle/handle.h"
 
 #include <sys/types.h>
 

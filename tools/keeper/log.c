@@ -3,8 +3,8 @@
  * error. */
 #include "keeper.h"
 
+#include "base/base.h"
 #include "journal.h"
-#include "util.h"
 
 #include <errno.h>
 #include <fcntl.h>

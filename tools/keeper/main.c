@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "keeper.h"
 
-#include "util.h"
+#include "base/base.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,8 +2,8 @@
 /* Requests become calls of the backend, and what they say becomes answers. */
 #include "serve.h"
 
-#include "error.h"
-#include "util.h"
+#include "base/base.h"
+#include "base/error.h"
 
 #include <errno.h>
 #include <string.h>

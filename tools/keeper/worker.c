@@ -7,9 +7,9 @@
  */
 #include "serve.h"
 
-#include "error.h"
+#include "base/base.h"
+#include "base/error.h"
 #include "follow.h"
-#include "util.h"
 
 #include <errno.h>
 #include <fcntl.h>

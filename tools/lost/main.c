@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "error.h"
-#include "guest.h"
-#include "loss.h"
+#include "base/base.h"
+#include "base/error.h"
+#include "guest/guest.h"
 #include "lost.h"
-#include "util.h"
+#include "operation/loss.h"
 
 #include <errno.h>
 #include <fcntl.h>

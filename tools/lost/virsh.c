@@ -2,7 +2,7 @@
 /* A guest that libvirt started is libvirt's to stop, so that it knows; but its daemon may hang as well. */
 #include "lost.h"
 
-#include "util.h"
+#include "base/base.h"
 
 #include <errno.h>
 #include <poll.h>

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What every file of the core may use: cleanup, text and files. See backend.h for what backends share. */
+#ifndef GL_BASE_H
+#define GL_BASE_H
+
+#include <guestlock/backend.h>
+
+#include <stdlib.h>
+#include <unistd.h>
+
+static inline void gl_cleanup_free(void *p)
+{
+	free(*(void **)p);
+}
+
+static inline void gl_cleanup_close(const int *fd)
+{
+	if (*fd >= 0) {
+		close(*fd);
+	}
+}
+
+/* A variable that is freed, or closed unless negative, when it goes out of scope. errno may change. */
+#define GL_AUTOFREE __attribute__((cleanup(gl_cleanup_free)))
+#define GL_AUTOCLOSE __attribute__((cleanup(gl_cleanup_close)))
+
+/*
+ * Of what is rare and large: its variables do not count in the stack of who calls it. Each page of stack costs the
+ * child that is going to be a guest, and the daemon after its fork, as much as a file does.
+ */
+#define GL_APART __attribute__((noinline))
+
+#define GL_COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* Replaces *slot by a copy of text (NULL: by NULL). 0, or -1 when out of memory (then nothing changed). */
+int gl_set_string(char **slot, const char *text);
+
+/* count words one after the other, without a format, which would cost more than all the rest: malloc'd or NULL. */
+char *gl_concat(const char *const words[], size_t count);
+
+/* The hexadecimal digits of number, at least width of them, with a NUL. */
+#define GL_HEX_SIZE 17
+void gl_hex(char out[GL_HEX_SIZE], uint64_t number, unsigned width);
+
+/* Makes uuid canonical (lower case). false: not a uuid in the form 8-4-4-4-12. */
+bool gl_uuid_parse(const char *text, char out_uuid[GUESTLOCK_UUID_STRING]);
+
+/* Whole-string parse of an unsigned number in base 10 or 16 (without 0x); false: not one, or too large. */
+bool gl_parse_u64(const char *text, int base, uint64_t *out_value);
+
+/* How many bytes at the beginning of text percent-encoding leaves as they are. */
+size_t gl_percent_plain(const char *text);
+
+/* text with every control byte and every byte that is not UTF-8 as \xNN, for messages; malloc'd, or NULL. */
+char *gl_printable(const char *text);
+
+/* The same into a fixed buffer; of what does not fit the middle is left out, as "...". out and text must not
+ * overlap. */
+void gl_printable_fit(char *out, size_t size, const char *text);
+
+/* Copies into a fixed buffer, cut at a UTF-8 boundary if too long. */
+void gl_copy_cut(char *out, size_t size, const char *text);
+
+/* mkdir -p with mode 0755 for parents and mode for the last. 0 or -1 with errno; an existing directory is
+ * fine. */
+int gl_make_directory(const char *path, mode_t mode);
+
+/* Sleeps a little, longer with each attempt and never the same, not past deadline_ms. false: it has passed. */
+bool gl_pause_before_retry(unsigned attempt, int64_t max_ms, int64_t deadline_ms);
+
+#endif

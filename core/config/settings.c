@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "base/base.h"
+#include "base/error.h"
+#include "config/priv.h"
+
+#include <stdio.h>
+#include <string.h>
+
+void gl_settings_free(struct gl_settings *settings)
+{
+	size_t i;
+
+	if (!settings) {
+		return;
+	}
+	for (i = 0; i < settings->n_entries; i++) {
+		gl_entry_clear(&settings->entries[i]);
+	}
+	free(settings->entries);
+	gl_settings_undeclare(settings, 0);
+	free(settings->declared);
+	free(settings->view);
+	free(settings);
+}
+
+/* ---- Loading ---- */
+
+static int gl_read_all_files(struct gl_settings *settings, const struct guestlock_options *options,
+			     struct guestlock_error *err)
+{
+	const char *config = options->config_file;
+	int status;
+
+	if (!config) {
+		config = secure_getenv("GUESTLOCK_CONFIG");
+	}
+	if (config && (config == options->config_file || config[0] != '\0')) {
+		return gl_settings_read_file(settings, config, true, err);
+	}
+	status = gl_settings_read_directory(settings, GL_SYSCONFDIR "/guestlock", err);
+	if (status == 0 && options->extra_file) {
+		status = gl_settings_read_file(settings, options->extra_file, true, err);
+	}
+	return status;
+}
+
+static int gl_take_overrides(struct gl_settings *settings, const char *const *overrides,
+			     struct guestlock_error *err)
+{
+	int status = 0;
+
+	for (; status == 0 && overrides && *overrides; overrides++) {
+		status = gl_settings_override(settings, *overrides, err);
+	}
+	return status;
+}
+
+int gl_settings_load(const struct guestlock_options *options, struct gl_settings **out,
+		     struct guestlock_error *err)
+{
+	struct guestlock_options known = {0};
+	struct gl_settings *settings;
+	int status;
+
+	if (options) {
+		memcpy(&known, options, options->size < sizeof(known) ? options->size : sizeof(known));
+	}
+	settings = gl_settings_new();
+	if (!settings) {
+		return gl_fail_memory(err);
+	}
+	status = gl_read_all_files(settings, &known, err);
+	if (status == 0) {
+		status = gl_take_overrides(settings, known.overrides, err);
+	}
+	if (status == 0) {
+		status = gl_settings_declare_core(settings, err);
+	}
+	if (status < 0) {
+		gl_settings_free(settings);
+		return status;
+	}
+	*out = settings;
+	return 0;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What a disk is, however it is named: see gl_identify(). */
+#ifndef GL_DISK_H
+#define GL_DISK_H
+
+#include "disk/key.h"
+
+#include <sys/types.h>
+
+struct gl_disk {
+	char *text;             /* malloc'd */
+	uint64_t device, inode; /* of the file that is written in the end; of a block device: its number, 0 */
+};
+
+/* Looks at path. *out_disk on success only. */
+int gl_disk_identify(const char *path, enum gl_identity_scheme scheme, const char *sysfs,
+		     struct gl_disk *out_disk, struct guestlock_error *err);
+
+/* One identification on its way, which may lead from device to device. */
+struct gl_disk_walk {
+	enum gl_identity_scheme scheme;
+	const char *sysfs;
+	unsigned depth; /* loop devices and partitions that it went through */
+	/* The next step, from a loop device: the file or device node of that path. */
+	int (*along)(struct gl_disk_walk *walk, const char *path, struct gl_disk *out_disk);
+	struct guestlock_error *err;
+};
+
+/* One step: a file or device node by its path. */
+int gl_disk_walk_path(struct gl_disk_walk *walk, const char *path, struct gl_disk *out_disk);
+
+/*
+ * One step: a block device by its number. Under GL_IDENTITY_AUTO sysfs is asked, in this order: a partition
+ * is known by its parent and number, device-mapper by what its uuid stands for, a loop device by its backing
+ * file, NVMe and SCSI by their world wide names. What has none of these, and everything under
+ * GL_IDENTITY_PATH, is known by its node: /dev/mapper/NAME, the node that the kernel names, or, where sysfs
+ * tells neither, by node, a path of it.
+ */
+int gl_disk_walk_device(struct gl_disk_walk *walk, dev_t number, const char *node, struct gl_disk *out_disk);
+
+#endif

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The end of a guest: all of its processes, its locks, its record. */
+#include "base/base.h"
+#include "guest/guest.h"
+#include "life/tether.h"
+
+#include <signal.h>
+#include <sys/pidfd.h>
+#include <sys/wait.h>
+
+/* No later process of that pid is meant: the descriptor is of one, and then that one is looked at. */
+static void kill_process(const struct gl_process *process)
+{
+	GL_AUTOCLOSE int pidfd = process->pid > 0 ? pidfd_open(process->pid, 0) : -1;
+
+	if (gl_process_presence(process) != GL_PRESENCE_HERE) {
+		return;
+	}
+	if (pidfd < 0 || pidfd_send_signal(pidfd, SIGKILL, NULL, 0) < 0) {
+		kill(process->pid, SIGKILL);
+	}
+}
+
+static void kill_processes(const struct guestlock *gl, const struct gl_record *record)
+{
+	GL_AUTOFREE pid_t *pids = NULL;
+	struct guestlock_owner owner;
+	size_t count = 0;
+
+	kill_process(&record->process);
+	gl_record_owner(gl, record, &owner);
+	if (!record->adopted &&
+	    gl_tether_processes(&owner, gl_life_dir(gl), record->tether_inode, &pids, &count) == 0) {
+		for (size_t i = 0; i < count; i++) {
+			kill(pids[i], SIGKILL);
+		}
+	}
+}
+
+bool gl_guest_kill(struct guestlock *gl, const char *uuid, const struct gl_life *life, int64_t deadline_ms)
+{
+	for (unsigned attempt = 0;; attempt++) {
+		struct gl_record *record = NULL;
+		struct guestlock_error ignored;
+		int status = gl_store_load(&gl->store, uuid, &record, &ignored);
+		bool over;
+
+		if (status < 0) {
+			return status == GUESTLOCK_NOT_FOUND;
+		}
+		/* Another life is there only because this one was found dead. */
+		over = !gl_life_is(gl, life, record) || gl_record_life(gl, record) == GUESTLOCK_LIFE_DEAD;
+		if (!over) {
+			kill_processes(gl, record);
+		}
+		gl_record_free(record);
+		if (over) {
+			return true;
+		}
+		if (!gl_pause_before_retry(attempt, 20, deadline_ms)) {
+			return false;
+		}
+	}
+}
+
+#define KILL_WAIT_MS 10000
+
+int guestlock_guest_shutdown(struct guestlock_guest *guest, unsigned flags, struct guestlock_error *err)
+{
+	const struct gl_wish wish = {.event = GL_EVENT_SHUTDOWN,
+				     .force = (flags & GUESTLOCK_SHUTDOWN_FORCE) != 0};
+	struct gl_operation_run run;
+	int status = gl_guest_begin(guest, &run, err);
+
+	if (status < 0) {
+		return status;
+	}
+	status = gl_run_wish(&run, &wish, err);
+	gl_run_end(&run);
+	return status;
+}
+
+/* Until the last process of it is gone: one that forked while it was being killed is found the next time. */
+static void kill_started(struct guestlock_guest *guest)
+{
+	struct guestlock_error ignored;
+
+	gl_guest_kill(guest->gl, guest->uuid, &guest->life, guestlock_monotonic_ms() + KILL_WAIT_MS);
+	waitpid(guest->started, NULL, WNOHANG);
+	guestlock_guest_shutdown(guest, 0, &ignored);
+}
+
+void guestlock_guest_free(struct guestlock_guest *guest)
+{
+	if (!guest) {
+		return;
+	}
+	if (guest->started && !guest->detached && guest->creator == getpid()) {
+		kill_started(guest);
+	}
+	gl_guest_clear(guest);
+}

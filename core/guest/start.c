@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Starting a guest:
+ *
+ *     parent                               child
+ *     fork                                 bind; report the outcome
+ *     read the outcome                     wait for the go
+ *     acquire all locks
+ *     go                                   execute the program; report only a failure of that
+ *     read: end of file means executed
+ *
+ * If the parent dies before the go, the child reads end of file and ends: it has never been a guest. What
+ * it was granted is released when it is found dead.
+ */
+#include "base/base.h"
+#include "base/error.h"
+#include "guest/guest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+static bool read_all(int fd, void *data, size_t size)
+{
+	char *to = data;
+
+	while (size > 0) {
+		ssize_t n = read(fd, to, size);
+
+		if (n < 0 && errno == EINTR) {
+			continue;
+		}
+		if (n <= 0) {
+			return false;
+		}
+		to += n;
+		size -= (size_t)n;
+	}
+	return true;
+}
+
+static bool send_all(int fd, const void *data, size_t size)
+{
+	const char *from = data;
+
+	while (size > 0) {
+		ssize_t n = send(fd, from, size, MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR) {
+			continue;
+		}
+		if (n <= 0) {
+			return false;
+		}
+		from += n;
+		size -= (size_t)n;
+	}
+	return true;
+}
+
+/* What the child tells: the outcome of bind, and later, if it comes to that, why the program was not
+ * executed. */
+struct report {
+	int status;
+	struct guestlock_error error;
+};
+
+static void report(int fd, int status, const struct guestlock_error *error)
+{
+	struct report r = {.status = status, .error = *error};
+
+	send_all(fd, &r, sizeof(r));
+}
+
+__attribute__((noreturn)) static void be_the_guest(struct guestlock_guest *guest, int fd, char *const argv[])
+{
+	struct guestlock_error err = {0};
+	char go;
+	int status = gl_bind(guest, false, NULL, &err);
+
+	report(fd, status, &err);
+	if (status < 0 || !read_all(fd, &go, 1)) {
+		_exit(125);
+	}
+	execvp(argv[0], argv);
+	GL_AUTOFREE char *program = gl_printable(argv[0]);
+
+	status = errno == ENOENT || errno == ENOTDIR ? GUESTLOCK_NOT_FOUND : GUESTLOCK_DENIED;
+	gl_fail(&err, status, errno, "cannot execute %s as guest %s: %m; check the command",
+		program ? program : "?", guest->uuid);
+	report(fd, status, &err);
+	_exit(127);
+}
+
+static int child_failed(const struct guestlock_guest *guest, const struct report *r, bool complete,
+			struct guestlock_error *err)
+{
+	if (!complete) {
+		gl_fail(err, GUESTLOCK_FAILED, 0,
+			"cannot start guest %s: its process ended before it was bound", guest->uuid);
+		return GUESTLOCK_FAILED;
+	}
+	if (err) {
+		*err = r->error;
+	}
+	return r->status;
+}
+
+/* End of file when the program was executed, since the descriptor closes there. */
+static int wait_for_exec(const struct guestlock_guest *guest, int fd, struct guestlock_error *err)
+{
+	struct report r;
+	char first;
+	ssize_t n;
+
+	do {
+		n = recv(fd, &first, 1, MSG_PEEK);
+	} while (n < 0 && errno == EINTR);
+	if (n <= 0) {
+		return GUESTLOCK_OK;
+	}
+	return child_failed(guest, &r, read_all(fd, &r, sizeof(r)), err);
+}
+
+static void give_up(struct guestlock_guest *guest, pid_t pid)
+{
+	struct guestlock_error ignored;
+
+	kill(pid, SIGKILL);
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
+	}
+	guestlock_guest_shutdown(guest, GUESTLOCK_SHUTDOWN_FORCE, &ignored);
+	guest->bound = false;
+}
+
+static int lead(struct guestlock_guest *guest, int fd, pid_t pid, const char *state, int wait_ms,
+		struct guestlock_error *err)
+{
+	struct report r;
+	bool complete = read_all(fd, &r, sizeof(r));
+	int status;
+
+	if (!complete || r.status < 0) {
+		kill(pid, SIGKILL);
+		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
+		}
+		return child_failed(guest, &r, complete, err);
+	}
+	guest->bound = true;
+	status = guestlock_guest_acquire(guest, state, 0, wait_ms, err);
+	if (status == GUESTLOCK_OK && !send_all(fd, "", 1)) {
+		status = gl_fail(err, GUESTLOCK_FAILED, errno,
+				 "cannot start guest %s: its process ended before it was let run",
+				 guest->uuid);
+	}
+	if (status == GUESTLOCK_OK) {
+		status = wait_for_exec(guest, fd, err);
+	}
+	if (status < 0) {
+		give_up(guest, pid);
+	}
+	return status;
+}
+
+int guestlock_guest_start(struct guestlock_guest *guest, char *const argv[], const char *state, int wait_ms,
+			  pid_t *out_pid, struct guestlock_error *err)
+{
+	int fds[2], status = gl_guest_usable(guest, err);
+	pid_t pid;
+
+	if (status < 0) {
+		return status;
+	}
+	if (guest->bound || !argv[0]) {
+		return gl_fail(err, GUESTLOCK_INVALID, 0, "cannot start guest %s: %s", guest->uuid,
+			       guest->bound ? "it was bound through this handle already"
+					    : "there is no command");
+	}
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0) {
+		return gl_fail(err, GUESTLOCK_FAILED, errno,
+			       "cannot start guest %s: no socket for its process (%m)", guest->uuid);
+	}
+	/* Each attempt begins a life of its own. */
+	guest->life.instance = guestlock_random64();
+	pid = fork();
+	if (pid == 0) {
+		close(fds[0]);
+		be_the_guest(guest, fds[1], argv);
+	}
+	close(fds[1]);
+	if (pid < 0) {
+		status = gl_fail(err, GUESTLOCK_FAILED, errno, "cannot start guest %s: fork failed (%m)",
+				 guest->uuid);
+	} else {
+		status = lead(guest, fds[0], pid, state, wait_ms, err);
+	}
+	close(fds[0]);
+	if (status == GUESTLOCK_OK) {
+		guest->started = pid;
+		*out_pid = pid;
+	} else {
+		gl_error_about(err, guest->uuid, NULL);
+	}
+	return status;
+}

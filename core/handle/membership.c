@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* This host as a member of its backend: asking, joining, leaving, and the keeper that keeps it one. */
+#include "base/base.h"
+#include "base/error.h"
+#include "handle/handle.h"
+
+#include <string.h>
+
+/* A keeper that works answers at once. */
+#define LOOK_MS 2000
+
+static int backend_status(const struct guestlock *gl, enum guestlock_result result,
+			  struct guestlock_error *cause, struct guestlock_error *err)
+{
+	/* What a backend finds wrong before anything was asked of it is its configuration. */
+	cause->code = result == GUESTLOCK_RES_INVALID ? GUESTLOCK_CONFIG : gl_status_of_result(result);
+	if (err) {
+		*err = *cause;
+		gl_copy_cut(err->backend, sizeof(err->backend), gl_technology(gl));
+	}
+	return cause->code;
+}
+
+int guestlock_leave(struct guestlock *gl, struct guestlock_error *err)
+{
+	struct guestlock_error cause = {0};
+	enum guestlock_result result;
+	int status = gl_store_prepare(&gl->store, err);
+
+	if (status < 0) {
+		return status;
+	}
+	result = gl->ops->leave(gl->backend, &cause);
+	if (result == GUESTLOCK_RES_GRANTED) {
+		__atomic_store_n(&gl->joined, false, __ATOMIC_RELEASE);
+		return GUESTLOCK_OK;
+	}
+	return backend_status(gl, result, &cause, err);
+}
+
+/* A link to whatever keeper there is, also where this handle calls the backend itself. */
+static int ask_about(struct guestlock *gl, struct gl_keeper_about *out_about, struct guestlock_error *out_why)
+{
+	struct gl_keeper *keeper = gl->context.keeper;
+	int result;
+
+	if (!keeper && gl_keeper_new(gl->settings, gl_technology(gl), gl->store.run_dir, &keeper, NULL) < 0) {
+		return -1;
+	}
+	result = gl_keeper_ask_about(keeper, guestlock_monotonic_ms() + LOOK_MS, out_about, out_why);
+	if (keeper != gl->context.keeper) {
+		gl_keeper_free(keeper);
+	}
+	return result;
+}
+
+int guestlock_get_keeper(struct guestlock *gl, struct guestlock_keeper_info *out_info,
+			 struct guestlock_error *err)
+{
+	static const char *const states[] = {
+		[GUESTLOCK_JOIN_OUT] = "out",       [GUESTLOCK_JOIN_JOINING] = "joining",
+		[GUESTLOCK_JOIN_JOINED] = "joined", [GUESTLOCK_JOIN_STOPPED] = "stopped",
+		[GUESTLOCK_JOIN_LOST] = "lost",
+	};
+	struct guestlock_keeper_info info = {.used = gl->context.keeper != NULL, .state = ""};
+	struct gl_keeper_about about;
+	struct guestlock_error why;
+
+	(void)err;
+	if (ask_about(gl, &about, &why) == 0) {
+		info.running = true;
+		info.guard = about.guard;
+		info.worker = about.worker;
+		info.since = about.since;
+		info.calls = about.running > 0 ? about.running - 1 : 0;
+		info.state = states[about.state];
+		gl_copy_cut(info.version, sizeof(info.version), about.version);
+		gl_copy_cut(info.backend, sizeof(info.backend), about.backend);
+		gl_copy_cut(info.message, sizeof(info.message), why.message);
+	}
+	*out_info = info;
+	return GUESTLOCK_OK;
+}
+
+int guestlock_probe(struct guestlock *gl, struct guestlock_error *err)
+{
+	struct guestlock_error cause = {0};
+	enum guestlock_result result = gl->ops->probe(gl->backend, &cause);
+
+	return result == GUESTLOCK_RES_GRANTED ? GUESTLOCK_OK : backend_status(gl, result, &cause, err);
+}
+
+int gl_ready(struct guestlock *gl, int64_t deadline_ms, struct guestlock_error *err)
+{
+	struct guestlock_kept kept = {0};
+	int status;
+
+	if (__atomic_load_n(&gl->joined, __ATOMIC_ACQUIRE)) {
+		return GUESTLOCK_OK;
+	}
+	status = gl_store_prepare(&gl->store, err);
+	if (status == GUESTLOCK_OK) {
+		status = gl_check_pin(gl, err);
+	}
+	if (status < 0) {
+		return status;
+	}
+	for (unsigned attempt = 0;; attempt++) {
+		struct guestlock_error cause = {0};
+		enum guestlock_result result = gl->ops->join(gl->backend, &kept, &cause);
+
+		if (result == GUESTLOCK_RES_GRANTED) {
+			__atomic_store_n(&gl->joined, true, __ATOMIC_RELEASE);
+			return GUESTLOCK_OK;
+		}
+		if ((result != GUESTLOCK_RES_NOT_JOINED && result != GUESTLOCK_RES_AGAIN) ||
+		    !gl_pause_before_retry(attempt, 50, deadline_ms)) {
+			return backend_status(gl, result, &cause, err);
+		}
+	}
+}
+
+int guestlock_unprovision_unused(struct guestlock *gl, unsigned unused_s, struct guestlock_error *err)
+{
+	int64_t deadline_ms = guestlock_monotonic_ms() + gl->acquire_timeout_ms;
+	struct guestlock_error cause = {0};
+	enum guestlock_result result;
+	int status;
+
+	if (!gl_can(gl, GUESTLOCK_CAP_PROVISION)) {
+		return GUESTLOCK_OK;
+	}
+	status = gl_ready(gl, deadline_ms, err);
+	if (status < 0) {
+		return status;
+	}
+	result = gl->ops->unprovision(gl->backend, NULL, unused_s, &cause);
+	return result == GUESTLOCK_RES_GRANTED ? GUESTLOCK_OK : backend_status(gl, result, &cause, err);
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* From a record to the owner that the backend knows, and to the life of a guest. */
+#include "handle/owner.h"
+
+#include "base/base.h"
+#include "base/error.h"
+
+#include <string.h>
+
+const char *gl_life_dir(const struct guestlock *gl)
+{
+	return gl->backend->life_dir;
+}
+
+void gl_record_owner(const struct guestlock *gl, const struct gl_record *record, struct guestlock_owner *out)
+{
+	*out = (struct guestlock_owner){
+		.instance = record->instance,
+		.name = record->name,
+		.pid = record->process.pid,
+		.pid_start = record->process.start,
+		.pid_ns = record->process.ns,
+		.adopted = record->adopted,
+		.host = gl->host,
+		.manager = gl->store.run_dir,
+	};
+	memcpy(out->uuid, record->uuid, sizeof(out->uuid));
+	memcpy(out->boot_id, record->process.boot_id, sizeof(out->boot_id));
+}
+
+enum guestlock_life gl_record_life(const struct guestlock *gl, const struct gl_record *record)
+{
+	struct guestlock_owner owner;
+
+	gl_record_owner(gl, record, &owner);
+	return guestlock_owner_life(&owner, gl_life_dir(gl));
+}
+
+bool gl_life_is(const struct guestlock *gl, const struct gl_life *life, const struct gl_record *record)
+{
+	const struct gl_process *process = &record->process;
+
+	if (life->instance && life->instance != record->instance) {
+		return false;
+	}
+	return !life->pid || !process->ns || process->ns != gl->family.ns || life->pid == process->pid;
+}
+
+int gl_life_replaced(const struct gl_record *record, struct guestlock_error *err)
+{
+	GL_AUTOFREE char *name = gl_printable(record->name);
+
+	gl_fail(err, GUESTLOCK_REPLACED, 0,
+		"guest %s was started anew meanwhile (%s, pid %ld, %s): its former life was meant, and the "
+		"new one is left as it is; look at it with guestlock show, and try again if you mean that "
+		"one",
+		record->uuid, name ? name : "", (long)record->process.pid,
+		guestlock_guest_state_name(record->state));
+	gl_error_about(err, record->uuid, NULL);
+	return GUESTLOCK_REPLACED;
+}

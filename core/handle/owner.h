@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Who a record is about, as the backend is told, and whether that guest lives; which life of a uuid is meant. */
+#ifndef GL_OWNER_H
+#define GL_OWNER_H
+
+#include "handle/handle.h"
+
+/* Where life locks are: the backend's directory if it has one, else below the run directory. */
+const char *gl_life_dir(const struct guestlock *gl);
+
+/* The owner's strings are the record's: valid as long as that is. */
+void gl_record_owner(const struct guestlock *gl, const struct gl_record *record, struct guestlock_owner *out);
+
+enum guestlock_life gl_record_life(const struct guestlock *gl, const struct gl_record *record);
+
+/* Which life of a uuid is meant. Zeroed: whichever there is. */
+struct gl_life {
+	uint64_t instance; /* 0: any */
+	pid_t pid;	   /* 0: any; else as it is called in this pid namespace */
+};
+
+/* Is it the life of this record? A pid of another namespace than the caller's is not compared. */
+bool gl_life_is(const struct guestlock *gl, const struct gl_life *life, const struct gl_record *record);
+/* REPLACED, with the record's life named. */
+int gl_life_replaced(const struct gl_record *record, struct guestlock_error *err);
+
+#endif

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Who holds a resource, and what a path is locked as. */
+#include "base/error.h"
+#include "guest/guest.h"
+
+#include <string.h>
+
+int guestlock_identify(struct guestlock *gl, const struct guestlock_resource *resource, char **out_identity,
+		       char out_key[GUESTLOCK_KEY_SIZE], struct guestlock_error *err)
+{
+	struct gl_named named = gl_named_of(resource);
+	struct gl_resource identified;
+	int status = gl_check_resource(resource, err);
+
+	if (status == GUESTLOCK_OK) {
+		status = gl_identify_named(gl, &named, &identified, err);
+	}
+	if (status < 0) {
+		return status;
+	}
+	memcpy(out_key, identified.key, GUESTLOCK_KEY_SIZE);
+	*out_identity = identified.identity;
+	identified.identity = NULL;
+	gl_resource_clear(&identified);
+	return GUESTLOCK_OK;
+}
+
+static int inquire_holders(struct guestlock *gl, struct gl_resource *resource,
+			   struct guestlock_holder **out_holders, size_t *out_count,
+			   struct guestlock_error *err)
+{
+	int64_t deadline_ms = gl_deadline(gl);
+	struct guestlock_error cause = {0};
+	struct gl_batch batch;
+	enum guestlock_result result;
+	int status = gl_ready(gl, deadline_ms, err);
+
+	if (status < 0) {
+		return status;
+	}
+	if (gl_batch_init(&batch, 1) < 0) {
+		return gl_fail_memory(err);
+	}
+	gl_batch_add(&batch, resource, GUESTLOCK_MODE_NONE);
+	result = gl_call(gl, GL_CALL_INQUIRE, NULL, &batch, GUESTLOCK_BATCH_ALL_HOLDERS, deadline_ms, &cause);
+	if (result != GUESTLOCK_RES_GRANTED || batch.items[0].result == GUESTLOCK_RES_UNKNOWN) {
+		status = cause.code < 0 ? (int)cause.code : GUESTLOCK_DAMAGED;
+		if (cause.code == 0) {
+			cause.code = GUESTLOCK_DAMAGED;
+		}
+		if (err) {
+			*err = cause;
+		}
+	} else {
+		*out_holders = batch.items[0].holders;
+		*out_count = batch.items[0].n_holders;
+		batch.items[0].holders = NULL;
+	}
+	gl_batch_free(&batch);
+	return status;
+}
+
+int guestlock_holders(struct guestlock *gl, const struct guestlock_resource *resource,
+		      struct guestlock_holder **out_holders, size_t *out_count, struct guestlock_error *err)
+{
+	struct gl_named named = gl_named_of(resource);
+	struct gl_resource identified;
+	int status = gl_check_resource(resource, err);
+
+	if (status == GUESTLOCK_OK) {
+		status = gl_identify_named(gl, &named, &identified, err);
+	}
+	if (status < 0) {
+		return status;
+	}
+	status = inquire_holders(gl, &identified, out_holders, out_count, err);
+	gl_resource_clear(&identified);
+	return status;
+}

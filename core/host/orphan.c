@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Freeing a lock that no record accounts for. */
+#include "base/base.h"
+#include "base/error.h"
+#include "guest/guest.h"
+#include "operation/call.h"
+
+#include <string.h>
+
+bool gl_record_explains(const struct guestlock *gl, const char *uuid, uint64_t instance, const char *key)
+{
+	struct gl_record *record = NULL;
+	struct guestlock_error ignored;
+	bool explained;
+
+	if (gl_store_load(&gl->store, uuid, &record, &ignored) < 0) {
+		return false;
+	}
+	explained = record->instance == instance && gl_record_find_key(record, key);
+	gl_record_free(record);
+	return explained;
+}
+
+static int check_unexplained(struct guestlock *gl, const char *key, struct guestlock_error *err)
+{
+	struct gl_resource resource = {.type = GUESTLOCK_LEASE};
+	struct guestlock_error cause = {0};
+	struct gl_batch batch;
+	int status = GUESTLOCK_OK;
+
+	gl_copy_cut(resource.key, sizeof(resource.key), key);
+	if (gl_batch_init(&batch, 1) < 0) {
+		return gl_fail_memory(err);
+	}
+	gl_batch_add(&batch, &resource, GUESTLOCK_MODE_NONE);
+	gl_call(gl, GL_CALL_INQUIRE, NULL, &batch, GUESTLOCK_BATCH_ALL_HOLDERS, gl_deadline(gl), &cause);
+	for (size_t i = 0; i < batch.items[0].n_holders && status == GUESTLOCK_OK; i++) {
+		const struct guestlock_holder *holder = &batch.items[0].holders[i];
+
+		if (gl_record_explains(gl, holder->uuid, holder->instance, key)) {
+			status = gl_fail(err, GUESTLOCK_NOT_FOUND, 0,
+					 "key %s is no orphan: the record of guest %s accounts for it; use "
+					 "guestlock release on that guest",
+					 key, batch.items[0].holders[i].uuid);
+		}
+	}
+	gl_batch_free(&batch);
+	return status;
+}
+
+int guestlock_release_orphan(struct guestlock *gl, const char *key, bool force, struct guestlock_error *err)
+{
+	struct guestlock_error cause = {0};
+	enum guestlock_result result;
+	int status;
+
+	if (strlen(key) != GUESTLOCK_KEY_SIZE - 1 ||
+	    strspn(key, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+			"0123456789-_") != GUESTLOCK_KEY_SIZE - 1) {
+		return gl_fail(err, GUESTLOCK_INVALID, 0,
+			       "\"%.80s\" is not a key: a key has 43 characters, as guestlock check PATH and "
+			       "guestlock reap show it",
+			       key);
+	}
+	status = gl_ready(gl, gl_deadline(gl), err);
+	if (status == GUESTLOCK_OK) {
+		status = check_unexplained(gl, key, err);
+	}
+	if (status < 0) {
+		return status;
+	}
+	result = gl->ops->release_orphan(gl->backend, key, force, &cause);
+	if (result == GUESTLOCK_RES_GRANTED) {
+		return GUESTLOCK_OK;
+	}
+	cause.code = result == GUESTLOCK_RES_BUSY ? GUESTLOCK_ALIVE : gl_status_of_result(result);
+	if (result == GUESTLOCK_RES_FREE || result == GUESTLOCK_RES_NO_ORPHAN) {
+		cause.code = GUESTLOCK_NOT_FOUND;
+	}
+	if (err) {
+		*err = cause;
+		gl_copy_cut(err->backend, sizeof(err->backend), gl_technology(gl));
+	}
+	return cause.code;
+}

@@ -1,0 +1,475 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Recovery of everything on this host. First every record: damaged ones are set aside, those of dead guests
+ * and those with an unfinished operation are settled. Then everything that the backend holds for this host
+ * is held against the records: a lock that no record explains is released if its owner is dead, else kept
+ * and reported; a lock that a record claims and the backend does not have is taken again, or the guest is
+ * said to have lost it.
+ */
+#include "base/base.h"
+#include "base/error.h"
+#include "guest/guest.h"
+
+#include <string.h>
+
+/* A record as it was read, and which of its resources the backend turned out to hold. */
+struct known {
+	char uuid[GUESTLOCK_UUID_STRING]; /* of the record, here for the search */
+	struct gl_record *record;
+	enum guestlock_life life;
+	bool *seen;
+};
+
+/* A resource that its record says is held, by this guest alone. */
+struct claim {
+	char key[GUESTLOCK_KEY_SIZE];
+	struct known *known;
+	bool *seen;
+};
+
+struct reaper {
+	struct guestlock *gl;
+	struct known *known; /* sorted by uuid */
+	size_t count;
+	struct claim *claims; /* sorted by key */
+	size_t n_claims;
+	struct known *last; /* that was found: the locks of a guest often come together */
+	struct guestlock_reap_result result;
+};
+
+static int by_uuid(const void *a, const void *b)
+{
+	const struct known *left = a, *right = b;
+
+	return memcmp(left->uuid, right->uuid, sizeof(left->uuid));
+}
+
+static struct known *find_known(struct reaper *reaper, const char *uuid)
+{
+	struct known wanted = {.record = NULL};
+
+	if (!reaper->last || strcmp(reaper->last->uuid, uuid) != 0) {
+		gl_copy_cut(wanted.uuid, sizeof(wanted.uuid), uuid);
+		reaper->last = bsearch(&wanted, reaper->known, reaper->count, sizeof(wanted), by_uuid);
+	}
+	return reaper->last;
+}
+
+static void forget_known(struct reaper *reaper)
+{
+	free(reaper->claims);
+	for (size_t i = 0; i < reaper->count; i++) {
+		gl_record_free(reaper->known[i].record);
+		free(reaper->known[i].seen);
+	}
+	free(reaper->known);
+}
+
+/* ---- Records ---- */
+
+static void set_aside(struct reaper *reaper, const char *uuid)
+{
+	struct guestlock *gl = reaper->gl;
+	struct gl_guest_lock lock = GL_GUEST_LOCK_INIT;
+	struct gl_record *record = NULL;
+	struct guestlock_error cause = {0};
+	GL_AUTOFREE char *path = NULL;
+	int found = gl_store_lock(&gl->store, uuid, gl_deadline(gl), &lock, &cause);
+
+	/* Again, under the lock; what is no file cannot have one. */
+	if (found == GUESTLOCK_OK) {
+		found = gl_store_open(&gl->store, &lock, &record, &cause);
+		gl_record_free(record);
+	} else if (found != GUESTLOCK_DAMAGED) {
+		reaper->result.failed++;
+		gl_log(gl, GUESTLOCK_LOG_WARNING, "%s", cause.message);
+		return;
+	}
+	if (found == GUESTLOCK_DAMAGED) {
+		struct guestlock_error failure = {0};
+		int status = gl_store_set_aside(&gl->store, uuid, &lock, &path, &failure);
+
+		reaper->result.damaged += status == GUESTLOCK_OK;
+		reaper->result.failed += status < 0;
+		gl_log(gl, GUESTLOCK_LOG_WARNING,
+		       "the record of guest %s is damaged: %s; %s%s; what the guest holds stays held", uuid,
+		       cause.message, status < 0 ? "it could not be set aside: " : "it was moved to ",
+		       status < 0 ? failure.message : path);
+	}
+	gl_store_unlock(&gl->store, &lock);
+}
+
+static void settle_one(struct reaper *reaper, const char *uuid, bool dead)
+{
+	struct gl_operation_run run;
+	struct guestlock_error cause = {0};
+
+	if (gl_run_begin(&run, reaper->gl, uuid, NULL, gl_deadline(reaper->gl), &cause) < 0) {
+		reaper->result.failed++;
+		gl_log(reaper->gl, GUESTLOCK_LOG_WARNING, "guest %s could not be settled: %s", uuid,
+		       cause.message);
+		return;
+	}
+	if (!run.record) {
+		reaper->result.released += run.was_dead;
+		if (run.was_dead) {
+			gl_log(reaper->gl, GUESTLOCK_LOG_INFO, "released the locks of the dead guest %s",
+			       uuid);
+		}
+	} else if (dead || (run.record->op != GL_OP_NONE && run.record->op != GL_OP_COMPLETE_IN)) {
+		reaper->result.failed++;
+	} else {
+		reaper->result.settled += run.record->op == GL_OP_NONE;
+		reaper->result.alive++;
+	}
+	gl_run_end(&run);
+}
+
+static int keep(struct reaper *reaper, struct gl_record *record, enum guestlock_life life)
+{
+	struct known *known = &reaper->known[reaper->count];
+
+	*known = (struct known){
+		.record = record,
+		.life = life,
+		.seen = calloc(record->n_resources + 1, sizeof(*known->seen)),
+	};
+	if (!known->seen) {
+		return -1;
+	}
+	memcpy(known->uuid, record->uuid, sizeof(known->uuid));
+	reaper->count++;
+	return 0;
+}
+
+/* By a pause that was killed, or a resume. */
+static bool was_left_stopped(const struct gl_record *record)
+{
+	return record->stopped && record->state == GUESTLOCK_GUEST_RUNNING;
+}
+
+static int look_at_record(struct reaper *reaper, const char *uuid, struct guestlock_error *err)
+{
+	struct gl_record *record = NULL;
+	struct guestlock_error cause = {0};
+	enum guestlock_life life;
+	int status = gl_store_load(&reaper->gl->store, uuid, &record, &cause);
+
+	if (status == GUESTLOCK_DAMAGED) {
+		set_aside(reaper, uuid);
+		return GUESTLOCK_OK;
+	}
+	if (status == GUESTLOCK_NOT_FOUND) {
+		gl_store_tidy(&reaper->gl->store, uuid);
+		return GUESTLOCK_OK;
+	}
+	if (status < 0) {
+		reaper->result.failed++;
+		gl_log(reaper->gl, GUESTLOCK_LOG_WARNING, "%s", cause.message);
+		return GUESTLOCK_OK;
+	}
+	life = gl_record_life(reaper->gl, record);
+	if (life != GUESTLOCK_LIFE_DEAD && record->op == GL_OP_NONE && !was_left_stopped(record)) {
+		reaper->result.alive++;
+		if (life == GUESTLOCK_LIFE_UNTETHERED) {
+			gl_log(reaper->gl, GUESTLOCK_LOG_WARNING,
+			       "guest %s lives (pid %ld) but has lost its tether; it keeps what it holds and "
+			       "gets no new lock",
+			       uuid, (long)record->process.pid);
+		}
+	} else {
+		gl_record_free(record);
+		record = NULL;
+		settle_one(reaper, uuid, life == GUESTLOCK_LIFE_DEAD);
+		if (gl_store_load(&reaper->gl->store, uuid, &record, &cause) < 0) {
+			return GUESTLOCK_OK;
+		}
+	}
+	if (keep(reaper, record, life) < 0) {
+		gl_record_free(record);
+		return gl_fail_memory(err);
+	}
+	return GUESTLOCK_OK;
+}
+
+static int look_at_records(struct reaper *reaper, struct guestlock_error *err)
+{
+	char(*uuids)[GUESTLOCK_UUID_STRING] = NULL;
+	size_t count;
+	int status = gl_store_uuids(&reaper->gl->store, &uuids, &count, err);
+
+	if (status < 0) {
+		return status;
+	}
+	reaper->known = calloc(count + 1, sizeof(*reaper->known));
+	if (!reaper->known) {
+		status = gl_fail_memory(err);
+	}
+	for (size_t i = 0; i < count && status == GUESTLOCK_OK; i++) {
+		status = look_at_record(reaper, uuids[i], err);
+	}
+	free(uuids);
+	if (status == GUESTLOCK_OK) {
+		qsort(reaper->known, reaper->count, sizeof(*reaper->known), by_uuid);
+	}
+	return status;
+}
+
+/* ---- What the backend holds ---- */
+
+static void orphan(struct reaper *reaper, const struct guestlock_lock *lock)
+{
+	struct guestlock *gl = reaper->gl;
+	struct guestlock_error cause = {0};
+	GL_AUTOFREE char *identity =
+		gl_printable(lock->key.identity && lock->key.identity[0] ? lock->key.identity : "?");
+	GL_AUTOFREE char *name = gl_printable(lock->owner.name ? lock->owner.name : "");
+
+	enum guestlock_life life = guestlock_owner_life(&lock->owner, gl_life_dir(gl));
+
+	if (life == GUESTLOCK_LIFE_DEAD) {
+		enum guestlock_result result =
+			gl->ops->release_orphan(gl->backend, lock->key.key, false, &cause);
+
+		/* All the dead of a key go at once: there may be nothing left to free. */
+		if (result == GUESTLOCK_RES_GRANTED || result == GUESTLOCK_RES_NO_ORPHAN) {
+			gl_log(gl, GUESTLOCK_LOG_INFO, "released %s, which the dead guest %s (%s) had left",
+			       identity, name, lock->owner.uuid);
+			return;
+		}
+	}
+	reaper->result.orphans++;
+	gl_log(gl, GUESTLOCK_LOG_WARNING,
+	       "no record explains that guest %s (%s, pid %ld, %s) holds %s in mode %s; it is kept: end that "
+	       "guest, or free the "
+	       "lock with guestlock release --orphan %s",
+	       name ? name : "", lock->owner.uuid, (long)lock->owner.pid, guestlock_life_name(life),
+	       identity ? identity : "?", guestlock_mode_name(lock->mode), lock->key.key);
+}
+
+static int by_key(const void *a, const void *b)
+{
+	const struct claim *left = a, *right = b;
+
+	return memcmp(left->key, right->key, sizeof(left->key));
+}
+
+static bool holds_alone(const struct reaper *reaper, struct gl_resource *resource)
+{
+	const struct gl_holding *holding = gl_resource_holding(resource, gl_technology(reaper->gl), false);
+
+	return holding && holding->state == GUESTLOCK_RESOURCE_HELD &&
+	       holding->mode == GUESTLOCK_MODE_EXCLUSIVE;
+}
+
+static bool is_settled(const struct known *known)
+{
+	return known->life != GUESTLOCK_LIFE_DEAD && known->record->op == GL_OP_NONE;
+}
+
+/* What is held alone by living guests, for is_unchanged(). */
+static int collect_claims(struct reaper *reaper, struct guestlock_error *err)
+{
+	size_t room = 1;
+
+	for (size_t i = 0; i < reaper->count; i++) {
+		room += reaper->known[i].record->n_resources;
+	}
+	reaper->claims = calloc(room, sizeof(*reaper->claims));
+	if (!reaper->claims) {
+		return gl_fail_memory(err);
+	}
+	for (size_t i = 0; i < reaper->count; i++) {
+		struct known *known = &reaper->known[i];
+
+		for (size_t k = 0; k < known->record->n_resources && is_settled(known); k++) {
+			struct claim *claim = &reaper->claims[reaper->n_claims];
+
+			if (holds_alone(reaper, &known->record->resources[k])) {
+				memcpy(claim->key, known->record->resources[k].key, sizeof(claim->key));
+				claim->known = known;
+				claim->seen = &known->seen[k];
+				reaper->n_claims++;
+			}
+		}
+	}
+	qsort(reaper->claims, reaper->n_claims, sizeof(*reaper->claims), by_key);
+	return GUESTLOCK_OK;
+}
+
+/* The record was written after the lock was taken: what has not changed since is as the record says. */
+static bool is_unchanged(void *data, const char *key, int64_t changed_ns)
+{
+	struct reaper *reaper = data;
+	struct claim wanted = {.known = NULL};
+	const struct claim *claim;
+
+	gl_copy_cut(wanted.key, sizeof(wanted.key), key);
+	claim = bsearch(&wanted, reaper->claims, reaper->n_claims, sizeof(wanted), by_key);
+	if (!claim || changed_ns > claim->known->record->stored_ns) {
+		return false;
+	}
+	*claim->seen = true;
+	return true;
+}
+
+static int visit(void *data, const struct guestlock_lock *lock)
+{
+	struct reaper *reaper = data;
+	struct known *known;
+	struct gl_resource *resource;
+
+	if (!lock->readable) {
+		reaper->result.orphans++;
+		gl_log(reaper->gl, GUESTLOCK_LOG_WARNING,
+		       "what is locked under key %s cannot be read and is not given to anybody; when it is "
+		       "certain that no guest "
+		       "uses it, free it with guestlock release --orphan %s --force",
+		       lock->key.key, lock->key.key);
+		return 0;
+	}
+	known = find_known(reaper, lock->owner.uuid);
+	resource = known && known->record->instance == lock->owner.instance
+			   ? gl_record_find_key(known->record, lock->key.key)
+			   : NULL;
+	if (!resource) {
+		/* Read again: it may have come into being, or changed, since we read them all. */
+		if (lock->mode != GUESTLOCK_MODE_NONE &&
+		    !gl_record_explains(reaper->gl, lock->owner.uuid, lock->owner.instance, lock->key.key)) {
+			orphan(reaper, lock);
+		}
+		return 0;
+	}
+	known->seen[resource - known->record->resources] = lock->mode != GUESTLOCK_MODE_NONE;
+	return 0;
+}
+
+/* ---- What the records claim ---- */
+
+static bool claims(struct gl_resource *resource, const char *technology)
+{
+	const struct gl_holding *holding = gl_resource_holding(resource, technology, false);
+
+	return holding &&
+	       (holding->state == GUESTLOCK_RESOURCE_HELD || holding->state == GUESTLOCK_RESOURCE_HANDOVER);
+}
+
+/* Under the guest's lock: what the backend says that it does not hold is parked at the most. */
+static bool drop_vanished(struct gl_operation_run *run, struct guestlock_error *err)
+{
+	struct gl_batch batch;
+	bool any = false;
+
+	if (gl_batch_init(&batch, run->record->n_resources) < 0) {
+		return false;
+	}
+	for (size_t i = 0; i < run->record->n_resources; i++) {
+		if (claims(&run->record->resources[i], gl_technology(run->gl))) {
+			gl_batch_add(&batch, &run->record->resources[i], GUESTLOCK_MODE_NONE);
+		}
+	}
+	if (gl_call(run->gl, GL_CALL_INQUIRE, &run->owner, &batch, 0, run->deadline_ms, err) ==
+	    GUESTLOCK_RES_GRANTED) {
+		for (size_t i = 0; i < batch.count; i++) {
+			enum guestlock_result result = batch.items[i].result;
+
+			if (result == GUESTLOCK_RES_FREE || result == GUESTLOCK_RES_OTHER) {
+				struct gl_holding *holding = gl_run_holding(run, batch.resources[i]);
+
+				holding->state = GUESTLOCK_RESOURCE_PARKED;
+				any = true;
+			}
+		}
+	}
+	gl_batch_free(&batch);
+	return any;
+}
+
+/* The guest runs, so the best is to keep others out again, whoever was in meanwhile. */
+static void take_vanished(struct reaper *reaper, struct gl_operation_run *run)
+{
+	const struct gl_wish acquire = {.event = GL_EVENT_ACQUIRE, .unchecked = true};
+	struct guestlock_error cause = {0}, ignored;
+
+	if (!drop_vanished(run, &cause)) {
+		return;
+	}
+	if (gl_run_wish(run, &acquire, &cause) == GUESTLOCK_OK) {
+		reaper->result.settled++;
+		gl_log(reaper->gl, GUESTLOCK_LOG_WARNING,
+		       "locks of the running guest %s had vanished from the backend and were taken again: "
+		       "somebody removed them, "
+		       "and another guest may have written the same disk meanwhile; check it",
+		       run->lock.uuid);
+		return;
+	}
+	reaper->result.failed++;
+	gl_run_outcome(run, GL_EVENT_LOST, &ignored);
+	gl_log(reaper->gl, GUESTLOCK_LOG_ERROR,
+	       "guest %s runs without a lock that it had, and it must not: %s; stop it", run->lock.uuid,
+	       cause.message);
+}
+
+static void check_claims(struct reaper *reaper, const struct known *known)
+{
+	const struct gl_life life = {.instance = known->record->instance};
+	struct gl_operation_run run;
+	struct guestlock_error cause = {0};
+	bool missing = false;
+
+	for (size_t i = 0; i < known->record->n_resources; i++) {
+		missing |= !known->seen[i] && claims(&known->record->resources[i], gl_technology(reaper->gl));
+	}
+	if (!missing || known->life == GUESTLOCK_LIFE_DEAD ||
+	    gl_run_begin(&run, reaper->gl, known->record->uuid, &life, gl_deadline(reaper->gl), &cause) < 0) {
+		return;
+	}
+	if (run.record && run.record->op == GL_OP_NONE && run.record->state == GUESTLOCK_GUEST_RUNNING) {
+		take_vanished(reaper, &run);
+	}
+	gl_run_end(&run);
+}
+
+static bool is_known(void *data, const char *uuid, uint64_t instance)
+{
+	const struct known *known = find_known(data, uuid);
+
+	return known && known->record->instance == instance;
+}
+
+int guestlock_reap(struct guestlock *gl, struct guestlock_reap_result *out_result,
+		   struct guestlock_error *err)
+{
+	struct reaper reaper = {.gl = gl};
+	struct guestlock_error cause = {0};
+	enum guestlock_result result;
+	int status = gl_ready(gl, gl_deadline(gl), err);
+
+	if (status == GUESTLOCK_OK) {
+		status = look_at_records(&reaper, err);
+	}
+	if (status == GUESTLOCK_OK) {
+		status = collect_claims(&reaper, err);
+	}
+	if (status == GUESTLOCK_OK) {
+		result = gl->ops->enumerate(gl->backend, visit, is_unchanged, &reaper, &cause);
+		if (result != GUESTLOCK_RES_GRANTED) {
+			status = cause.code = gl_status_of_result(result);
+			if (err) {
+				*err = cause;
+			}
+		}
+	}
+	for (size_t i = 0; i < reaper.count && status == GUESTLOCK_OK; i++) {
+		check_claims(&reaper, &reaper.known[i]);
+	}
+	if (status == GUESTLOCK_OK) {
+		gl_sweep(gl, is_known, &reaper);
+	}
+	forget_known(&reaper);
+
+	if (status == GUESTLOCK_OK && out_result) {
+		*out_result = reaper.result;
+	}
+	return status;
+}

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the guests of all hosts hold. */
+#include "base/base.h"
+#include "base/error.h"
+#include "guest/guest.h"
+#include "record/fields.h"
+
+#include <string.h>
+
+void guestlock_survey_free(struct guestlock_survey *survey)
+{
+	if (!survey) {
+		return;
+	}
+	for (size_t i = 0; i < survey->n_locks; i++) {
+		free(survey->locks[i].identity);
+	}
+	for (size_t i = 0; i < survey->n_silent; i++) {
+		free(survey->silent[i].host);
+		free(survey->silent[i].reason);
+	}
+	free(survey->locks);
+	free(survey->silent);
+	free(survey);
+}
+
+/* ---- What the backend says ---- */
+
+struct collection {
+	struct guestlock_survey *survey;
+	size_t room;
+	bool failed; /* out of memory */
+};
+
+static const char *text_of(const char *text)
+{
+	return text ? text : "";
+}
+
+static void fill_holder(const struct guestlock_lock *lock, struct guestlock_holder *out)
+{
+	const struct guestlock_owner *owner = &lock->owner;
+
+	*out = (struct guestlock_holder){
+		.instance = owner->instance,
+		.mode = lock->mode,
+		.pid = owner->pid,
+		.since = lock->since,
+	};
+	memcpy(out->uuid, owner->uuid, sizeof(out->uuid));
+	gl_copy_cut(out->name, sizeof(out->name), text_of(owner->name));
+	gl_copy_cut(out->host, sizeof(out->host), text_of(owner->host));
+}
+
+static struct guestlock_survey_lock *new_lock(struct collection *collection)
+{
+	struct guestlock_survey *survey = collection->survey;
+
+	if (survey->n_locks == collection->room) {
+		size_t room = collection->room * 2 + 16;
+		void *grown = reallocarray(survey->locks, room, sizeof(*survey->locks));
+
+		if (!grown) {
+			return NULL;
+		}
+		survey->locks = grown;
+		collection->room = room;
+	}
+	return &survey->locks[survey->n_locks];
+}
+
+static int collect_lock(void *data, const struct guestlock_lock *lock)
+{
+	struct collection *collection = data;
+	struct guestlock_survey_lock *to = new_lock(collection);
+	char *identity = strdup(text_of(lock->key.identity));
+
+	if (!to || !identity) {
+		free(identity);
+		collection->failed = true;
+		return -1;
+	}
+	to->identity = identity;
+	memcpy(to->key, lock->key.key, sizeof(to->key));
+	fill_holder(lock, &to->holder);
+	collection->survey->n_locks++;
+	return 0;
+}
+
+static void collect_silent(void *data, const char *host, const char *reason)
+{
+	struct collection *collection = data;
+	struct guestlock_survey *survey = collection->survey;
+	struct guestlock_survey_silent *grown =
+		reallocarray(survey->silent, survey->n_silent + 1, sizeof(*grown));
+
+	if (!grown) {
+		collection->failed = true;
+		return;
+	}
+	survey->silent = grown;
+	grown += survey->n_silent++;
+	grown->host = strdup(host);
+	grown->reason = strdup(reason);
+	collection->failed |= !grown->host || !grown->reason;
+}
+
+/* ---- Order ---- */
+
+static int by_owner(const void *a, const void *b)
+{
+	const struct guestlock_survey_lock *left = a, *right = b;
+	const struct guestlock_holder *one = &left->holder, *other = &right->holder;
+	int order = strcmp(one->host, other->host);
+
+	order = order ? order : strcmp(one->name, other->name);
+	order = order ? order : strcmp(one->uuid, other->uuid);
+	order = order ? order : (one->instance > other->instance) - (one->instance < other->instance);
+	order = order ? order : strcmp(left->identity, right->identity);
+	return order ? order : strcmp(left->key, right->key);
+}
+
+static int by_host(const void *a, const void *b)
+{
+	const struct guestlock_survey_silent *left = a, *right = b;
+
+	return strcmp(left->host, right->host);
+}
+
+static void sort(struct guestlock_survey *survey)
+{
+	if (survey->n_locks > 0) {
+		qsort(survey->locks, survey->n_locks, sizeof(*survey->locks), by_owner);
+	}
+	if (survey->n_silent > 0) {
+		qsort(survey->silent, survey->n_silent, sizeof(*survey->silent), by_host);
+	}
+}
+
+/* ---- Asking ---- */
+
+static int check(struct guestlock *gl, const char *key, int64_t deadline_ms, struct guestlock_error *err)
+{
+	if (!gl_can(gl, GUESTLOCK_CAP_CLUSTER)) {
+		return gl_fail(err, GUESTLOCK_UNSUPPORTED, 0,
+			       "backend %s knows what this host has, and nothing of others; ask on each host",
+			       gl_technology(gl));
+	}
+	if (key && !gl_key_valid(key)) {
+		return gl_fail(
+			err, GUESTLOCK_INVALID, 0,
+			"\"%.80s\" is not a key: a key has 43 characters, as guestlock check PATH shows "
+			"it",
+			key);
+	}
+	return gl_ready(gl, deadline_ms, err);
+}
+
+static int ask(struct guestlock *gl, const char *key, int64_t deadline_ms, struct collection *collection,
+	       struct guestlock_error *err)
+{
+	struct guestlock_error cause;
+	enum guestlock_result result;
+	unsigned attempt = 0;
+
+	do {
+		cause = (struct guestlock_error){0};
+		result = gl->ops->survey(gl->backend, key, deadline_ms, collect_lock, collect_silent,
+					 collection, &cause);
+	} while (result == GUESTLOCK_RES_AGAIN && gl_pause_before_retry(attempt++, 50, deadline_ms));
+	if (collection->failed) {
+		return gl_fail_memory(err);
+	}
+	if (result == GUESTLOCK_RES_GRANTED) {
+		return GUESTLOCK_OK;
+	}
+	cause.code = gl_status_of_result(result);
+	if (err) {
+		*err = cause;
+		gl_copy_cut(err->backend, sizeof(err->backend), gl_technology(gl));
+	}
+	return cause.code;
+}
+
+int guestlock_survey(struct guestlock *gl, const char *key, struct guestlock_survey **out_survey,
+		     struct guestlock_error *err)
+{
+	int64_t deadline_ms = gl_deadline(gl);
+	struct collection collection = {.survey = NULL};
+	int status = check(gl, key, deadline_ms, err);
+
+	if (status < 0) {
+		return status;
+	}
+	collection.survey = calloc(1, sizeof(*collection.survey));
+	if (!collection.survey) {
+		return gl_fail_memory(err);
+	}
+	status = ask(gl, key, deadline_ms, &collection, err);
+	if (status < 0) {
+		guestlock_survey_free(collection.survey);
+		return status;
+	}
+	sort(collection.survey);
+	*out_survey = collection.survey;
+	return GUESTLOCK_OK;
+}

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "life/process.h"
+#include "base/base.h"
+#include "life/procfs.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+
+void gl_boot_id(char out_boot_id[GUESTLOCK_UUID_STRING])
+{
+	char text[GUESTLOCK_UUID_STRING + 1];
+	ssize_t length = gl_read_proc("/proc/sys/kernel/random/boot_id", text, sizeof(text));
+
+	out_boot_id[0] = '\0';
+	if (length >= GUESTLOCK_UUID_STRING - 1) {
+		text[GUESTLOCK_UUID_STRING - 1] = '\0';
+		gl_uuid_parse(text, out_boot_id);
+	}
+}
+
+uint64_t gl_pid_namespace(void)
+{
+	struct stat st;
+
+	return stat("/proc/self/ns/pid", &st) == 0 ? (uint64_t)st.st_ino : 0;
+}
+
+static bool gl_pid_exists(pid_t pid)
+{
+	return kill(pid, 0) == 0 || errno != ESRCH;
+}
+
+void gl_family_look(struct gl_family *out_family)
+{
+	struct gl_family family = {.ns = gl_pid_namespace()};
+	struct gl_stat stat;
+
+	gl_boot_id(family.boot_id);
+	/* Only where /proc has the same numbers as we do can a child compare them. */
+	if (family.ns && gl_stat_read(0, 0, &stat) == 0 && stat.pid == (uint64_t)getpid()) {
+		family.pid = getpid();
+	}
+	*out_family = family;
+}
+
+/*
+ * Of the namespace of whoever looked: the caller is that process, or its child, and the parent of a process
+ * of a deeper namespace has no pid there. The numbers of /proc, which are those of the family, tell apart a
+ * deeper namespace where another process happens to have the parent's pid.
+ */
+static bool gl_is_of_family(const struct gl_family *family, const struct gl_stat *stat)
+{
+	pid_t parent = getppid();
+
+	if (family->pid == 0 || stat->pid != (uint64_t)getpid()) {
+		return false;
+	}
+	return getpid() == family->pid || (parent == family->pid && stat->parent == (uint64_t)parent);
+}
+
+static int gl_fail_hidden(pid_t pid)
+{
+	errno = gl_pid_exists(pid) ? EACCES : ESRCH;
+	return -1;
+}
+
+int gl_process_look_here(const struct gl_family *family, struct gl_process *out_process)
+{
+	struct gl_process process = {.pid = getpid()};
+	struct gl_stat stat = {0};
+
+	/* Of the caller itself /proc tells also where the pids it shows are those of another namespace. */
+	if (gl_stat_read(0, 0, &stat) < 0) {
+		return gl_fail_hidden(process.pid);
+	}
+	process.start = stat.start;
+	process.ns = gl_is_of_family(family, &stat) ? family->ns : gl_pid_namespace();
+	if (family->boot_id[0]) {
+		memcpy(process.boot_id, family->boot_id, sizeof(process.boot_id));
+	} else {
+		gl_boot_id(process.boot_id);
+	}
+	*out_process = process;
+	return 0;
+}
+
+int gl_process_look(pid_t pid, struct gl_process *out_process)
+{
+	struct gl_process process = {.pid = pid};
+	struct gl_stat stat = {0};
+
+	if (pid <= 0) {
+		errno = EINVAL;
+		return -1;
+	}
+	if (pid == getpid()) {
+		return gl_process_look_here(&(struct gl_family){0}, out_process);
+	}
+	if (!gl_proc_is_ours() || gl_stat_read(pid, 0, &stat) < 0) {
+		return gl_fail_hidden(pid);
+	}
+	if (gl_stat_ended(&stat)) {
+		errno = ESRCH;
+		return -1;
+	}
+	process.start = stat.start;
+	process.ns = gl_pid_namespace();
+	gl_boot_id(process.boot_id);
+	*out_process = process;
+	return 0;
+}
+
+/* Is the process which has this pid now the one that had it then? In doubt it is. */
+static bool gl_pid_is_still(pid_t pid, uint64_t start)
+{
+	struct gl_stat stat;
+
+	if (gl_stat_read(pid, 0, &stat) < 0 || !gl_proc_is_ours()) {
+		return gl_pid_exists(pid);
+	}
+	return !gl_stat_ended(&stat) && (start == 0 || stat.start == start);
+}
+
+enum gl_presence gl_process_presence(const struct gl_process *process)
+{
+	char boot_id[GUESTLOCK_UUID_STRING];
+	uint64_t ns = gl_pid_namespace();
+	bool same_boot, same_ns;
+
+	if (process->pid <= 0) {
+		return GL_PRESENCE_FOREIGN;
+	}
+	gl_boot_id(boot_id);
+	same_boot = boot_id[0] != '\0' && strcmp(boot_id, process->boot_id) == 0;
+	if (!same_boot && boot_id[0] != '\0' && process->boot_id[0] != '\0') {
+		return GL_PRESENCE_GONE;
+	}
+	same_ns = ns != 0 && ns == process->ns;
+	if (!same_ns && ns != 0 && process->ns != 0) {
+		return GL_PRESENCE_FOREIGN;
+	}
+	if (gl_pid_is_still(process->pid, process->start)) {
+		return GL_PRESENCE_HERE;
+	}
+	/* Where boot or namespace is not known (no /proc), another process than ours may be meant. */
+	return same_boot && same_ns ? GL_PRESENCE_GONE : GL_PRESENCE_FOREIGN;
+}

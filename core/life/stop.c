@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Stopping processes for certain, and continuing them. */
+#include "base/base.h"
+#include "life/process.h"
+#include "life/procfs.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <time.h>
+
+#define GL_FIRST_SLEEP_US 200
+#define GL_LONGEST_SLEEP_US 16000
+
+/* A process that is to be stopped. The descriptor makes sure that no later process of that pid is meant. */
+struct gl_target {
+	pid_t pid;
+	int pidfd; /* -1: the kernel gave none, kill() has to do */
+	bool gone;
+	bool ours; /* ran before our SIGSTOP */
+};
+
+static int gl_target_open(struct gl_target *target)
+{
+	if (target->pid <= 0) {
+		errno = EINVAL;
+		return -1;
+	}
+	if (target->pid == getpid()) {
+		errno = EDEADLK;
+		return -1;
+	}
+	target->pidfd = pidfd_open(target->pid, 0);
+	if (target->pidfd < 0 && errno == ESRCH) {
+		target->gone = true;
+	}
+	return 0;
+}
+
+/* 0 also when it has ended, which is noted; else -1 with errno. */
+static int gl_target_signal(struct gl_target *target, int number)
+{
+	int result;
+
+	if (target->gone) {
+		return 0;
+	}
+	result = target->pidfd >= 0 ? pidfd_send_signal(target->pidfd, number, NULL, 0)
+				    : kill(target->pid, number);
+	if (result < 0 && errno == ESRCH) {
+		target->gone = true;
+		return 0;
+	}
+	return result;
+}
+
+/* Can this thread not go on by itself? One in an uninterruptible wait can, and stops only afterwards. */
+static bool gl_thread_is_still(pid_t pid, pid_t tid)
+{
+	struct gl_stat stat;
+
+	if (gl_stat_read(pid, tid, &stat) < 0) {
+		return errno == ENOENT || errno == ESRCH;
+	}
+	return strchr("TtZXx", stat.state) != NULL;
+}
+
+/* Are all its threads stopped? What cannot be seen is not. */
+static bool gl_target_is_still(const struct gl_target *target)
+{
+	char path[32];
+	bool still = true;
+	uint64_t tid;
+	DIR *tasks;
+
+	if (target->gone) {
+		return true;
+	}
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)target->pid);
+	tasks = opendir(path);
+	if (!tasks) {
+		return false;
+	}
+	while (still && gl_next_number(tasks, &tid)) {
+		still = gl_thread_is_still(target->pid, (pid_t)tid);
+	}
+	still = still && errno == 0;
+	closedir(tasks);
+	return still;
+}
+
+/*
+ * One look at all of them: 1 all are stopped, 0 not yet, -1 with errno. Who is not is told again: a SIGSTOP
+ * is lost when one thread has taken it while another one executes a program. One too many does no harm,
+ * SIGCONT takes it back.
+ */
+static int gl_targets_still(struct gl_target *targets, size_t count)
+{
+	int result = 1;
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		bool still = gl_target_is_still(&targets[i]);
+
+		if (gl_target_signal(&targets[i], still ? 0 : SIGSTOP) < 0) {
+			return -1;
+		}
+		if (!still && !targets[i].gone) {
+			result = 0;
+		}
+	}
+	return result;
+}
+
+static int gl_targets_wait(struct gl_target *targets, size_t count, int64_t deadline_ms)
+{
+	struct timespec pause = {.tv_nsec = GL_FIRST_SLEEP_US * 1000};
+	int result;
+
+	while ((result = gl_targets_still(targets, count)) == 0) {
+		if (guestlock_monotonic_ms() >= deadline_ms) {
+			errno = ETIMEDOUT;
+			return -1;
+		}
+		nanosleep(&pause, NULL);
+		if (pause.tv_nsec < GL_LONGEST_SLEEP_US * 1000) {
+			pause.tv_nsec *= 2;
+		}
+	}
+	return result < 0 ? -1 : 0;
+}
+
+static int gl_targets_stop(struct gl_target *targets, size_t count, int64_t deadline_ms)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		if (gl_target_open(&targets[i]) < 0) {
+			return -1;
+		}
+	}
+	for (i = 0; i < count; i++) {
+		bool ours = !gl_target_is_still(&targets[i]);
+
+		if (gl_target_signal(&targets[i], SIGSTOP) < 0) {
+			return -1;
+		}
+		targets[i].ours = ours;
+	}
+	return gl_targets_wait(targets, count, deadline_ms);
+}
+
+/* Closes the descriptors, and after a failure lets go on what ran before. */
+static void gl_targets_finish(struct gl_target *targets, size_t count, bool stopped)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		if (!stopped && targets[i].ours) {
+			gl_target_signal(&targets[i], SIGCONT);
+		}
+		if (targets[i].pidfd >= 0) {
+			close(targets[i].pidfd);
+		}
+	}
+}
+
+int gl_process_stop(const pid_t *pids, size_t count, int64_t deadline_ms)
+{
+	GL_AUTOFREE struct gl_target *targets = calloc(count + 1, sizeof(*targets));
+	int result, saved_errno;
+	size_t i;
+
+	if (!targets) {
+		return -1;
+	}
+	for (i = 0; i < count; i++) {
+		targets[i].pid = pids[i];
+		targets[i].pidfd = -1;
+	}
+	result = gl_targets_stop(targets, count, deadline_ms);
+	saved_errno = errno;
+	gl_targets_finish(targets, count, result == 0);
+	errno = saved_errno;
+	return result;
+}
+
+void gl_process_continue(const pid_t *pids, size_t count)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		if (pids[i] > 0) {
+			kill(pids[i], SIGCONT);
+		}
+	}
+}

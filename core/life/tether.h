@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The tether and the life lock. A guest inherits one end of a unix stream socket pair whose queue holds the
+ * descriptor of its life file, on which there is an exclusive open-file-description lock. That lock is held
+ * exactly until the last process with the socket is gone, whatever it executed, forked or became. Nobody
+ * ever receives from the socket: what a guest may have put there could hang the receiver.
+ */
+#ifndef GL_TETHER_H
+#define GL_TETHER_H
+
+#include "life/process.h"
+
+/*
+ * In the guest's own process: makes life_dir/UUID.INSTANCE, locks it, and opens the tether. *out_fd is
+ * inheritable; *out_inode is the inode of the socket, by which its holders are found in /proc. If the
+ * kernel refuses a descriptor in flight (ETOOMANYREFS), the life file's own descriptor is inherited
+ * instead (then *out_inode is 0). life_dir is made if missing.
+ */
+int gl_tether_open(const struct guestlock_owner *owner, const char *life_dir, int *out_fd,
+		   uint64_t *out_inode, struct guestlock_error *err);
+
+/* Removes the life file of a dead owner, or of one that was never let run. A missing file is fine. */
+void gl_tether_remove(const struct guestlock_owner *owner, const char *life_dir);
+
+/*
+ * The processes that hold the tether, as far as /proc shows them to this user: those with the socket of
+ * that inode open, or where inode is 0 with the life file open. malloc'd array, *out_count may be 0.
+ * 0 or -1 with errno.
+ */
+int gl_tether_processes(const struct guestlock_owner *owner, const char *life_dir, uint64_t inode,
+			pid_t **out_pids, size_t *out_count);
+
+/*
+ * A process with an open-file-description lock on a file of that inode whose path ends with name (less than
+ * GUESTLOCK_LIFE_NAME_SIZE bytes, without the first slash), as far as /proc shows it to this user. 0: not known.
+ */
+pid_t gl_lock_holder(const char *name, ino_t inode);
+
+#endif

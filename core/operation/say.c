@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Who holds a resource, in words. */
+#include "operation/call.h"
+
+#include "base/base.h"
+#include "base/error.h"
+
+#include <stdio.h>
+#include <string.h>
+
+char *gl_resource_words(const struct gl_resource *resource)
+{
+	GL_AUTOFREE char *name = gl_printable(resource->name ? resource->name : "");
+	char *words = NULL;
+	const char *what = resource->guest_lock               ? "guest"
+			   : resource->type == GUESTLOCK_DISK ? "disk"
+							      : "lease";
+
+	if (!name || asprintf(&words, "%s %s", what, name) < 0) {
+		return NULL;
+	}
+	return words;
+}
+
+/*
+ * In UTC, and by hand: the C library's functions take a lock, and this may be the forked child of a threaded
+ * process. Years begin in March here, so that the day that comes and goes is their last one.
+ */
+static void put_since(int64_t since, char *out, size_t size)
+{
+	long long days = since / 86400 + 719468, seconds = since % 86400;
+	long long era = days / 146097, day = days % 146097;
+	long long year = (day - day / 1460 + day / 36524 - day / 146096) / 365;
+	long long month;
+
+	day -= 365 * year + year / 4 - year / 100;
+	month = (5 * day + 2) / 153;
+	day -= (153 * month + 2) / 5;
+	month = month < 10 ? month + 3 : month - 9;
+	year += 400 * era + (month <= 2);
+	snprintf(out, size, ", since %04lld-%02lld-%02lld %02lld:%02lld:%02lld UTC", year, month, day + 1,
+		 seconds / 3600, seconds / 60 % 60, seconds % 60);
+}
+
+void gl_holder_text(const struct guestlock_holder *holder, char *out, size_t size)
+{
+	GL_AUTOFREE char *name = gl_printable(holder->name);
+	char since[48] = "", pid[24] = "";
+
+	if (!holder->uuid[0]) {
+		snprintf(out, size, "somebody%s%s whom the backend cannot name",
+			 holder->host[0] ? " on " : "", holder->host);
+		return;
+	}
+	if (holder->since > 0) {
+		put_since(holder->since, since, sizeof(since));
+	}
+	if (holder->pid) {
+		snprintf(pid, sizeof(pid), ", pid %ld", (long)holder->pid);
+	}
+	snprintf(out, size, "guest %s%s%s%s%s%s%s%s", name ? name : "", holder->name[0] ? " (" : "",
+		 holder->uuid, holder->name[0] ? ")" : "", holder->host[0] ? " on " : "", holder->host, pid,
+		 since);
+}
+
+int gl_fail_busy(const struct guestlock *gl, const struct gl_resource *resource,
+		 const struct guestlock_holder *holder, struct guestlock_error *err)
+{
+	GL_AUTOFREE char *words = gl_resource_words(resource);
+	char who[3 * GUESTLOCK_HOLDER_TEXT];
+
+	gl_holder_text(holder, who, sizeof(who));
+	gl_fail(err, GUESTLOCK_BUSY, 0,
+		"cannot lock %s: it is held%s%s%s by %s; end that guest, or wait until it has ended",
+		words ? words : "a resource", holder->mode ? " (" : "",
+		holder->mode ? guestlock_mode_name(holder->mode) : "", holder->mode ? ")" : "", who);
+	gl_error_about(err, NULL, resource->name);
+	if (err) {
+		err->holder = *holder;
+		gl_copy_cut(err->backend, sizeof(err->backend), gl_technology(gl));
+	}
+	return GUESTLOCK_BUSY;
+}

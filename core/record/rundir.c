@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "record/rundir.h"
+#include "base/base.h"
+#include "base/error.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#define FIRST_SLEEP_US 200
+#define LONGEST_SLEEP_US 10000
+
+int gl_rundir_path(const struct gl_store *store, const char *part, const char *name, char **out_path,
+		   struct guestlock_error *err)
+{
+	const char *const words[] = {store->run_dir, "/", part, "/", name};
+	char *path;
+
+	if (name[0] == '\0' || name[0] == '.' || strchr(name, '/')) {
+		return gl_fail(err, GUESTLOCK_INVALID, 0,
+			       "'%s' cannot be the name of a file in %s/%s; check the uuid", name,
+			       store->run_dir, part);
+	}
+	path = gl_concat(words, GL_COUNT(words));
+	if (!path) {
+		return gl_fail_memory(err);
+	}
+	if (strlen(path) >= PATH_MAX) {
+		free(path);
+		return gl_fail(err, GUESTLOCK_INVALID, ENAMETOOLONG,
+			       "the path of the run directory %s is too long; configure a shorter run_dir",
+			       store->run_dir);
+	}
+	*out_path = path;
+	return GUESTLOCK_OK;
+}
+
+static const char *advice(int sys_errno)
+{
+	switch (sys_errno) {
+	case EACCES:
+	case EPERM:
+		return "run it as the user whose directory this is, or configure another run_dir";
+	case ENOSPC:
+	case EDQUOT:
+		return "free some space there";
+	case EROFS:
+		return "make that file system writable, or configure another run_dir";
+	case ENOENT:
+	case ENOTDIR:
+	case ELOOP:
+	case ENAMETOOLONG:
+		return "check run_dir in the configuration";
+	default:
+		return "check that file system";
+	}
+}
+
+int gl_rundir_fail(struct guestlock_error *err, int sys_errno, const char *tried, const char *path)
+{
+	int status = gl_status_of_errno(sys_errno);
+
+	/* A parent that is missing, in the way of making something, or no file at all. */
+	if (status == GUESTLOCK_NOT_FOUND) {
+		status = GUESTLOCK_CANNOT_CREATE;
+	}
+	return gl_fail(err, status, sys_errno, "cannot %s %s: %s; %s", tried, path, strerror(sys_errno),
+		       advice(sys_errno));
+}
+
+/* The last one is what gl_store_prepare() looks for. */
+static const char *const parts[] = {
+	"", "/guests", "/damaged", "/hints", "/hints/file", "/hints/name",
+};
+
+int gl_rundir_make(const struct gl_store *store, struct guestlock_error *err)
+{
+	char path[PATH_MAX];
+
+	for (size_t i = 0; i < GL_COUNT(parts); i++) {
+		int length = snprintf(path, sizeof(path), "%s%s", store->run_dir, parts[i]);
+
+		if (length < 0 || length >= PATH_MAX) {
+			return gl_rundir_fail(err, ENAMETOOLONG, "make the directory", store->run_dir);
+		}
+		if (gl_make_directory(path, 0700) < 0) {
+			return gl_rundir_fail(err, errno, "make the directory", path);
+		}
+	}
+	return GUESTLOCK_OK;
+}
+
+int gl_store_prepare(const struct gl_store *store, struct guestlock_error *err)
+{
+	char path[PATH_MAX];
+	struct stat st;
+	int length = snprintf(path, sizeof(path), "%s%s", store->run_dir, parts[GL_COUNT(parts) - 1]);
+
+	if (length > 0 && length < PATH_MAX && stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
+		return GUESTLOCK_OK;
+	}
+	return gl_rundir_make(store, err);
+}
+
+/* Sleeps for *sleep_us, and longer the next time, but not beyond the deadline: false if it has passed. */
+static bool sleep_until(int64_t deadline_ms, int64_t *sleep_us)
+{
+	int64_t rest_us = (deadline_ms - guestlock_monotonic_ms()) * 1000;
+	struct timespec pause;
+
+	if (rest_us <= 0) {
+		return false;
+	}
+	if (*sleep_us > rest_us) {
+		*sleep_us = rest_us;
+	}
+	pause = (struct timespec){.tv_nsec = (long)*sleep_us * 1000};
+	nanosleep(&pause, NULL);
+	*sleep_us = *sleep_us * 2 < LONGEST_SLEEP_US ? *sleep_us * 2 : LONGEST_SLEEP_US;
+	return true;
+}
+
+/* Locks fd. 0 or -1 with errno. */
+static int lock_until(int fd, int64_t deadline_ms)
+{
+	int64_t sleep_us = FIRST_SLEEP_US;
+
+	while (guestlock_ofd_lock(fd, F_WRLCK) < 0) {
+		if (errno != EAGAIN && errno != EACCES && errno != EINTR) {
+			return -1;
+		}
+		if (!sleep_until(deadline_ms, &sleep_us)) {
+			errno = ETIMEDOUT;
+			return -1;
+		}
+	}
+	return 0;
+}
+
+/* Opens and locks, without knowing yet whether path still names this file. */
+static int open_and_lock(const char *path, int flags, int64_t deadline_ms, struct stat *out_st)
+{
+	int fd = open(path, flags, 0600);
+	int saved_errno;
+
+	if (fd < 0) {
+		return -1;
+	}
+	if (lock_until(fd, deadline_ms) == 0 && fstat(fd, out_st) == 0) {
+		return fd;
+	}
+	saved_errno = errno;
+	close(fd);
+	errno = saved_errno;
+	return -1;
+}
+
+static int open_locked(const char *path, int flags, int64_t deadline_ms, int *out_fd, size_t *out_size)
+{
+	struct stat st;
+	int fd;
+
+	/* Each turn means that somebody else has removed or replaced the file, so somebody made progress. */
+	while ((fd = open_and_lock(path, flags, deadline_ms, &st)) >= 0) {
+		if (!S_ISREG(st.st_mode)) {
+			close(fd);
+			errno = EINVAL;
+			return -1;
+		}
+		if (st.st_nlink > 0) {
+			*out_fd = fd;
+			*out_size = (size_t)st.st_size;
+			return 0;
+		}
+		close(fd);
+	}
+	return -1;
+}
+
+int gl_rundir_open_locked(const struct gl_store *store, const char *path, bool create, int64_t deadline_ms,
+			  int *out_fd, size_t *out_size)
+{
+	int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK | (create ? O_CREAT : 0);
+
+	if (open_locked(path, flags, deadline_ms, out_fd, out_size) == 0) {
+		return 0;
+	}
+	if (errno != ENOENT || !create || gl_rundir_make(store, NULL)) {
+		return -1;
+	}
+	return open_locked(path, flags, deadline_ms, out_fd, out_size);
+}
+
+void gl_rundir_close_locked(int fd)
+{
+	guestlock_ofd_lock(fd, F_UNLCK);
+	close(fd);
+}
