@@ -23,7 +23,6 @@
  */
 #include "fcntl_priv.h"
 
-#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,29 +30,21 @@
 #define GL_FCNTL_VERSION "1 "
 #define GL_FCNTL_SIZE_AT (sizeof(GL_FCNTL_MAGIC GL_FCNTL_VERSION) - 1)
 #define GL_FCNTL_CHECK_AT (GL_FCNTL_SIZE_AT + 9)
-#define GL_FCNTL_HEAD (GL_FCNTL_CHECK_AT + 17) /* bytes of the first line */
-#define GL_FCNTL_BODY 128                      /* room for the other lines but owners, without the identity */
-#define GL_FCNTL_LINE 192                      /* room for an owner's line up to its tail */
-#define GL_FCNTL_TAIL 160                      /* room for a tail without its names */
+#define GL_FCNTL_CHECK 8                                       /* characters of it */
+#define GL_FCNTL_HEAD (GL_FCNTL_CHECK_AT + GL_FCNTL_CHECK + 1) /* bytes of the first line */
+#define GL_FCNTL_BODY 128 /* room for the other lines but owners, without the identity */
+#define GL_FCNTL_LINE 192 /* room for an owner's line up to its tail */
+#define GL_FCNTL_TAIL 160 /* room for a tail without its names */
 
 const size_t gl_fcntl_entry_min = GL_FCNTL_HEAD;
 
-/* Any change of one byte gives another value; torn and zeroed texts too, but for one chance in 2^64. */
-static uint64_t checksum(const char *text, size_t size)
+/* The first characters of the digest, as the records of the core have it. */
+static void put_check(const char *text, size_t size, char out[GL_FCNTL_CHECK])
 {
-	uint64_t sum = size * 0x9e3779b97f4a7c15U;
+	char digest[GUESTLOCK_KEY_SIZE];
 
-	while (size > 0) {
-		size_t step = size < sizeof(uint64_t) ? size : sizeof(uint64_t);
-		uint64_t piece = 0;
-
-		memcpy(&piece, text, step);
-		sum = (sum ^ le64toh(piece)) * 0xd6e8feb86659fd93U;
-		sum ^= sum >> 32;
-		text += step;
-		size -= step;
-	}
-	return sum;
+	guestlock_digest(text + GL_FCNTL_HEAD, size - GL_FCNTL_HEAD, digest);
+	memcpy(out, digest, GL_FCNTL_CHECK);
 }
 
 /* ---- Reading ---- */
@@ -226,9 +217,8 @@ size_t gl_fcntl_entry_announced(const char *text, size_t size)
 
 static const char *damage_of_head(const struct gl_fcntl_entry *entry)
 {
-	struct gl_fcntl_word word = {.text = entry->text + GL_FCNTL_CHECK_AT, .size = 16};
 	size_t announced = gl_fcntl_entry_announced(entry->text, entry->size);
-	uint64_t sum;
+	char check[GL_FCNTL_CHECK];
 
 	if (entry->size == 0) {
 		return "it is empty";
@@ -243,8 +233,8 @@ static const char *damage_of_head(const struct gl_fcntl_entry *entry)
 	if (entry->size < announced) {
 		return "it is cut short";
 	}
-	if (!number_of(word, 16, &sum) ||
-	    sum != checksum(entry->text + GL_FCNTL_HEAD, announced - GL_FCNTL_HEAD)) {
+	put_check(entry->text, announced, check);
+	if (memcmp(check, entry->text + GL_FCNTL_CHECK_AT, sizeof(check)) != 0) {
 		return "its checksum is wrong";
 	}
 	return NULL;
@@ -436,7 +426,8 @@ static void put_head(char *text, size_t size)
 	put_string(&writer, GL_FCNTL_MAGIC GL_FCNTL_VERSION);
 	put_decimal(&writer, size, 8);
 	put_string(&writer, " ");
-	put_hex(&writer, checksum(text + GL_FCNTL_HEAD, size - GL_FCNTL_HEAD));
+	put_check(text, size, writer.at);
+	writer.at += GL_FCNTL_CHECK;
 	put_string(&writer, "\n");
 }
 

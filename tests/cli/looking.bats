@@ -229,3 +229,24 @@ two_share()
 	test "$(jq -r '[.transitions[] | select(.state == "running" and .event == "pause" and .verdict == "go")][0].next_pending' \
 		<<<"$output")" = pause
 }
+
+# check_of TEXT: the first 8 characters of its SHA-256 in base64url.
+check_of()
+{
+	sha256sum | cut -c -64 | sed 's/../\\x&/g' | xargs -0 printf | base64 | tr '+/' '-_' | cut -c -8
+}
+
+@test "another program can check a record and a lock entry, as documented" {
+	local file magic version length check
+
+	begin web --disk "$disk"
+	file=$dir/run/guests/$(gl show web --json | jq -r '.guests[0].uuid')
+	read -r magic version length check <"$file"
+	test "$magic $version" = "guestlock-file 1"
+	test "$(tail -n +2 "$file" | head -c "$((10#$length))" | check_of)" = "$check"
+	for file in "$dir"/state/fcntl/keys/*; do
+		read -r magic version length check < <(head -n 1 "$file")
+		test "$magic $version" = "guestlock-entry 1"
+		test "$(head -c "$((10#$length))" "$file" | tail -n +2 | check_of)" = "$check"
+	done
+}
