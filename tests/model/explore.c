@@ -7,9 +7,24 @@
 #include <string.h>
 
 static const char *const task_names[TASKS] = {
-	"",           "bind",     "bind (incoming)", "acquire",     "attach",    "detach",
-	"pause",      "resume",   "prepare",         "complete-in", "cancel-in", "complete-out",
-	"cancel-out", "shutdown", "settle",          "reap",
+	"",
+	"bind",
+	"bind (incoming)",
+	"acquire",
+	"attach",
+	"detach",
+	"pause",
+	"resume",
+	"prepare",
+	"complete-in",
+	"cancel-in",
+	"complete-out",
+	"cancel-out",
+	"shutdown",
+	"settle",
+	"reap",
+	"release what was given up",
+	"force",
 };
 
 /* ---- Worlds in less memory: the logs are cut ---- */
@@ -77,7 +92,9 @@ struct step {
 enum {
 	EVENT_DEATH = TASKS,
 	EVENT_KILL,
-	EVENT_HAND
+	EVENT_HAND,
+	EVENT_GO,
+	EVENT_GIVE_UP
 };
 
 struct search {
@@ -87,7 +104,7 @@ struct search {
 	struct step *steps;           /* by number of the world */
 	struct packed *first, **last; /* worlds to go on from */
 	uint32_t current;
-	bool failed;
+	const char *broken; /* the rule that was */
 };
 
 static void *need(void *memory)
@@ -133,10 +150,15 @@ static void grow(struct search *search)
 
 static void tell_step(const struct step *step)
 {
-	static const char *const events[] = {"the guest dies", "the manager is killed",
-					     "memory is handed over"};
+	static const char *const events[] = {
+		"the guest dies",
+		"the manager is killed",
+		"memory is handed over",
+		"the guest's program begins",
+		"the start is given up, the process killed",
+	};
 
-	printf("# host %u: %s", step->host,
+	printf("# %s %u: %s", shares_record(step->host) ? "manager" : "host", step->host,
 	       step->task >= TASKS ? events[step->task - TASKS] : task_names[step->task]);
 	if (step->mishap > MISHAP_KILLED) {
 		printf(", killed in the backend after %d writes", step->mishap - MISHAP_KILLED);
@@ -161,8 +183,8 @@ static void tell_way(const struct search *search, uint32_t number)
 static void fail(struct search *search, const struct step *step, const struct world *world,
 		 const char *broken)
 {
-	search->failed = true;
-	printf("# broken: %s\n", broken);
+	search->broken = broken;
+	printf("# %s: %s\n", search->scenario->blind ? "found" : "broken", broken);
 	tell_way(search, step->from);
 	tell_step(step);
 	world_describe(world);
@@ -254,6 +276,22 @@ static void follow(struct world *world, unsigned host, enum task task)
 	}
 }
 
+/* The same for one of two managers of one host, whatever came of its call. */
+static void follow_start(struct world *world, unsigned host, enum task task)
+{
+	struct start *start = &world->starts[host];
+	bool good = manager.ending == ENDED && manager.status == GUESTLOCK_OK;
+
+	if (manager.ending == SUSPENDED || task == TASK_SETTLE || task == TASK_FORCE) {
+		return;
+	}
+	if (task == TASK_ACQUIRE && good) {
+		start->state = START_GRANTED;
+	} else if (manager.ending == KILLED || task == TASK_GIVE_UP || (task == TASK_BIND && !good)) {
+		*start = (struct start){0};
+	}
+}
+
 /* Takes the step that `step` describes, and says how many acts there are before which it can be killed. */
 static int try_step(struct search *search, const struct world *world, struct step step, bool begins)
 {
@@ -271,7 +309,8 @@ static int try_step(struct search *search, const struct world *world, struct ste
 		.world = &after,
 		.host = step.host,
 		.alone = search->scenario->atomic[step.host] & 1U << task,
-		.may_call = !begins,
+		/* Where the lock may be another's, to take it is a step. */
+		.may_call = !begins || shares_record(step.host),
 		.mishap = step.mishap,
 		.kill_at = step.kill_at,
 	};
@@ -283,7 +322,9 @@ static int try_step(struct search *search, const struct world *world, struct ste
 		/* The process that binds is the guest to be. */
 		world_end_process(&after, step.host);
 	}
-	if (manager.ending == ENDED && manager.status == GUESTLOCK_OK) {
+	if (shares_record(step.host)) {
+		follow_start(&after, step.host, task);
+	} else if (manager.ending == ENDED && manager.status == GUESTLOCK_OK) {
 		follow(&after, step.host, task);
 	}
 	reach(search, &after, step);
@@ -300,18 +341,17 @@ static void take_steps(struct search *search, const struct world *world, struct 
 	if (!(search->scenario->kills & 1U << step.host)) {
 		return;
 	}
-	for (int i = 0; i < acts && step.mishap == MISHAP_NONE && !search->failed; i++) {
+	for (int i = 0; i < acts && step.mishap == MISHAP_NONE && !search->broken; i++) {
 		step.kill_at = (int8_t)i;
 		try_step(search, world, step, begins);
 	}
 }
 
-/* Every operation begins by settling what was left: to do that alone first makes no difference. */
 static bool has_to_settle(const struct world *world, unsigned host)
 {
-	const struct note *note = &world->notes[host];
+	const struct note *note = &world->notes[record_host(host)];
 
-	return note->exists && (note->op != GL_OP_NONE || !instance_lives(world, host, note->instance) ||
+	return note->exists && (note->op != GL_OP_NONE || !instance_lives(world, note->instance) ||
 				(note->stopped && note->state == GUESTLOCK_GUEST_RUNNING));
 }
 
@@ -350,18 +390,57 @@ static bool makes_sense(const struct world *world, unsigned host, enum task task
 	}
 }
 
+/* The same for one of two managers of one host. */
+static bool start_makes_sense(const struct world *world, unsigned host, enum task task)
+{
+	const struct note *note = &world->notes[record_host(host)];
+	unsigned state = world->starts[host].state;
+
+	switch (task) {
+	case TASK_BIND:
+		/* Also when what was given up could not be released: the next bind does. */
+		return world->processes[host].state == PROCESS_NONE &&
+		       (state == START_NONE || state == START_GIVEN_UP);
+	case TASK_ACQUIRE:
+		return state == START_BOUND;
+	case TASK_GIVE_UP:
+		return state == START_GIVEN_UP;
+	case TASK_SETTLE:
+		return has_to_settle(world, host);
+	case TASK_FORCE:
+		/* "Sure that it does not write and never will": it was only bound. */
+		return note->exists && note->state == GUESTLOCK_GUEST_BOUND && note->op == GL_OP_NONE &&
+		       instance_lives(world, note->instance);
+	default:
+		return false;
+	}
+}
+
+static bool may_begin(const struct search *search, const struct world *world, unsigned host, enum task task)
+{
+	if (!(search->scenario->tasks[host] & 1U << task)) {
+		return false;
+	}
+	if (shares_record(host)) {
+		return start_makes_sense(world, host, task);
+	}
+	/* Every operation begins by settling what was left: to do that alone first makes no difference. */
+	return has_to_settle(world, host) ? task == TASK_SETTLE : makes_sense(world, host, task);
+}
+
 static void begin_tasks(struct search *search, const struct world *world, unsigned host)
 {
-	bool settle = has_to_settle(world, host);
-
-	for (unsigned task = 1; task < TASKS && !search->failed; task++) {
+	for (unsigned task = 1; task < TASKS && !search->broken; task++) {
 		struct world before = *world;
 		const struct step step = {
 			.from = search->current, .host = (uint8_t)host, .task = (uint8_t)task};
 
-		if (!(search->scenario->tasks[host] & 1U << task) ||
-		    !(settle ? task == TASK_SETTLE : makes_sense(world, host, task))) {
+		if (!may_begin(search, world, host, task)) {
 			continue;
+		}
+		if (shares_record(host) && task == TASK_BIND) {
+			before.starts[host] = (struct start){.state = START_BOUND,
+							     .instance = manager_new_instance(world, host)};
 		}
 		if (task == TASK_DETACH) {
 			/* Unplugged first. */
@@ -381,7 +460,7 @@ static void go_on(struct search *search, const struct world *world, unsigned hos
 	struct world killed = *world;
 	enum task task = world->runs[host].op;
 
-	for (unsigned mishap = 0; mishap < MISHAPS && !search->failed; mishap++) {
+	for (unsigned mishap = 0; mishap < MISHAPS && !search->broken; mishap++) {
 		if (mishap == MISHAP_NONE ||
 		    (mishap > MISHAP_KILLED ? kills : mishaps && mishap < MISHAP_KILLED)) {
 			step.mishap = (uint8_t)mishap;
@@ -394,10 +473,36 @@ static void go_on(struct search *search, const struct world *world, unsigned hos
 	if (task == TASK_BIND || task == TASK_BIND_MIGRATE) {
 		world_end_process(&killed, host);
 	}
+	if (task != TASK_SETTLE && task != TASK_FORCE) {
+		killed.starts[host] = (struct start){0};
+	}
 	memset(&killed.runs[host], 0, sizeof(killed.runs[host]));
 	step.mishap = MISHAP_NONE;
 	step.task = EVENT_KILL;
 	reach(search, &killed, step);
+}
+
+/* Between any two of its calls a start may be given up. Once all is granted, the process is let run. */
+static void start_events(struct search *search, const struct world *world, unsigned host)
+{
+	struct world after = *world;
+	struct step step = {
+		.from = search->current, .host = (uint8_t)host, .task = EVENT_GIVE_UP, .kill_at = -1};
+	unsigned state = world->starts[host].state;
+
+	if (world->runs[host].op || (state != START_BOUND && state != START_GRANTED)) {
+		return;
+	}
+	world_end_process(&after, host);
+	after.starts[host].state = START_GIVEN_UP;
+	reach(search, &after, step);
+	if (!search->broken && state == START_GRANTED && world->processes[host].state == PROCESS_BOUND) {
+		after = *world;
+		world_let_run(&after, host);
+		after.starts[host] = (struct start){0};
+		step.task = EVENT_GO;
+		reach(search, &after, step);
+	}
 }
 
 static void events(struct search *search, const struct world *world, unsigned host)
@@ -435,35 +540,47 @@ static void hand_over(struct search *search, const struct world *world)
 	reach(search, &after, step);
 }
 
+/* The other manager is within an operation: this one has none, or waits for the lock. */
+static bool is_locked_out(const struct world *world, unsigned host)
+{
+	return shares_record(host) && world->runs[host == SOURCE ? TARGET : SOURCE].locks;
+}
+
 static void expand(struct search *search, const struct world *world)
 {
-	for (unsigned host = 0; host < HOSTS && !search->failed; host++) {
+	for (unsigned host = 0; host < HOSTS && !search->broken; host++) {
 		if (!search->scenario->tasks[host]) {
 			continue;
 		}
-		if (world->runs[host].op) {
-			go_on(search, world, host);
-		} else {
-			begin_tasks(search, world, host);
+		if (!is_locked_out(world, host)) {
+			if (world->runs[host].op) {
+				go_on(search, world, host);
+			} else {
+				begin_tasks(search, world, host);
+			}
 		}
-		if (!search->failed) {
+		if (!search->broken) {
 			events(search, world, host);
 		}
+		if (!search->broken) {
+			start_events(search, world, host);
+		}
 	}
-	if (!search->failed) {
+	if (!search->broken) {
 		hand_over(search, world);
 	}
 }
 
-bool explore(const struct scenario *scenario, unsigned *out_states)
+const char *explore(const struct scenario *scenario, unsigned *out_states)
 {
 	struct search search = {.scenario = scenario};
 	struct world world = {0};
 
+	scenario_now = scenario;
 	search.last = &search.first;
 	grow(&search);
 	reach(&search, &world, (struct step){.kill_at = -1});
-	while (search.first && !search.failed) {
+	while (search.first && !search.broken) {
 		struct packed *packed = search.first;
 
 		search.first = packed->next;
@@ -484,5 +601,5 @@ bool explore(const struct scenario *scenario, unsigned *out_states)
 	*out_states = (unsigned)search.count;
 	free(search.seen);
 	free(search.steps);
-	return !search.failed;
+	return search.broken;
 }

@@ -2,9 +2,9 @@
 /* The engine on the world: what stands in the place of files and processes, and the tasks of a manager. */
 #include "model.h"
 
-#include "error.h"
-#include "tether.h"
-#include "util.h"
+#include "base/base.h"
+#include "base/error.h"
+#include "life/tether.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -19,9 +19,8 @@ enum {
 	ACT_TETHER,
 	ACT_STOP,
 	ACT_CONTINUE,
+	ACT_LOCK,
 };
-
-#define INSTANCES 4 /* per host, while old ones are still spoken of */
 
 struct manager manager;
 
@@ -36,9 +35,14 @@ const char *host_uuid(unsigned host)
 	return uuids[host];
 }
 
-bool instance_lives(const struct world *world, unsigned host, uint64_t instance)
+unsigned host_of(uint64_t instance)
 {
-	const struct process *process = &world->processes[host];
+	return instance ? (unsigned)(instance - 1) / INSTANCES : SOURCE;
+}
+
+bool instance_lives(const struct world *world, uint64_t instance)
+{
+	const struct process *process = &world->processes[host_of(instance)];
 
 	return process->state != PROCESS_NONE && process->instance == instance;
 }
@@ -119,12 +123,13 @@ static int local_act(unsigned kind, int (*act)(struct entry *entry), int when_go
 
 static struct note *own_note(void)
 {
-	return &manager.world->notes[manager.host];
+	return &manager.world->notes[record_host(manager.host)];
 }
 
-static struct process *own_process(void)
+/* The process of the life that the record speaks of. */
+static struct process *recorded_process(void)
 {
-	return &manager.world->processes[manager.host];
+	return &manager.world->processes[host_of(own_note()->instance)];
 }
 
 static bool fill_resource(struct gl_record *record, unsigned key, const struct holding *held)
@@ -237,13 +242,20 @@ int __wrap_gl_fail(struct guestlock_error *err, int status);
 void __wrap_gl_error_prefix(struct guestlock_error *err);
 char *__wrap_gl_printable(const char *text);
 
-/* A guest's lock keeps other managers of its host out, and there is one manager a host. */
+/* The lock of a record is nothing to wait for where there is one manager a host. */
 int __wrap_gl_store_lock(const struct gl_store *store, const char *uuid, int64_t deadline_ms,
 			 struct gl_guest_lock *out_lock, struct guestlock_error *err)
 {
+	struct entry *entry;
+
 	(void)store;
 	(void)deadline_ms;
-	(void)err;
+	if (shares_record(manager.host)) {
+		if (take_turn(ACT_LOCK, true, &entry) == GONE) {
+			return gl_fail(err, GUESTLOCK_IO, 0, "the model says so");
+		}
+		manager.world->runs[manager.host].locks = 1;
+	}
 	memcpy(out_lock->uuid, uuid, GUESTLOCK_UUID_STRING);
 	return GUESTLOCK_OK;
 }
@@ -252,6 +264,10 @@ void __wrap_gl_store_unlock(const struct gl_store *store, struct gl_guest_lock *
 {
 	(void)store;
 	(void)lock;
+	/* What unwinds had it when it was left. */
+	if (!manager.gone) {
+		manager.world->runs[manager.host].locks = 0;
+	}
 }
 
 static int load_note(struct entry *entry)
@@ -342,11 +358,56 @@ void __wrap_gl_hint_remove(void)
 
 /* ---- Processes ---- */
 
+static bool is_logged(const struct run *run, unsigned instance)
+{
+	for (unsigned i = 0; i < run->count; i++) {
+		if (run->log[i].note.instance == instance) {
+			return true;
+		}
+		for (unsigned key = 0; key < KEYS; key++) {
+			if (run->log[i].answers[key].holder_instance == instance) {
+				return true;
+			}
+		}
+	}
+	return false;
+}
+
+static bool is_spoken_of(const struct world *world, unsigned instance)
+{
+	bool found = false;
+
+	for (unsigned host = 0; host < HOSTS; host++) {
+		found |= world->notes[host].instance == instance || is_logged(&world->runs[host], instance);
+	}
+	for (unsigned key = 0; key < KEYS; key++) {
+		found |= world->lines[key][host_of(instance)].instance == instance;
+	}
+	return found;
+}
+
+uint8_t manager_new_instance(const struct world *world, unsigned host)
+{
+	for (unsigned i = 0; i < INSTANCES; i++) {
+		unsigned instance = 1 + host * INSTANCES + i;
+
+		if (!is_spoken_of(world, instance)) {
+			return (uint8_t)instance;
+		}
+	}
+	printf("Bail out! more than %d lives of one guest are spoken of\n", INSTANCES);
+	exit(EXIT_FAILURE);
+}
+
 uint64_t __wrap_guestlock_random64(void)
 {
 	const struct world *world = manager.world;
 	unsigned instance = 0;
 	bool used;
+
+	if (shares_record(manager.host)) {
+		return world->starts[manager.host].instance;
+	}
 
 	/* Only bind asks, and nothing of this host's former lives changes while it is under way. */
 	do {
@@ -364,13 +425,11 @@ static uint8_t instance_of_tether;
 
 static int open_tether(struct entry *entry)
 {
-	struct process *process = own_process();
-
 	(void)entry;
-	*process = (struct process){
+	manager.world->processes[manager.host] = (struct process){
 		.state = PROCESS_BOUND,
 		.instance = instance_of_tether,
-		.uses = manager.host == OTHER ? DISK_E : DISK_D | DISK_E,
+		.uses = (uint8_t)disks_of(manager.host),
 	};
 	return GUESTLOCK_OK;
 }
@@ -396,8 +455,7 @@ static uint64_t instance_asked;
 static int life_now(struct entry *entry)
 {
 	(void)entry;
-	return instance_lives(manager.world, manager.host, instance_asked) ? GUESTLOCK_LIFE_ALIVE
-									   : GUESTLOCK_LIFE_DEAD;
+	return instance_lives(manager.world, instance_asked) ? GUESTLOCK_LIFE_ALIVE : GUESTLOCK_LIFE_DEAD;
 }
 
 enum guestlock_life __wrap_guestlock_owner_life(const struct guestlock_owner *owner, const char *life_dir)
@@ -410,7 +468,7 @@ enum guestlock_life __wrap_guestlock_owner_life(const struct guestlock_owner *ow
 static int count_processes(struct entry *entry)
 {
 	(void)entry;
-	return own_process()->state != PROCESS_NONE;
+	return recorded_process()->state != PROCESS_NONE;
 }
 
 int __wrap_gl_tether_processes(const struct guestlock_owner *owner, const char *life_dir, uint64_t inode,
@@ -432,7 +490,7 @@ int __wrap_gl_tether_processes(const struct guestlock_owner *owner, const char *
 
 static int stop_process(struct entry *entry)
 {
-	struct process *process = own_process();
+	struct process *process = recorded_process();
 
 	(void)entry;
 	if (process->state == PROCESS_RUNS) {
@@ -450,8 +508,8 @@ int __wrap_gl_process_stop(void)
 static int continue_process(struct entry *entry)
 {
 	(void)entry;
-	if (own_process()->state == PROCESS_STOPPED) {
-		world_let_run(manager.world, manager.host);
+	if (recorded_process()->state == PROCESS_STOPPED) {
+		world_let_run(manager.world, host_of(own_note()->instance));
 	}
 	return 0;
 }
@@ -561,10 +619,10 @@ static bool set_up(struct guestlock_guest *guest, enum task task)
 {
 	bool good = guestlock_guest_set_param(guest, "uuid", host_uuid(manager.host), NULL) == GUESTLOCK_OK;
 
-	if (is_bind(task) && manager.host != OTHER) {
+	if (is_bind(task) && disks_of(manager.host) & DISK_D) {
 		good &= guestlock_guest_register_resource(guest, &disk_d, NULL) == GUESTLOCK_OK;
 	}
-	if (is_bind(task)) {
+	if (is_bind(task) && disks_of(manager.host) & DISK_E) {
 		good &= guestlock_guest_register_resource(guest, &disk_e, NULL) == GUESTLOCK_OK;
 	}
 	return good;
@@ -604,22 +662,35 @@ static int carry_out(struct guestlock_guest *guest, enum task task, struct guest
 		return guestlock_guest_settle(guest, err);
 	case TASK_REAP:
 		return guestlock_reap(guest->gl, NULL, err);
+	case TASK_GIVE_UP:
+	case TASK_FORCE:
+		return guestlock_guest_shutdown(guest, GUESTLOCK_SHUTDOWN_FORCE, err);
 	default:
 		return GUESTLOCK_INVALID;
 	}
 }
 
+/* A start's later steps are taken through the handle that began it. */
+static bool goes_on(enum task task)
+{
+	return shares_record(manager.host) && (task == TASK_ACQUIRE || task == TASK_GIVE_UP);
+}
+
 static void run_task(enum task task)
 {
-	enum guestlock_new_mode mode = task == TASK_BIND           ? GUESTLOCK_NEW_START
-				       : task == TASK_BIND_MIGRATE ? GUESTLOCK_NEW_MIGRATE
-								   : GUESTLOCK_NEW_ATTACH;
+	enum guestlock_new_mode mode = task == TASK_BIND || goes_on(task) ? GUESTLOCK_NEW_START
+				       : task == TASK_BIND_MIGRATE        ? GUESTLOCK_NEW_MIGRATE
+									  : GUESTLOCK_NEW_ATTACH;
 	struct guestlock_error err = {0};
 	struct guestlock_guest *guest;
 
 	if (guestlock_guest_new(&library, mode, &guest, NULL) < 0 || !set_up(guest, task)) {
 		printf("Bail out! out of memory\n");
 		exit(EXIT_FAILURE);
+	}
+	guest->bound = goes_on(task);
+	if (scenario_now->blind & 1U << task) {
+		guest->life = (struct gl_life){0};
 	}
 	manager.status = carry_out(guest, task, &err);
 	guestlock_guest_free(guest);

@@ -8,15 +8,18 @@
  * An operation that is between two steps is kept as the log of the answers it has had so far. To take the
  * next step it is run again from its beginning, gets the same answers, acts once more, and is then abandoned:
  * whatever it tries after that fails without effect, so that it unwinds and leaves nothing behind.
+ *
+ * In some scenarios the first two are managers of one host, and start the same guest: see struct scenario.
  */
 #ifndef GL_MODEL_H
 #define GL_MODEL_H
 
-#include "guest.h"
+#include "guest/guest.h"
 
 #define HOSTS 3
 #define KEYS 2
 #define LOG_ENTRIES 28
+#define INSTANCES 4 /* per host, while old ones are still spoken of */
 
 /* Hosts 0 and 1 have the same guest, which migrates from 0 to 1; host 2 has another. */
 enum { SOURCE, TARGET, OTHER };
@@ -78,7 +81,20 @@ struct entry {
 struct run {
 	uint8_t op;                     /* enum task, 0: idle */
 	uint8_t count;
+	uint8_t locks;                  /* it has the lock of the record, where two managers share one */
 	struct entry log[LOG_ENTRIES];
+};
+
+enum start_state {
+	START_NONE,
+	START_BOUND,                    /* or about to be */
+	START_GRANTED,                  /* the process has not been told yet that it may run */
+	START_GIVEN_UP,                 /* the process is killed, what it had is not released yet */
+};
+
+/* A start under way, of one of two managers of one host: the life that it began. */
+struct start {
+	uint8_t state, instance;
 };
 
 struct world {
@@ -86,6 +102,7 @@ struct world {
 	struct line lines[KEYS][HOSTS];
 	struct note notes[HOSTS];
 	struct process processes[HOSTS];
+	struct start starts[HOSTS];
 	uint8_t handed;                 /* the guest's memory is at the target */
 	uint8_t target_ran;             /* 1: it does, 2: it did and died */
 	uint8_t cancelled, given_up;    /* the source's caller has said so: cancel-out, complete-out */
@@ -109,6 +126,8 @@ enum task {
 	TASK_SHUTDOWN,
 	TASK_SETTLE,
 	TASK_REAP,
+	TASK_GIVE_UP,                   /* the shutdown by which a start that was given up ends */
+	TASK_FORCE,                     /* somebody shuts down by force what has only been bound */
 	TASKS,
 };
 
@@ -156,8 +175,13 @@ void manager_step(void);
 /* Runs a task to its end, alone. Returns its status. */
 int manager_run_alone(struct world *world, unsigned host, enum task task);
 
+/* For a start that begins: one that nobody speaks of any more. */
+uint8_t manager_new_instance(const struct world *world, unsigned host);
+
 const char *host_uuid(unsigned host);
-bool instance_lives(const struct world *world, unsigned host, uint64_t instance);
+/* Each has instances of its own, two managers of one host as well: so a life's process is known by it. */
+unsigned host_of(uint64_t instance);
+bool instance_lives(const struct world *world, uint64_t instance);
 
 /* ---- technology.c: the backend ---- */
 
@@ -171,7 +195,27 @@ struct scenario {
 	uint32_t atomic[HOSTS];         /* those that are taken in one step, without a kill */
 	unsigned kills, mishaps;        /* bits of hosts: whose manager may be killed, whose backend may not answer */
 	bool full;                      /* takes long */
+
+	/*
+	 * SOURCE and TARGET are two managers of one host. They share one record (SOURCE's) and its lock:
+	 * while one is within an operation the other can do none. Each starts the guest with a process and
+	 * disks of its own, and may give up between any two calls.
+	 */
+	bool one_host;
+	uint8_t wants[HOSTS];           /* the disks of each; 0: as ever */
+	/* A mutant, in which a rule must be found broken: handles of these tasks do not know their life. */
+	uint32_t blind;
 };
+
+/* The one that is played. */
+extern const struct scenario *scenario_now;
+
+/* Is it one of two managers of one host? */
+bool shares_record(unsigned host);
+/* The host whose record is that of this one's guest. */
+unsigned record_host(unsigned host);
+/* The disks that its guest is started with. */
+unsigned disks_of(unsigned host);
 
 /* ---- world.c ---- */
 
@@ -191,8 +235,7 @@ void world_end_process(struct world *world, unsigned host);
 
 /* ---- explore.c ---- */
 
-
-/* Goes through everything that can happen. false: a rule was broken, which was told on standard output. */
-bool explore(const struct scenario *scenario, unsigned *out_states);
+/* Goes through everything that can happen. NULL, or the rule that is broken; standard output tells how. */
+const char *explore(const struct scenario *scenario, unsigned *out_states);
 
 #endif

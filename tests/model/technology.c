@@ -17,9 +17,9 @@ static size_t key_of(const struct guestlock_item *item)
 	return (size_t)(item->key->key[0] - 'd');
 }
 
-static bool lives(const struct world *world, unsigned host, const struct line *line)
+static bool lives(const struct world *world, const struct line *line)
 {
-	return line->instance != 0 && instance_lives(world, host, line->instance);
+	return line->instance != 0 && instance_lives(world, line->instance);
 }
 
 static uint8_t weight(const struct line *line)
@@ -46,7 +46,7 @@ static int conflict(const struct world *world, size_t key, unsigned host, enum g
 	for (unsigned other = 0; other < HOSTS; other++) {
 		const struct line *line = &world->lines[key][other];
 
-		if (other != host && lives(world, other, line) && weight(line) &&
+		if (other != host && lives(world, line) && weight(line) &&
 		    !goes_with(wanted, host, weight(line), other)) {
 			return (int)other;
 		}
@@ -57,7 +57,7 @@ static int conflict(const struct world *world, size_t key, unsigned host, enum g
 /* The owner's own line; add: in the place of what a former life left. */
 static struct line *own_line(const struct guestlock_owner *owner, size_t key, bool add)
 {
-	struct line *line = &manager.world->lines[key][manager.host];
+	struct line *line = &manager.world->lines[key][host_of(owner->instance)];
 
 	if (line->instance == owner->instance) {
 		return line;
@@ -67,6 +67,12 @@ static struct line *own_line(const struct guestlock_owner *owner, size_t key, bo
 	}
 	*line = (struct line){.instance = (uint8_t)owner->instance};
 	return line;
+}
+
+/* Whose lines are those of who asks. */
+static unsigned asking_host(const struct guestlock_batch *batch)
+{
+	return batch->owner ? host_of(batch->owner->instance) : manager.host;
 }
 
 static void tell_epoch(struct guestlock_item *item)
@@ -184,7 +190,7 @@ static enum guestlock_result judge_item(struct guestlock_batch *batch, struct gu
 	if (own && own->mode >= item->mode) {
 		return GUESTLOCK_RES_GRANTED;
 	}
-	other = conflict(manager.world, key_of(item), manager.host, item->mode);
+	other = conflict(manager.world, key_of(item), asking_host(batch), item->mode);
 	if (other >= 0) {
 		tell_holder(item, (unsigned)other);
 		return GUESTLOCK_RES_BUSY;
@@ -263,7 +269,7 @@ static enum guestlock_result convert(struct guestlock_batch *batch, struct write
 	for (size_t i = 0; i < batch->count; i++) {
 		struct guestlock_item *item = &batch->items[i];
 		const struct line *line = own_line(batch->owner, key_of(item), false);
-		int other = conflict(manager.world, key_of(item), manager.host, item->mode);
+		int other = conflict(manager.world, key_of(item), asking_host(batch), item->mode);
 
 		item->result = GUESTLOCK_RES_GRANTED;
 		if (!line || line->mode == GUESTLOCK_MODE_NONE) {
@@ -291,7 +297,8 @@ static enum guestlock_result inquire(struct guestlock_batch *batch)
 	for (size_t i = 0; i < batch->count; i++) {
 		struct guestlock_item *item = &batch->items[i];
 		const struct line *own = batch->owner ? own_line(batch->owner, key_of(item), false) : NULL;
-		int other = conflict(manager.world, key_of(item), manager.host, GUESTLOCK_MODE_EXCLUSIVE);
+		int other =
+			conflict(manager.world, key_of(item), asking_host(batch), GUESTLOCK_MODE_EXCLUSIVE);
 
 		tell_epoch(item);
 		item->n_others = 0;
@@ -398,31 +405,44 @@ static enum guestlock_result model_inquire(struct guestlock_backend *backend, st
 	return call(CALL_INQUIRE, batch, err);
 }
 
+static void visit_line(unsigned host, unsigned key, guestlock_enumerate_fn *visit, void *data)
+{
+	const struct line *line = &manager.world->lines[key][host];
+	struct guestlock_lock lock = {
+		.owner = {.instance = line->instance, .name = "", .host = "", .manager = ""},
+		.key = {.identity = ""},
+		.mode = weight(line),
+		.readable = true,
+	};
+
+	if (line->instance == 0) {
+		return;
+	}
+	memcpy(lock.owner.uuid, host_uuid(host), GUESTLOCK_UUID_STRING);
+	memset(lock.key.key, 'd' + (int)key, GUESTLOCK_KEY_SIZE - 1);
+	visit(data, &lock);
+}
+
+/* Are those lines of the manager's host? */
+static bool is_here(unsigned host)
+{
+	return record_host(host) == record_host(manager.host);
+}
+
 /* Only recovery asks, which runs alone. */
 static enum guestlock_result model_enumerate(struct guestlock_backend *backend, guestlock_enumerate_fn *visit,
 					     guestlock_unchanged_fn *unchanged, void *data,
 					     struct guestlock_error *err)
 {
-	const struct world *world = manager.world;
-
 	(void)backend;
 	(void)unchanged;
 	(void)err;
 	for (unsigned key = 0; key < KEYS; key++) {
-		const struct line *line = &world->lines[key][manager.host];
-		struct guestlock_lock lock = {
-			.owner = {.instance = line->instance, .name = "", .host = "", .manager = ""},
-			.key = {.identity = ""},
-			.mode = weight(line),
-			.readable = true,
-		};
-
-		if (line->instance == 0) {
-			continue;
+		for (unsigned host = 0; host < HOSTS; host++) {
+			if (is_here(host)) {
+				visit_line(host, key, visit, data);
+			}
 		}
-		memcpy(lock.owner.uuid, host_uuid(manager.host), GUESTLOCK_UUID_STRING);
-		memset(lock.key.key, 'd' + (int)key, GUESTLOCK_KEY_SIZE - 1);
-		visit(data, &lock);
 	}
 	return GUESTLOCK_RES_GRANTED;
 }
@@ -430,12 +450,14 @@ static enum guestlock_result model_enumerate(struct guestlock_backend *backend, 
 static enum guestlock_result model_release_orphan(struct guestlock_backend *backend, const char *key,
 						  bool force, struct guestlock_error *err)
 {
-	struct line *line = &manager.world->lines[key[0] - 'd'][manager.host];
-
 	(void)backend;
 	(void)err;
-	if (force || !lives(manager.world, manager.host, line)) {
-		*line = (struct line){0};
+	for (unsigned host = 0; host < HOSTS; host++) {
+		struct line *line = &manager.world->lines[key[0] - 'd'][host];
+
+		if (is_here(host) && (force || !lives(manager.world, line))) {
+			*line = (struct line){0};
+		}
 	}
 	return GUESTLOCK_RES_GRANTED;
 }
@@ -465,9 +487,9 @@ void technology_drop_void(struct world *world)
 	for (unsigned host = 0; host < HOSTS; host++) {
 		for (unsigned key = 0; key < KEYS; key++) {
 			struct line *line = &world->lines[key][host];
-			const struct note *note = &world->notes[host];
+			const struct note *note = &world->notes[record_host(host)];
 
-			if (line->instance && !lives(world, host, line) &&
+			if (line->instance && !lives(world, line) &&
 			    !(note->exists && note->instance == line->instance)) {
 				*line = (struct line){0};
 			}

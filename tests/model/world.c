@@ -10,6 +10,25 @@
 #define EPOCH_SPAN 2
 
 const char *world_broken;
+const struct scenario *scenario_now;
+
+bool shares_record(unsigned host)
+{
+	return scenario_now->one_host && host != OTHER;
+}
+
+unsigned record_host(unsigned host)
+{
+	return shares_record(host) ? SOURCE : host;
+}
+
+unsigned disks_of(unsigned host)
+{
+	if (scenario_now->wants[host]) {
+		return scenario_now->wants[host];
+	}
+	return host == OTHER ? DISK_E : DISK_D | DISK_E;
+}
 
 /* ---- Normal form: what cannot make a difference any more is made equal ---- */
 
@@ -156,8 +175,7 @@ static bool holds(const struct world *world, unsigned host, unsigned key)
 {
 	const struct line *line = &world->lines[key][host];
 
-	return line->instance && line->mode != GUESTLOCK_MODE_NONE &&
-	       instance_lives(world, host, line->instance);
+	return line->instance && line->mode != GUESTLOCK_MODE_NONE && instance_lives(world, line->instance);
 }
 
 static const char *check_key(const struct world *world, unsigned key)
@@ -197,7 +215,7 @@ const char *world_check(const struct world *world)
 		broken = check_key(world, key);
 	}
 	for (unsigned host = 0; host < HOSTS && !broken; host++) {
-		const struct note *note = &world->notes[host];
+		const struct note *note = &world->notes[record_host(host)];
 
 		if (world->processes[host].state == PROCESS_RUNS &&
 		    (!note->exists || note->instance != world->processes[host].instance)) {
@@ -205,6 +223,15 @@ const char *world_check(const struct world *world)
 		}
 	}
 	return broken;
+}
+
+/* The record that speaks of a host's guest. One that two managers share is about the process of one. */
+static const struct note *note_about(const struct world *world, unsigned host)
+{
+	static const struct note none;
+	const struct note *note = &world->notes[record_host(host)];
+
+	return shares_record(host) && note->exists && host_of(note->instance) != host ? &none : note;
 }
 
 static uint8_t mode_of(const struct holding *held)
@@ -216,7 +243,7 @@ static uint8_t mode_of(const struct holding *held)
 
 static const char *check_settled(const struct world *world, unsigned host)
 {
-	const struct note *note = &world->notes[host];
+	const struct note *note = note_about(world, host);
 	unsigned process = world->processes[host].state;
 
 	for (unsigned key = 0; key < KEYS; key++) {
@@ -248,8 +275,8 @@ static const char *check_settled(const struct world *world, unsigned host)
 /* One that never ran, or stands still, may be shut down while its process is still there. */
 static bool loses_guest(const struct world *before, const struct world *after, unsigned host)
 {
-	return before->processes[host].state != PROCESS_NONE && before->notes[host].exists &&
-	       before->notes[host].op != GL_OP_SHUTDOWN && !after->notes[host].exists;
+	return before->processes[host].state != PROCESS_NONE && note_about(before, host)->exists &&
+	       note_about(before, host)->op != GL_OP_SHUTDOWN && !note_about(after, host)->exists;
 }
 
 static const char *check_empty(const struct world *world, unsigned host)
@@ -278,7 +305,8 @@ const char *world_check_recovery(const struct world *world, const struct scenari
 		memset(&after.runs[host], 0, sizeof(after.runs[host]));
 	}
 	for (unsigned host = 0; host < HOSTS; host++) {
-		if (scenario->tasks[host] && manager_run_alone(&after, host, TASK_REAP) != GUESTLOCK_OK) {
+		if (scenario->tasks[host] && record_host(host) == host &&
+		    manager_run_alone(&after, host, TASK_REAP) != GUESTLOCK_OK) {
 			return "recovery fails";
 		}
 	}
@@ -296,7 +324,9 @@ const char *world_check_recovery(const struct world *world, const struct scenari
 	}
 	for (unsigned host = 0; host < HOSTS && !broken; host++) {
 		if (scenario->tasks[host]) {
-			manager_run_alone(&after, host, TASK_REAP);
+			if (record_host(host) == host) {
+				manager_run_alone(&after, host, TASK_REAP);
+			}
 			broken = check_empty(&after, host);
 		}
 	}
@@ -307,7 +337,7 @@ const char *world_check_recovery(const struct world *world, const struct scenari
 
 static void describe_key(const struct world *world, unsigned host, unsigned key)
 {
-	const struct holding *held = &world->notes[host].held[key];
+	const struct holding *held = &note_about(world, host)->held[key];
 	const struct line *line = &world->lines[key][host];
 
 	if (held->present) {
@@ -333,9 +363,9 @@ void world_describe(const struct world *world)
 	static const char *const processes[] = {"gone", "bound", "runs", "stopped", "halted"};
 
 	for (unsigned host = 0; host < HOSTS; host++) {
-		const struct note *note = &world->notes[host];
+		const struct note *note = note_about(world, host);
 
-		printf("#   host %u: process %s; record %s%s%s", host,
+		printf("#   %s %u: process %s; record %s%s%s", shares_record(host) ? "manager" : "host", host,
 		       processes[world->processes[host].state],
 		       note->exists ? guestlock_guest_state_name(note->state) : "none",
 		       note->op ? ", pending " : "", gl_operation_name(note->op));
