@@ -285,6 +285,10 @@ static enum guestlock_result convert(struct guestlock_batch *batch, struct write
 	for (size_t i = 0; i < batch->count && worst == GUESTLOCK_RES_GRANTED && may_write(writes); i++) {
 		struct line *line = own_line(batch->owner, key_of(&batch->items[i]), false);
 
+		if (batch->flags & GUESTLOCK_BATCH_TAKE_OVER && line->mode == GUESTLOCK_MODE_HANDOVER &&
+		    batch->items[i].mode == GUESTLOCK_MODE_EXCLUSIVE) {
+			manager.world->epochs[key_of(&batch->items[i])].value++;
+		}
 		line->mode = (uint8_t)batch->items[i].mode;
 		line->intent = line->undo = line->before = 0;
 		tell_epoch(&batch->items[i]);
