@@ -146,7 +146,7 @@ enum guestlock_result gl_dlm_lockspace_leave(struct gl_dlm *dlm, struct guestloc
  */
 bool gl_dlm_lockspace_exists(const struct gl_dlm *dlm);
 
-/* ---- Owners: owner.c ---- */
+/* ---- Whose a lock is: xid.c ---- */
 
 uint64_t gl_dlm_manager_bits(const char *run_dir);
 uint64_t gl_dlm_xid(const struct gl_dlm *dlm, const struct guestlock_owner *owner);
@@ -155,6 +155,8 @@ bool gl_dlm_is_ours(const struct gl_dlm *dlm, uint64_t xid);
 uint64_t gl_dlm_host_xid(const struct gl_dlm *dlm);
 /* A new one of ours, of no owner: of locks that are there for a moment only. */
 uint64_t gl_dlm_nobody_xid(const struct gl_dlm *dlm);
+
+/* ---- Owners: owner.c ---- */
 
 /* An owner as it was noted; strings belong to it. */
 struct gl_dlm_owner {
