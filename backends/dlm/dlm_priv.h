@@ -30,6 +30,7 @@
 #include <sys/queue.h>
 
 #define GL_DLM_FORMAT_NAME "guestlock.format"
+#define GL_DLM_HOST_PREFIX "guestlock.host."
 
 #pragma GCC visibility push(hidden)
 
@@ -145,6 +146,16 @@ enum guestlock_result gl_dlm_lockspace_leave(struct gl_dlm *dlm, struct guestloc
  * the kernel shows the lockspace still: no lock of this node counts any more then.
  */
 bool gl_dlm_lockspace_exists(const struct gl_dlm *dlm);
+/* GRANTED when calls can be made: joined, and the lockspace runs. */
+enum guestlock_result gl_dlm_check_running(struct gl_dlm *dlm, struct guestlock_error *err);
+
+/* ---- Names of resources: resname.c ---- */
+
+bool gl_dlm_is_host_lock(const char *resource);
+/* What the seat of a key is called (seat.c). */
+void gl_dlm_seat_name(const char *key, char out[DLM_RESNAME_MAXLEN + 1]);
+/* Whether a resource is the seat of a key, and of which. */
+bool gl_dlm_seat_key(const char *name, char out_key[GUESTLOCK_KEY_SIZE]);
 
 /* ---- Whose a lock is: xid.c ---- */
 
@@ -200,8 +211,6 @@ enum guestlock_result gl_dlm_result_of_errno(int sys_errno);
 /* What to do about an errno, or a code of the DLM's, as the end of a message. */
 const char *gl_dlm_advice(int sys_errno);
 enum guestlock_result gl_dlm_fail(struct guestlock_error *err, int sys_errno, const char *what, const char *name);
-/* GRANTED when calls can be made: joined, and the lockspace runs. */
-enum guestlock_result gl_dlm_check_running(struct gl_dlm *dlm, struct guestlock_error *err);
 
 /* ---- Who has it: holder.c ---- */
 
@@ -236,11 +245,6 @@ size_t gl_dlm_remote_holders(struct gl_dlm *dlm, const char *key, int64_t deadli
 typedef void gl_dlm_told_fn(void *data, const char *key, const struct guestlock_holder *holder, const char *identity);
 void gl_dlm_tell_held(struct gl_dlm *dlm, const char *key, gl_dlm_told_fn *told, void *data);
 
-/* ---- The second end of a migration: seat.c ---- */
-
-/* Whether a resource is the seat of a key, and of which. */
-bool gl_dlm_seat_key(const char *name, char out_key[GUESTLOCK_KEY_SIZE]);
-
 /* acquire.c: GRANTED, once the owner of the batch is noted. */
 enum guestlock_result gl_dlm_note_owner(struct gl_dlm *dlm, struct guestlock_batch *batch, struct guestlock_error *err);
 
@@ -255,7 +259,6 @@ enum guestlock_result gl_dlm_release_as(struct gl_dlm *dlm, uint64_t xid, struct
 
 /* ---- Locks of the host: host.c ---- */
 
-bool gl_dlm_is_host_lock(const char *resource);
 /* Gives it up, as the host leaves. */
 enum guestlock_result gl_dlm_host_drop(struct gl_dlm *dlm, const char *resource, struct guestlock_error *err);
 

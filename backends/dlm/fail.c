@@ -2,8 +2,6 @@
 /* From the DLM's modes and errors to ours, and the messages that several functions share. */
 #include "dlm_priv.h"
 
-#include "cluster.h"
-
 #include <errno.h>
 #include <string.h>
 
@@ -94,35 +92,4 @@ enum guestlock_result gl_dlm_fail(struct guestlock_error *err, int sys_errno, co
 	return guestlock_backend_fail(err, gl_dlm_result_of_errno(sys_errno), reason ? sys_errno : 0,
 				      sys_errno, "cannot %s %s: %s; %s", what, name,
 				      reason ? reason : "the DLM refused", gl_dlm_advice(sys_errno));
-}
-
-enum guestlock_result gl_dlm_check_running(struct gl_dlm *dlm, struct guestlock_error *err)
-{
-	bool joined, runs;
-
-	pthread_mutex_lock(&dlm->mutex);
-	joined = dlm->joined;
-	runs = joined && gl_dlm_cluster_runs(dlm->runs_fd);
-	pthread_mutex_unlock(&dlm->mutex);
-	if (runs) {
-		return GUESTLOCK_RES_GRANTED;
-	}
-	if (!joined) {
-		return guestlock_backend_fail(err, GUESTLOCK_RES_NOT_JOINED, 0, 0,
-					      "cannot use the DLM lockspace %s: this host has left it; try "
-					      "again, which joins it anew",
-					      dlm->lockspace);
-	}
-	switch (gl_dlm_cluster_status(dlm->lockspace, err)) {
-	case GUESTLOCK_JOIN_JOINED:
-		return GUESTLOCK_RES_GRANTED;
-	case GUESTLOCK_JOIN_JOINING:
-		return GUESTLOCK_RES_AGAIN;
-	case GUESTLOCK_JOIN_STOPPED:
-		return GUESTLOCK_RES_STOPPED;
-	case GUESTLOCK_JOIN_OUT:
-	case GUESTLOCK_JOIN_LOST:
-		break;
-	}
-	return GUESTLOCK_RES_NOT_JOINED;
 }

@@ -9,20 +9,14 @@
 #include <stdio.h>
 #include <string.h>
 
-#define PREFIX "guestlock.host."
 #define NAME_MOST 40
 #define HOST_MS 5000
-
-bool gl_dlm_is_host_lock(const char *resource)
-{
-	return strncmp(resource, PREFIX, strlen(PREFIX)) == 0;
-}
 
 static bool name_resource(const char *name, char out[DLM_RESNAME_MAXLEN + 1])
 {
 	size_t size = strspn(name, "abcdefghijklmnopqrstuvwxyz.");
 
-	snprintf(out, DLM_RESNAME_MAXLEN + 1, PREFIX "%.*s", NAME_MOST, name);
+	snprintf(out, DLM_RESNAME_MAXLEN + 1, GL_DLM_HOST_PREFIX "%.*s", NAME_MOST, name);
 	return size > 0 && size <= NAME_MOST && name[size] == '\0';
 }
 
@@ -125,7 +119,7 @@ enum guestlock_result gl_dlm_host_acquire(struct guestlock_backend *backend, con
 /* Nobody reads its block, so that it may go as it is. */
 enum guestlock_result gl_dlm_host_drop(struct gl_dlm *dlm, const char *resource, struct guestlock_error *err)
 {
-	const char *name = resource + strlen(PREFIX);
+	const char *name = resource + strlen(GL_DLM_HOST_PREFIX);
 	int error;
 	struct gl_dlm_lock *lock = begin(dlm, resource, false, &error);
 

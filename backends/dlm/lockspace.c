@@ -123,3 +123,34 @@ enum guestlock_result gl_dlm_lockspace_leave(struct gl_dlm *dlm, struct guestloc
 	}
 	return GUESTLOCK_RES_GRANTED;
 }
+
+enum guestlock_result gl_dlm_check_running(struct gl_dlm *dlm, struct guestlock_error *err)
+{
+	bool joined, runs;
+
+	pthread_mutex_lock(&dlm->mutex);
+	joined = dlm->joined;
+	runs = joined && gl_dlm_cluster_runs(dlm->runs_fd);
+	pthread_mutex_unlock(&dlm->mutex);
+	if (runs) {
+		return GUESTLOCK_RES_GRANTED;
+	}
+	if (!joined) {
+		return guestlock_backend_fail(err, GUESTLOCK_RES_NOT_JOINED, 0, 0,
+					      "cannot use the DLM lockspace %s: this host has left it; try "
+					      "again, which joins it anew",
+					      dlm->lockspace);
+	}
+	switch (gl_dlm_cluster_status(dlm->lockspace, err)) {
+	case GUESTLOCK_JOIN_JOINED:
+		return GUESTLOCK_RES_GRANTED;
+	case GUESTLOCK_JOIN_JOINING:
+		return GUESTLOCK_RES_AGAIN;
+	case GUESTLOCK_JOIN_STOPPED:
+		return GUESTLOCK_RES_STOPPED;
+	case GUESTLOCK_JOIN_OUT:
+	case GUESTLOCK_JOIN_LOST:
+		break;
+	}
+	return GUESTLOCK_RES_NOT_JOINED;
+}

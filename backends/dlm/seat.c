@@ -10,29 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SUFFIX ".seat"
-
-static void name_seat(const char *key, char out[DLM_RESNAME_MAXLEN + 1])
-{
-	size_t size = strnlen(key, GUESTLOCK_KEY_SIZE - 1);
-
-	memcpy(out, key, size);
-	memcpy(out + size, SUFFIX, sizeof(SUFFIX));
-}
-
-bool gl_dlm_seat_key(const char *name, char out_key[GUESTLOCK_KEY_SIZE])
-{
-	size_t size = strlen(name);
-
-	if (size != GUESTLOCK_KEY_SIZE - 1 + strlen(SUFFIX) ||
-	    strcmp(name + GUESTLOCK_KEY_SIZE - 1, SUFFIX) != 0) {
-		return false;
-	}
-	memcpy(out_key, name, GUESTLOCK_KEY_SIZE - 1);
-	out_key[GUESTLOCK_KEY_SIZE - 1] = '\0';
-	return true;
-}
-
 /* A request for the seat of each slot that test wants; unlock: of those that there are. NULL: no memory. */
 static struct gl_dlm_request *make_requests(struct gl_dlm_call *call,
 					    bool (*test)(const struct gl_dlm_slot *), bool unlock)
@@ -48,7 +25,7 @@ static struct gl_dlm_request *make_requests(struct gl_dlm_call *call,
 		if (!test(&call->slots[i])) {
 			continue;
 		}
-		name_seat(call->slots[i].item->key->key, name);
+		gl_dlm_seat_name(call->slots[i].item->key->key, name);
 		lock = gl_dlm_table_find(&call->dlm->table, name, call->xid);
 		if (lock ? !unlock || lock->in_flight : unlock) {
 			continue;
@@ -112,7 +89,7 @@ bool gl_dlm_seats_take(struct gl_dlm_call *call)
 		} else if (requests[i].status == EAGAIN) {
 			char name[DLM_RESNAME_MAXLEN + 1];
 
-			name_seat(slot->item->key->key, name);
+			gl_dlm_seat_name(slot->item->key->key, name);
 			gl_dlm_explain_seat(call, slot, name);
 		} else if (requests[i].status) {
 			gl_dlm_slot_errno(call, slot, requests[i].status);
