@@ -236,7 +236,7 @@ void gl_dlm_name_holder(struct gl_dlm *dlm, const char *key, int64_t deadline_ms
 size_t gl_dlm_remote_holders(struct gl_dlm *dlm, const char *key, int64_t deadline_ms,
 			     struct guestlock_holder **out_holders);
 
-/* ---- What is held, in words: survey.c ---- */
+/* ---- What is held here, in words: held.c ---- */
 
 /*
  * What owners of this node that are not known to be dead hold on key (NULL: on every key, and then with identities where
