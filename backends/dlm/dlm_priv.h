@@ -272,7 +272,7 @@ bool gl_dlm_watch_step(struct gl_dlm_watch *watch, enum guestlock_join_state sta
 		       struct guestlock_event *out_event);
 void gl_dlm_watch_end(struct gl_dlm *dlm);
 
-/* enumerate.c: gives up one key of whoever stands behind xid. */
+/* orphan.c: gives up one key of whoever stands behind xid. */
 enum guestlock_result gl_dlm_release_xid(struct gl_dlm *dlm, const char *key, uint64_t xid, struct guestlock_error *err);
 
 /* join.c: lets go of the lockspace without leaving it. */
