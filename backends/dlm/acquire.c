@@ -14,6 +14,7 @@
 #include "call.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- What is there already ---- */
@@ -181,6 +182,46 @@ static void explain(struct gl_dlm_call *call)
 	}
 }
 
+/* ---- Seats beside another end ---- */
+
+/* Who is the first has no seat: the block names nobody yet, and for the mark in it that one must be alone. */
+static bool wants_seat(const struct gl_dlm_slot *slot)
+{
+	struct gl_dlm_block block;
+
+	gl_dlm_slot_block(slot, &block);
+	return slot->item->mode == GUESTLOCK_MODE_HANDOVER && slot->changed && block.valid &&
+	       (block.flags & (GL_DLM_HAS_EPOCH | GL_DLM_RELEASED)) == GL_DLM_HAS_EPOCH;
+}
+
+/* For what got handover beside another end with this call. false: one is taken, or worse; that is noted. */
+static bool take_seats(struct gl_dlm_call *call)
+{
+	struct gl_dlm_request *requests = gl_dlm_seats_ask(call, wants_seat, false);
+
+	if (!requests) {
+		call->result = gl_dlm_fail(call->err, ENOMEM, call->verb, "the batch");
+		return false;
+	}
+	for (size_t i = 0; i < call->count; i++) {
+		struct gl_dlm_slot *slot = &call->slots[i];
+
+		if (!requests[i].done) {
+			gl_dlm_slot_fail(call, slot, GUESTLOCK_RES_INFLIGHT, 0,
+					 "the cluster did not answer by the deadline");
+		} else if (requests[i].status == EAGAIN) {
+			char name[DLM_RESNAME_MAXLEN + 1];
+
+			gl_dlm_seat_name(slot->item->key->key, name);
+			gl_dlm_explain_seat(call, slot, name);
+		} else if (requests[i].status) {
+			gl_dlm_slot_errno(call, slot, requests[i].status);
+		}
+	}
+	free(requests);
+	return call->result == GUESTLOCK_RES_GRANTED;
+}
+
 /* ---- Writing what was granted ---- */
 
 static void put_owner(const struct gl_dlm_call *call, const struct gl_dlm_block *before,
@@ -324,8 +365,8 @@ static void take(struct gl_dlm_call *call)
 		refused = ask_in_order(call);
 	}
 	judge_all(call);
-	if (!refused && call->result == GUESTLOCK_RES_GRANTED && gl_dlm_seats_take(call) &&
-	    write_exclusive(call) && mark(call)) {
+	if (!refused && call->result == GUESTLOCK_RES_GRANTED && take_seats(call) && write_exclusive(call) &&
+	    mark(call)) {
 		return;
 	}
 	if (give_back(call) && refused && call->result == GUESTLOCK_RES_GRANTED) {

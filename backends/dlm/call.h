@@ -71,7 +71,7 @@ void gl_dlm_slot_tell(struct gl_dlm_slot *slot, const struct gl_dlm_block *block
 /* The same for all, from the blocks of their locks. */
 void gl_dlm_tell_all(struct gl_dlm_call *call);
 
-/* ---- Why a slot was refused: holder.c ---- */
+/* ---- Why a slot was refused: refusal.c ---- */
 
 /* Slots that were refused in that mode: BUSY with the holder, or AGAIN where nobody is found who would have it. */
 void gl_dlm_explain_refusal(struct gl_dlm_call *call, struct gl_dlm_slot *slot, int mode);
@@ -80,8 +80,12 @@ void gl_dlm_explain_seat(struct gl_dlm_call *call, struct gl_dlm_slot *slot, con
 
 /* ---- The second end of a migration: seat.c ---- */
 
-/* Takes seats for what got handover beside another end with this call. false: one is taken, or worse; that is noted. */
-bool gl_dlm_seats_take(struct gl_dlm_call *call);
+/*
+ * Asks for the seats of all slots that test wants; unlock: gives up those of them that the owner has. A request
+ * for each slot, with its answer if there was a seat to ask for; freed with free(). NULL: no memory.
+ */
+struct gl_dlm_request *gl_dlm_seats_ask(struct gl_dlm_call *call, bool (*test)(const struct gl_dlm_slot *),
+					bool unlock);
 /* Gives back the owner's seats of slots that are not in handover. */
 void gl_dlm_seats_leave(struct gl_dlm_call *call);
 

@@ -61,42 +61,15 @@ static void ask(struct gl_dlm_call *call, struct gl_dlm_request *requests)
 	free(wanted);
 }
 
-/* Who is the first has no seat: the block names nobody yet, and for the mark in it that one must be alone. */
-static bool wants_seat(const struct gl_dlm_slot *slot)
+struct gl_dlm_request *gl_dlm_seats_ask(struct gl_dlm_call *call, bool (*test)(const struct gl_dlm_slot *),
+					bool unlock)
 {
-	struct gl_dlm_block block;
+	struct gl_dlm_request *requests = make_requests(call, test, unlock);
 
-	gl_dlm_slot_block(slot, &block);
-	return slot->item->mode == GUESTLOCK_MODE_HANDOVER && slot->changed && block.valid &&
-	       (block.flags & (GL_DLM_HAS_EPOCH | GL_DLM_RELEASED)) == GL_DLM_HAS_EPOCH;
-}
-
-bool gl_dlm_seats_take(struct gl_dlm_call *call)
-{
-	struct gl_dlm_request *requests = make_requests(call, wants_seat, false);
-
-	if (!requests) {
-		call->result = gl_dlm_fail(call->err, ENOMEM, call->verb, "the batch");
-		return false;
+	if (requests) {
+		ask(call, requests);
 	}
-	ask(call, requests);
-	for (size_t i = 0; i < call->count; i++) {
-		struct gl_dlm_slot *slot = &call->slots[i];
-
-		if (!requests[i].done) {
-			gl_dlm_slot_fail(call, slot, GUESTLOCK_RES_INFLIGHT, 0,
-					 "the cluster did not answer by the deadline");
-		} else if (requests[i].status == EAGAIN) {
-			char name[DLM_RESNAME_MAXLEN + 1];
-
-			gl_dlm_seat_name(slot->item->key->key, name);
-			gl_dlm_explain_seat(call, slot, name);
-		} else if (requests[i].status) {
-			gl_dlm_slot_errno(call, slot, requests[i].status);
-		}
-	}
-	free(requests);
-	return call->result == GUESTLOCK_RES_GRANTED;
+	return requests;
 }
 
 static bool needs_none(const struct gl_dlm_slot *slot)
@@ -106,10 +79,5 @@ static bool needs_none(const struct gl_dlm_slot *slot)
 
 void gl_dlm_seats_leave(struct gl_dlm_call *call)
 {
-	struct gl_dlm_request *requests = make_requests(call, needs_none, true);
-
-	if (requests) {
-		ask(call, requests);
-	}
-	free(requests);
+	free(gl_dlm_seats_ask(call, needs_none, true));
 }
