@@ -2,7 +2,7 @@
 /* Who has a key: locks of this node by the table and the notes of owners, others by the value block. */
 #include "dlm_priv.h"
 
-#include "cluster.h"
+#include "cluster/cluster.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -5,7 +5,7 @@
  */
 #include "dump.h"
 
-#include "cluster.h"
+#include "cluster/cluster.h"
 
 #include <errno.h>
 #include <stdio.h>

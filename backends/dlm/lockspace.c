@@ -6,7 +6,7 @@
  */
 #include "dlm_priv.h"
 
-#include "cluster.h"
+#include "cluster/cluster.h"
 
 #include <errno.h>
 #include <fcntl.h>

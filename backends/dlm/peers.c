@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Asking the keepers of other nodes, and the beginning and the end of the thread that carries it. */
-#include "nodes.h"
+#include "cluster/nodes.h"
 #include "peers_priv.h"
 
 #include <errno.h>

@@ -3,7 +3,7 @@
  * on it. */
 #include "dlm_priv.h"
 
-#include "cluster.h"
+#include "cluster/cluster.h"
 #include "peers.h"
 
 #include <stdio.h>

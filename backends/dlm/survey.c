@@ -2,7 +2,7 @@
 /* What is held, here and on the other nodes, in words. */
 #include "dlm_priv.h"
 
-#include "cluster.h"
+#include "cluster/cluster.h"
 #include "peers.h"
 
 #include <string.h>

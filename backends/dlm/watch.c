@@ -12,7 +12,7 @@
  */
 #include "dlm_priv.h"
 
-#include "cluster.h"
+#include "cluster/cluster.h"
 
 #include <errno.h>
 #include <stdio.h>

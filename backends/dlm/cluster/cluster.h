@@ -7,7 +7,7 @@
 #ifndef GL_DLM_CLUSTER_H
 #define GL_DLM_CLUSTER_H
 
-#include "nodes.h"
+#include "cluster/nodes.h"
 
 #include <guestlock/backend.h>
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "cluster.h"
+/* May locks be taken here, and does the lockspace run: what the kernel and dlm_controld show, in words. */
+#include "cluster/cluster.h"
 
-#include "daemon.h"
+#include "cluster/daemon.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "daemon.h"
+/* Questions to dlm_controld, a connection for each, and its answers, of which nothing is taken unchecked. */
+#include "cluster/daemon.h"
 
 #include <guestlock/backend.h>
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "nodes.h"
+/* Which nodes there are, and what they are called: for that a thread of its own asks corosync. */
+#include "cluster/nodes.h"
 
-#include "daemon.h"
+#include "cluster/daemon.h"
 
 #include <guestlock/backend.h>
 
