@@ -13,6 +13,9 @@
  */
 #include "call.h"
 
+#include "owners.h"
+#include "view.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -375,7 +378,8 @@ static void take(struct gl_dlm_call *call)
 	gl_dlm_seats_leave(call);
 }
 
-enum guestlock_result gl_dlm_note_owner(struct gl_dlm *dlm, struct guestlock_batch *batch,
+/* GRANTED, once the owner of the batch is noted. */
+static enum guestlock_result note_owner(struct gl_dlm *dlm, struct guestlock_batch *batch,
 					struct guestlock_error *err)
 {
 	enum guestlock_result result;
@@ -411,7 +415,7 @@ enum guestlock_result gl_dlm_acquire(struct guestlock_backend *backend, struct g
 	if (batch->flags & GUESTLOCK_BATCH_PROBE) {
 		return gl_dlm_judge(dlm, batch, err);
 	}
-	result = gl_dlm_note_owner(dlm, batch, err);
+	result = note_owner(dlm, batch, err);
 	if (result != GUESTLOCK_RES_GRANTED) {
 		return result;
 	}
@@ -428,7 +432,7 @@ enum guestlock_result gl_dlm_bind(struct guestlock_backend *backend, struct gues
 				  struct guestlock_error *err)
 {
 	struct gl_dlm *dlm = gl_dlm_of(backend);
-	enum guestlock_result result = gl_dlm_note_owner(dlm, batch, err);
+	enum guestlock_result result = note_owner(dlm, batch, err);
 	struct gl_dlm_call call;
 
 	if (result != GUESTLOCK_RES_GRANTED) {

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A call on a batch: rounds of requests, all of a round under way together. */
 #include "call.h"
-#include "dump.h"
+
+#include "owners.h"
+#include "recovery.h"
 
 #include <errno.h>
 #include <stdarg.h>

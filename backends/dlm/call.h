@@ -3,7 +3,7 @@
 #ifndef GL_DLM_CALL_H
 #define GL_DLM_CALL_H
 
-#include "dlm_priv.h"
+#include "calls.h"
 
 #pragma GCC visibility push(hidden)
 
@@ -77,6 +77,16 @@ void gl_dlm_tell_all(struct gl_dlm_call *call);
 void gl_dlm_explain_refusal(struct gl_dlm_call *call, struct gl_dlm_slot *slot, int mode);
 /* The seat of that name was refused: BUSY. */
 void gl_dlm_explain_seat(struct gl_dlm_call *call, struct gl_dlm_slot *slot, const char *name);
+
+/* ---- One call within another ---- */
+
+/* inquire.c: acquire with BATCH_PROBE. */
+enum guestlock_result gl_dlm_judge(struct gl_dlm *dlm, struct guestlock_batch *batch, struct guestlock_error *err);
+/* release.c: forgets who stands behind xid when no lock of theirs is left. */
+void gl_dlm_forget_if_last(struct gl_dlm *dlm, uint64_t xid);
+/* release.c: release for whoever stands behind xid. */
+enum guestlock_result gl_dlm_release_as(struct gl_dlm *dlm, uint64_t xid, struct guestlock_batch *batch,
+					struct guestlock_error *err);
 
 /* ---- The second end of a migration: seat.c ---- */
 

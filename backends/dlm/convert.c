@@ -6,6 +6,8 @@
  */
 #include "call.h"
 
+#include "owners.h"
+
 #include <errno.h>
 #include <string.h>
 

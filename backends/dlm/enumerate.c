@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The locks of owners of this node, one by one, as the kernel has them and as they were noted. */
+#include "view.h"
+
 #include "dump.h"
+#include "owners.h"
+#include "recovery.h"
 
 #include <errno.h>
 #include <string.h>

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What is held on this node, in words: copies of the table's locks, each with what is noted of its owner. */
-#include "dlm_priv.h"
+#include "view.h"
+
+#include "owners.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Who has a key: locks of this node by the table and the notes of owners, others by the value block. */
-#include "dlm_priv.h"
+#include "view.h"
 
 #include "cluster/cluster.h"
+#include "owners.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -3,7 +3,9 @@
  * Locks of this host itself: a resource each, and a lock that is no owner's. They are persistent as those of
  * guests are, so that they outlive the keeper, and go with the host: with its node, or when it leaves.
  */
-#include "dlm_priv.h"
+#include "calls.h"
+
+#include "owners.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -8,6 +8,9 @@
  */
 #include "call.h"
 
+#include "owners.h"
+#include "view.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -4,7 +4,7 @@
  * "dlm_tool leave" by somebody else only counts down: at its last reference it would drop every lock of this
  * node at once, whoever has it open.
  */
-#include "dlm_priv.h"
+#include "kernel.h"
 
 #include "cluster/cluster.h"
 

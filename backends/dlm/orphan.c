@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Giving up what nobody needs: locks of owners of this host that are dead, or of whom nothing is known. */
-#include "dlm_priv.h"
+#include "call.h"
+
+#include "owners.h"
 
 #include <errno.h>
 #include <stdlib.h>

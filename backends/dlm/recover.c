@@ -7,7 +7,9 @@
  * more, and fails or lies while a request is under way. So first no request may be under way; then each that
  * is shown is adopted; then each is converted to the mode that it has, which only its master can confirm.
  */
-#include "dump.h"
+#include "recovery_priv.h"
+
+#include "owners.h"
 
 #include <errno.h>
 #include <stdlib.h>

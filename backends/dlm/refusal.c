@@ -2,6 +2,9 @@
 /* Why a lock was refused: who has it. A guest of this node that is dead gives it back. */
 #include "call.h"
 
+#include "owners.h"
+#include "view.h"
+
 #include <string.h>
 
 /* A dead guest of this host is in the way. What it has is given back; the next attempt finds it free. */

@@ -6,6 +6,8 @@
  */
 #include "call.h"
 
+#include "owners.h"
+
 #include <string.h>
 
 /* The block of what is released. The epoch that moved with a grant that was never used moves back. */

@@ -10,7 +10,7 @@
  * its guests too. Only when the whole lockspace was taken away from this node are its locks gone,
  * although the kernel shows it until we close it.
  */
-#include "dlm_priv.h"
+#include "dlm.h"
 
 #include "cluster/cluster.h"
 
