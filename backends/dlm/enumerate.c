@@ -2,7 +2,7 @@
 /* The locks of owners of this node, one by one, as the kernel has them and as they were noted. */
 #include "view.h"
 
-#include "dump.h"
+#include "kernel/dump.h"
 #include "owners.h"
 #include "recovery.h"
 

@@ -7,7 +7,7 @@
 
 #include "calls.h"
 #include "cluster/cluster.h"
-#include "dump.h"
+#include "kernel/dump.h"
 #include "owners.h"
 #include "recovery.h"
 #include "view.h"

@@ -3,7 +3,7 @@
 #ifndef GL_DLM_OWNERS_H
 #define GL_DLM_OWNERS_H
 
-#include "kernel.h"
+#include "kernel/kernel.h"
 
 #pragma GCC visibility push(hidden)
 

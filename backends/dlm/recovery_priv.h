@@ -3,7 +3,7 @@
 #ifndef GL_DLM_RECOVERY_PRIV_H
 #define GL_DLM_RECOVERY_PRIV_H
 
-#include "dump.h"
+#include "kernel/dump.h"
 #include "recovery.h"
 
 #pragma GCC visibility push(hidden)

@@ -3,7 +3,7 @@
 #ifndef GL_DLM_VIEW_H
 #define GL_DLM_VIEW_H
 
-#include "kernel.h"
+#include "kernel/kernel.h"
 
 #pragma GCC visibility push(hidden)
 

@@ -2,7 +2,7 @@
 /* The parts of the backend that need no cluster: value blocks, the kernel's list of locks, the table, notes
  * of owners. */
 #include "dlm.h"
-#include "dump.h"
+#include "kernel/dump.h"
 #include "world.h"
 
 #include <errno.h>

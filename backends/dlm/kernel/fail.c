@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* From the DLM's modes and errors to ours, and the messages that several functions share. */
-#include "kernel.h"
+#include "kernel/kernel.h"
 
 #include <errno.h>
 #include <string.h>

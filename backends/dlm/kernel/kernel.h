@@ -21,7 +21,7 @@
 #ifndef GL_DLM_KERNEL_H
 #define GL_DLM_KERNEL_H
 
-#include "table.h"
+#include "kernel/table.h"
 
 #include <guestlock/backend.h>
 

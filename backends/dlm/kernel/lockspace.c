@@ -4,7 +4,7 @@
  * "dlm_tool leave" by somebody else only counts down: at its last reference it would drop every lock of this
  * node at once, whoever has it open.
  */
-#include "kernel.h"
+#include "kernel/kernel.h"
 
 #include "cluster/cluster.h"
 

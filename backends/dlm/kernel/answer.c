@@ -4,7 +4,7 @@
  * for all, until it has what it waits for itself, and then another one does. So a round of one caller alone
  * costs no change of threads. What nobody waits for is read by whoever calls next.
  */
-#include "kernel.h"
+#include "kernel/kernel.h"
 
 #include <errno.h>
 #include <limits.h>

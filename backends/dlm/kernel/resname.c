@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What resources are called that are no keys: seats of keys, and locks of hosts. */
-#include "kernel.h"
+#include "kernel/kernel.h"
 
 #include <string.h>
 

@@ -7,7 +7,7 @@
  * The token travels where the protocol has room for a pointer, so that an answer is understood, or at least
  * does no harm, in another process than the one that asked.
  */
-#include "kernel.h"
+#include "kernel/kernel.h"
 
 #include <errno.h>
 #include <linux/dlm_device.h>

@@ -4,7 +4,7 @@
  *
  *     0  magic   1  version   2  flags   3  0   4  node (4)   8  epoch (8)   16  uuid (16)
  */
-#include "table.h"
+#include "kernel/table.h"
 
 #include <ctype.h>
 #include <endian.h>

@@ -6,7 +6,7 @@
  *
  * and of SPACE_waiters, which has the requests that another node has not answered yet: id type nodeid name
  */
-#include "dump.h"
+#include "kernel/dump.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The locks we have: by resource and xid, and by the token that names them in requests. */
-#include "table.h"
+#include "kernel/table.h"
 
 #include <search.h>
 #include <stdlib.h>
