@@ -6,7 +6,7 @@
  */
 #include "owners.h"
 
-#include "peers.h"
+#include "peers/peers.h"
 
 #include <fcntl.h>
 #include <inttypes.h>

@@ -4,7 +4,7 @@
 #include "view.h"
 
 #include "cluster/cluster.h"
-#include "peers.h"
+#include "peers/peers.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
 #include "view.h"
 
 #include "cluster/cluster.h"
-#include "peers.h"
+#include "peers/peers.h"
 
 #include <string.h>
 

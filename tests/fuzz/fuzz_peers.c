@@ -2,7 +2,7 @@
 /* What other keepers and dlm_controld send. An answer that can be read, written again, reads the same. */
 #include "cluster/daemon.h"
 #include "fuzz.h"
-#include "peers_message.h"
+#include "peers/message.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "peers_message.h"
+/* Messages between keepers as bytes: made here, and read as what anybody may have sent. */
+#include "peers/message.h"
 
 #include <stdlib.h>
 #include <string.h>

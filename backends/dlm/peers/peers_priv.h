@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * peers.c has whoever asks, peers_group.c the thread with the connection to corosync, and peers_questions.c
- * what they have in common. The mutex is never held while corosync's library or the answer function runs.
+ * peers.c has whoever asks, group.c the thread with the connection to corosync, and questions.c what they have
+ * in common. The mutex is never held while corosync's library or the answer function runs.
  */
 #ifndef GL_DLM_PEERS_PRIV_H
 #define GL_DLM_PEERS_PRIV_H
 
-#include "peers_message.h"
+#include "peers/message.h"
 
 #include <pthread.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Asking the keepers of other nodes, and the beginning and the end of the thread that carries it. */
 #include "cluster/nodes.h"
-#include "peers_priv.h"
+#include "peers/peers_priv.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -13,7 +13,7 @@
 #ifndef GL_DLM_PEERS_MESSAGE_H
 #define GL_DLM_PEERS_MESSAGE_H
 
-#include "peers.h"
+#include "peers/peers.h"
 
 #pragma GCC visibility push(hidden)
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "peers_priv.h"
+/* The thread with the connection to corosync: joins the group, sends what waits, takes what comes. */
+#include "peers/peers_priv.h"
 
 #include <corosync/cpg.h>
 #include <errno.h>

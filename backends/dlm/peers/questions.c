@@ -3,7 +3,7 @@
  * What those who ask and the thread of the group have in common: messages on their way out, and the questions
  * that answers are for. Whoever is the last to let go of it frees it.
  */
-#include "peers_priv.h"
+#include "peers/peers_priv.h"
 
 #include <stdlib.h>
 #include <string.h>
