@@ -13,7 +13,7 @@
  */
 #include "call.h"
 
-#include "owners.h"
+#include "owners/owners.h"
 #include "view.h"
 
 #include <errno.h>

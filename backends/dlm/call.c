@@ -2,7 +2,7 @@
 /* A call on a batch: rounds of requests, all of a round under way together. */
 #include "call.h"
 
-#include "owners.h"
+#include "owners/owners.h"
 #include "recovery.h"
 
 #include <errno.h>

@@ -3,7 +3,7 @@
 #include "view.h"
 
 #include "kernel/dump.h"
-#include "owners.h"
+#include "owners/owners.h"
 #include "recovery.h"
 
 #include <errno.h>

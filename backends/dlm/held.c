@@ -2,7 +2,7 @@
 /* What is held on this node, in words: copies of the table's locks, each with what is noted of its owner. */
 #include "view.h"
 
-#include "owners.h"
+#include "owners/owners.h"
 
 #include <stdlib.h>
 #include <string.h>

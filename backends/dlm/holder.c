@@ -3,7 +3,7 @@
 #include "view.h"
 
 #include "cluster/cluster.h"
-#include "owners.h"
+#include "owners/owners.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -5,7 +5,7 @@
  */
 #include "calls.h"
 
-#include "owners.h"
+#include "owners/owners.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -8,7 +8,7 @@
 #include "calls.h"
 #include "cluster/cluster.h"
 #include "kernel/dump.h"
-#include "owners.h"
+#include "owners/owners.h"
 #include "recovery.h"
 #include "view.h"
 

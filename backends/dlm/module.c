@@ -3,7 +3,7 @@
 #include "dlm.h"
 
 #include "calls.h"
-#include "owners.h"
+#include "owners/owners.h"
 #include "view.h"
 
 #include <errno.h>

@@ -2,7 +2,7 @@
 /* Giving up what nobody needs: locks of owners of this host that are dead, or of whom nothing is known. */
 #include "call.h"
 
-#include "owners.h"
+#include "owners/owners.h"
 
 #include <errno.h>
 #include <stdlib.h>

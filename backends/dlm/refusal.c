@@ -2,7 +2,7 @@
 /* Why a lock was refused: who has it. A guest of this node that is dead gives it back. */
 #include "call.h"
 
-#include "owners.h"
+#include "owners/owners.h"
 #include "view.h"
 
 #include <string.h>

@@ -6,7 +6,7 @@
  */
 #include "call.h"
 
-#include "owners.h"
+#include "owners/owners.h"
 
 #include <string.h>
 

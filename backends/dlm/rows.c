@@ -5,7 +5,7 @@
  */
 #include "recovery_priv.h"
 
-#include "owners.h"
+#include "owners/owners.h"
 
 #include <errno.h>
 #include <stdlib.h>

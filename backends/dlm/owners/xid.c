@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Who a lock belongs to, in the 64 bits that the kernel keeps with it: bits of digests of who asks. */
-#include "owners.h"
+#include "owners/owners.h"
 
 #include <inttypes.h>
 #include <stdio.h>

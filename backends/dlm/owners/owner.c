@@ -4,7 +4,7 @@
  * lock and removed after its last. The locks themselves are in the kernel: a file that is missing makes a
  * lock unexplained, never free.
  */
-#include "owners.h"
+#include "owners/owners.h"
 
 #include <dirent.h>
 #include <errno.h>

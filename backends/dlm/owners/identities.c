@@ -4,7 +4,7 @@
  * a line is added when an owner first has to do with a key. A line that is missing or damaged means that the
  * key itself is shown. A key that is called something else later has two lines, and the last one counts.
  */
-#include "owners.h"
+#include "owners/owners.h"
 
 #include "peers/peers.h"
 

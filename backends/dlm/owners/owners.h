@@ -37,7 +37,7 @@ void gl_dlm_owners_sweep(struct gl_dlm *dlm);
 /* Dead for certain: noted, and its life lock and process are gone. */
 bool gl_dlm_owner_is_dead(const struct gl_dlm *dlm, uint64_t xid);
 
-/* ---- What keys are called: names.c ---- */
+/* ---- What keys are called: identities.c ---- */
 
 /* Notes the identities of keys of the batch that its owner has no lock on yet. For people: it need not succeed. */
 void gl_dlm_names_note(struct gl_dlm *dlm, const struct guestlock_batch *batch);
