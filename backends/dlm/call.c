@@ -3,7 +3,7 @@
 #include "call.h"
 
 #include "owners/owners.h"
-#include "recovery.h"
+#include "recovery/recovery.h"
 
 #include <errno.h>
 #include <stdarg.h>

@@ -4,7 +4,7 @@
 
 #include "kernel/dump.h"
 #include "owners/owners.h"
-#include "recovery.h"
+#include "recovery/recovery.h"
 
 #include <errno.h>
 #include <string.h>

@@ -9,7 +9,7 @@
 #include "cluster/cluster.h"
 #include "kernel/dump.h"
 #include "owners/owners.h"
-#include "recovery.h"
+#include "recovery/recovery.h"
 #include "view.h"
 
 #include <errno.h>

@@ -4,7 +4,7 @@
 #define GL_DLM_RECOVERY_PRIV_H
 
 #include "kernel/dump.h"
-#include "recovery.h"
+#include "recovery/recovery.h"
 
 #pragma GCC visibility push(hidden)
 

@@ -11,7 +11,7 @@
  *
  * In between nobody gets it who could not have it before: into CW comes only who the block names.
  */
-#include "recovery_priv.h"
+#include "recovery/recovery_priv.h"
 
 #include <string.h>
 #include <time.h>

@@ -3,7 +3,7 @@
  * From rows of the kernel's list to locks of the table. What the table knows to answer stays as it is; the
  * rest is what a predecessor asked for, whose answers are for nobody here.
  */
-#include "recovery_priv.h"
+#include "recovery/recovery_priv.h"
 
 #include "owners/owners.h"
 

@@ -7,7 +7,7 @@
  * more, and fails or lies while a request is under way. So first no request may be under way; then each that
  * is shown is adopted; then each is converted to the mode that it has, which only its master can confirm.
  */
-#include "recovery_priv.h"
+#include "recovery/recovery_priv.h"
 
 #include "owners/owners.h"
 
