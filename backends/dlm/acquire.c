@@ -14,7 +14,7 @@
 #include "call.h"
 
 #include "owners/owners.h"
-#include "view.h"
+#include "view/view.h"
 
 #include <errno.h>
 #include <stdlib.h>

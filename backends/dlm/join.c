@@ -10,7 +10,7 @@
 #include "kernel/dump.h"
 #include "owners/owners.h"
 #include "recovery/recovery.h"
-#include "view.h"
+#include "view/view.h"
 
 #include <errno.h>
 #include <stdio.h>

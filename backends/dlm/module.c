@@ -4,7 +4,7 @@
 
 #include "calls.h"
 #include "owners/owners.h"
-#include "view.h"
+#include "view/view.h"
 
 #include <errno.h>
 #include <stdio.h>

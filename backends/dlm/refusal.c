@@ -3,7 +3,7 @@
 #include "call.h"
 
 #include "owners/owners.h"
-#include "view.h"
+#include "view/view.h"
 
 #include <string.h>
 

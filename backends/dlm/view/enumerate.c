@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The locks of owners of this node, one by one, as the kernel has them and as they were noted. */
-#include "view.h"
+#include "view/view.h"
 
 #include "kernel/dump.h"
 #include "owners/owners.h"

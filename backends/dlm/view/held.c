@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What is held on this node, in words: copies of the table's locks, each with what is noted of its owner. */
-#include "view.h"
+#include "view/view.h"
 
 #include "owners/owners.h"
 

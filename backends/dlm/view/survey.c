@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What is held, here and on the other nodes, in words. */
-#include "view.h"
+#include "view/view.h"
 
 #include "cluster/cluster.h"
 #include "peers/peers.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Who has a key: locks of this node by the table and the notes of owners, others by the value block. */
-#include "view.h"
+#include "view/view.h"
 
 #include "cluster/cluster.h"
 #include "owners/owners.h"
