@@ -5,7 +5,7 @@
  */
 #include "dlm.h"
 
-#include "calls.h"
+#include "calls/calls.h"
 #include "cluster/cluster.h"
 #include "kernel/dump.h"
 #include "owners/owners.h"

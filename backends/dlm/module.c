@@ -2,7 +2,7 @@
 /* The module: what it can do, its options, its instance. */
 #include "dlm.h"
 
-#include "calls.h"
+#include "calls/calls.h"
 #include "owners/owners.h"
 #include "view/view.h"
 

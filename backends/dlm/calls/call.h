@@ -3,7 +3,7 @@
 #ifndef GL_DLM_CALL_H
 #define GL_DLM_CALL_H
 
-#include "calls.h"
+#include "calls/calls.h"
 
 #pragma GCC visibility push(hidden)
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Why a lock was refused: who has it. A guest of this node that is dead gives it back. */
-#include "call.h"
+#include "calls/call.h"
 
 #include "owners/owners.h"
 #include "view/view.h"

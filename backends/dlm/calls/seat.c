@@ -4,7 +4,7 @@
  * one that has it takes the seat beside it, a resource of its own that is held exclusively; there is one. It
  * is given back when the lock is no handover any more.
  */
-#include "call.h"
+#include "calls/call.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -4,7 +4,7 @@
  * exclusive is granted or refused at once, and then written. A lock never passes through a weaker mode than
  * both ends of its way.
  */
-#include "call.h"
+#include "calls/call.h"
 
 #include "owners/owners.h"
 

@@ -11,7 +11,7 @@
  *   4. Otherwise everything that was granted goes back with the block that was found, and who refused is
  * named.
  */
-#include "call.h"
+#include "calls/call.h"
 
 #include "owners/owners.h"
 #include "view/view.h"

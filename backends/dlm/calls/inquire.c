@@ -6,7 +6,7 @@
  * A block that names somebody is a claim. It may be an old one: of a node that left in handover, or whose
  * locks somebody purged. So a claim is tried out with a mode that fits everything but what is claimed.
  */
-#include "call.h"
+#include "calls/call.h"
 
 #include "owners/owners.h"
 #include "view/view.h"

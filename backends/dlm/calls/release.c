@@ -4,7 +4,7 @@
  * (the kernel lowers a lock before the master knows), then is unlocked unless it is parked: an unlock from EX
  * would write rubbish into the block.
  */
-#include "call.h"
+#include "calls/call.h"
 
 #include "owners/owners.h"
 

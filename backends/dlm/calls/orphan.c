@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Giving up what nobody needs: locks of owners of this host that are dead, or of whom nothing is known. */
-#include "call.h"
+#include "calls/call.h"
 
 #include "owners/owners.h"
 

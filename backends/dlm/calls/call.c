@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A call on a batch: rounds of requests, all of a round under way together. */
-#include "call.h"
+#include "calls/call.h"
 
 #include "owners/owners.h"
 #include "recovery/recovery.h"

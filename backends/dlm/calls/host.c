@@ -3,7 +3,7 @@
  * Locks of this host itself: a resource each, and a lock that is no owner's. They are persistent as those of
  * guests are, so that they outlive the keeper, and go with the host: with its node, or when it leaves.
  */
-#include "calls.h"
+#include "calls/calls.h"
 
 #include "owners/owners.h"
 
