@@ -151,7 +151,7 @@ enum guestlock_result gl_dlm_check_running(struct gl_dlm *dlm, struct guestlock_
 /* ---- Names of resources: resname.c ---- */
 
 bool gl_dlm_is_host_lock(const char *resource);
-/* What the seat of a key is called (seat.c). */
+/* What the seat of a key is called (calls/seat.c). */
 void gl_dlm_seat_name(const char *key, char out[DLM_RESNAME_MAXLEN + 1]);
 /* Whether a resource is the seat of a key, and of which. */
 bool gl_dlm_seat_key(const char *name, char out_key[GUESTLOCK_KEY_SIZE]);
