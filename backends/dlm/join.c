@@ -3,9 +3,14 @@
  * Membership. Every member shares a lock on one resource whose block says how keys are made; the first one
  * writes it. Shared, not only of interest: so the block outlives any node.
  */
-#include "dump.h"
+#include "dlm.h"
 
-#include "cluster.h"
+#include "calls/calls.h"
+#include "cluster/cluster.h"
+#include "kernel/dump.h"
+#include "owners/owners.h"
+#include "recovery/recovery.h"
+#include "view/view.h"
 
 #include <errno.h>
 #include <stdio.h>

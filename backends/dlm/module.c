@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The module: what it can do, its options, its instance. */
-#include "dlm_priv.h"
+#include "dlm.h"
+
+#include "calls/calls.h"
+#include "owners/owners.h"
+#include "view/view.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -10,9 +10,9 @@
  * its guests too. Only when the whole lockspace was taken away from this node are its locks gone,
  * although the kernel shows it until we close it.
  */
-#include "dlm_priv.h"
+#include "dlm.h"
 
-#include "cluster.h"
+#include "cluster/cluster.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -4,7 +4,7 @@
  * is asked for it grants, in another order than it was asked; locks whose name begins with "late" when it is
  * told to.
  */
-#include "dlm_priv.h"
+#include "kernel/kernel.h"
 #include "world.h"
 
 #include <fcntl.h>

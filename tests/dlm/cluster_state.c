@@ -7,7 +7,7 @@
  *     self NODE NAME
  *     members NODE NAME, ...
  */
-#include "cluster.h"
+#include "cluster/cluster.h"
 
 #include <poll.h>
 #include <stdio.h>

@@ -218,9 +218,9 @@ END_TEST
 
 START_TEST(status_out)
 {
-	expect_status(GUESTLOCK_JOIN_OUT, "was not joined");
+	expect_status(GUESTLOCK_JOIN_OUT, "has not joined it");
 	put_file("/sys/kernel/dlm/" SPACE "x/recover_status", "ff\\n");
-	expect_status(GUESTLOCK_JOIN_OUT, "was not joined");
+	expect_status(GUESTLOCK_JOIN_OUT, "has not joined it");
 }
 END_TEST
 

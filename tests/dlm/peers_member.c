@@ -9,7 +9,7 @@
  *     many N KEY MS        N threads ask at once: many GOOD, how many of them were answered in full
  *     quit
  */
-#include "peers.h"
+#include "peers/peers.h"
 
 #include <pthread.h>
 #include <stdio.h>

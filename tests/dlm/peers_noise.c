@@ -3,7 +3,7 @@
  * peers_noise LOCKSPACE COUNT: sends COUNT messages that are none, to the keepers of a lockspace: random
  * bytes, questions and answers with a byte changed or cut off, and those of another version.
  */
-#include "peers_message.h"
+#include "peers/message.h"
 
 #include <corosync/cpg.h>
 #include <poll.h>

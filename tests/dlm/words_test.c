@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What dlm_controld and other keepers send, as bytes: whole, cut and damaged. */
-#include "peers_message.h"
+#include "peers/message.h"
 #include "world.h"
 
 #include <errno.h>

@@ -3,8 +3,8 @@
 #ifndef GL_TEST_DLM_WORLD_H
 #define GL_TEST_DLM_WORLD_H
 
-#include "cluster.h"
-#include "daemon.h"
+#include "cluster/cluster.h"
+#include "cluster/daemon.h"
 
 #include <check.h>
 #include <stddef.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What other keepers and dlm_controld send. An answer that can be read, written again, reads the same. */
-#include "daemon.h"
+#include "cluster/daemon.h"
 #include "fuzz.h"
-#include "peers_message.h"
+#include "peers/message.h"
 
 #include <stdlib.h>
 #include <string.h>

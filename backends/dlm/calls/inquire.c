@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Who has it? Every lock of the owner is converted to the mode that it has, or asked for without a mode: the
+ * answer comes from the kernel, waits for whatever was under way before, and brings the block.
+ *
+ * A block that names somebody is a claim. It may be an old one: of a node that left in handover, or whose
+ * locks somebody purged. So a claim is tried out with a mode that fits everything but what is claimed.
+ */
+#include "calls/call.h"
+
+#include "owners/owners.h"
+#include "view/view.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- Rounds ---- */
+
+static bool ask(struct gl_dlm_call *call)
+{
+	for (size_t i = 0; i < call->count; i++) {
+		struct gl_dlm_slot *slot = &call->slots[i];
+
+		gl_dlm_select(call, slot, slot->lock ? slot->lock->mode : DLM_LOCK_NL, NULL);
+	}
+	return gl_dlm_round(call);
+}
+
+/* What goes with everything but what the block claims; DLM_LOCK_NL: it claims nothing, or it is known anyway.
+ */
+static int trial_of(const struct gl_dlm_slot *slot)
+{
+	struct gl_dlm_block block;
+
+	gl_dlm_slot_block(slot, &block);
+	if (!slot->lock || slot->lock->mode != DLM_LOCK_NL || !block.valid || slot->lock->lost ||
+	    slot->item->n_others > 0) {
+		return DLM_LOCK_NL;
+	}
+	if (block.flags & GL_DLM_RELEASED) {
+		return block.flags & GL_DLM_SHARED ? DLM_LOCK_CW : DLM_LOCK_NL;
+	}
+	return block.flags & GL_DLM_HANDOVER ? DLM_LOCK_PR : DLM_LOCK_CR;
+}
+
+static void note_claim(struct gl_dlm_call *call, struct gl_dlm_slot *slot)
+{
+	struct gl_dlm_block block;
+
+	gl_dlm_slot_block(slot, &block);
+	slot->item->n_others = 1;
+	if (!gl_dlm_block_holder(call->dlm, &block, &slot->item->holder)) {
+		slot->item->holder = (struct guestlock_holder){.mode = GUESTLOCK_MODE_SHARED};
+	}
+	gl_dlm_name_holder(call->dlm, slot->item->key->key, call->batch->deadline_ms, &slot->item->holder);
+}
+
+static bool try_claims(struct gl_dlm_call *call)
+{
+	for (size_t i = 0; i < call->count; i++) {
+		struct gl_dlm_slot *slot = &call->slots[i];
+		int trial = trial_of(slot);
+
+		slot->request = (struct gl_dlm_request){.mode = DLM_LOCK_NL};
+		if (trial != DLM_LOCK_NL) {
+			gl_dlm_select(call, slot, trial, NULL);
+		}
+	}
+	if (!gl_dlm_round(call)) {
+		return false;
+	}
+	for (size_t i = 0; i < call->count; i++) {
+		struct gl_dlm_slot *slot = &call->slots[i];
+
+		if (slot->request.mode == DLM_LOCK_NL) {
+			continue;
+		}
+		if (slot->request.status == EAGAIN) {
+			note_claim(call, slot);
+		} else {
+			gl_dlm_select(call, slot, DLM_LOCK_NL, NULL);
+		}
+	}
+	return gl_dlm_round(call);
+}
+
+/* ---- Others of this node ---- */
+
+/* Copies of the locks of a resource that belong to others; malloc'd, NULL with *out_count 0. */
+static struct gl_dlm_lock *others_of(struct gl_dlm_call *call, const struct gl_dlm_slot *slot,
+				     size_t *out_count)
+{
+	const struct gl_dlm_lock *first, *lock;
+	struct gl_dlm_lock *copies = NULL;
+	size_t count = 0;
+
+	pthread_mutex_lock(&call->dlm->mutex);
+	first = gl_dlm_table_locks(&call->dlm->table, slot->item->key->key);
+	for (lock = first; lock; lock = lock->next) {
+		count += lock->xid != call->xid && lock->mode > DLM_LOCK_CR;
+	}
+	copies = count ? calloc(count, sizeof(*copies)) : NULL;
+	count = 0;
+	for (lock = copies ? first : NULL; lock; lock = lock->next) {
+		if (lock->xid != call->xid && lock->mode > DLM_LOCK_CR) {
+			copies[count++] = *lock;
+		}
+	}
+	pthread_mutex_unlock(&call->dlm->mutex);
+	*out_count = count;
+	return copies;
+}
+
+static void count_locals(struct gl_dlm_call *call, struct gl_dlm_slot *slot)
+{
+	struct guestlock_item *item = slot->item;
+	size_t count;
+	struct gl_dlm_lock *others = others_of(call, slot, &count);
+
+	for (size_t i = 0; i < count; i++) {
+		/* The lock of a dead one goes as soon as somebody wants it. */
+		if (!gl_dlm_owner_is_dead(call->dlm, others[i].xid) && item->n_others++ == 0) {
+			gl_dlm_fill_holder(call->dlm, &others[i], &item->holder);
+		}
+	}
+	free(others);
+}
+
+/* The block knows of one whom no keeper names; or the keepers know of more than it does. */
+static void note_unnamed(struct gl_dlm_slot *slot, size_t n_local, size_t n_remote)
+{
+	struct guestlock_item *item = slot->item;
+
+	if (item->n_others > 0 && n_local == 0 && n_remote == 0) {
+		item->holders[item->n_holders++] = item->holder;
+	} else if (n_remote > 0) {
+		bool self = slot->lock && slot->lock->mode > DLM_LOCK_CR;
+
+		item->n_others = item->n_holders - self;
+		if (item->result == GUESTLOCK_RES_FREE) {
+			item->result = GUESTLOCK_RES_OTHER;
+			item->holder = item->holders[item->n_holders - 1];
+		}
+	}
+}
+
+/* Everyone: the owner itself, others of this node, and of other nodes whoever their keepers name. */
+static void list_holders(struct gl_dlm_call *call, struct gl_dlm_slot *slot)
+{
+	struct guestlock_item *item = slot->item;
+	size_t count, n_remote;
+	struct gl_dlm_lock *others = others_of(call, slot, &count);
+	struct guestlock_holder *remote;
+
+	n_remote = gl_dlm_remote_holders(call->dlm, item->key->key, call->batch->deadline_ms, &remote);
+	item->holders = calloc(count + n_remote + 2, sizeof(*item->holders));
+	if (!item->holders || !remote) {
+		gl_dlm_slot_errno(call, slot, ENOMEM);
+	} else {
+		if (slot->lock && slot->lock->mode > DLM_LOCK_CR) {
+			gl_dlm_fill_holder(call->dlm, slot->lock, &item->holders[item->n_holders++]);
+		}
+		for (size_t i = 0; i < count; i++) {
+			if (!gl_dlm_owner_is_dead(call->dlm, others[i].xid)) {
+				gl_dlm_fill_holder(call->dlm, &others[i], &item->holders[item->n_holders++]);
+			}
+		}
+		memcpy(item->holders + item->n_holders, remote, n_remote * sizeof(*remote));
+		item->n_holders += n_remote;
+		note_unnamed(slot, count, n_remote);
+	}
+	free(others);
+	free(remote);
+}
+
+/* ---- Answers ---- */
+
+static void answer(struct gl_dlm_call *call, struct gl_dlm_slot *slot)
+{
+	struct guestlock_item *item = slot->item;
+	struct gl_dlm_block block;
+
+	gl_dlm_slot_block(slot, &block);
+	gl_dlm_slot_tell(slot, &block);
+	if (item->result != GUESTLOCK_RES_GRANTED) {
+		return;
+	}
+	if (slot->lock && slot->lock->mode > DLM_LOCK_CR && call->batch->owner) {
+		item->held_mode = gl_dlm_mode_of(slot->lock->mode);
+		item->result = gl_dlm_is_unfinished(call, slot) ? GUESTLOCK_RES_ORPHAN : GUESTLOCK_RES_HELD;
+	} else {
+		item->result = item->n_others > 0 ? GUESTLOCK_RES_OTHER : GUESTLOCK_RES_FREE;
+	}
+}
+
+/* Fills the items of the batch, but for holders. */
+static void look(struct gl_dlm_call *call)
+{
+	if (!gl_dlm_read_contents(call) || !ask(call)) {
+		return;
+	}
+	for (size_t i = 0; i < call->count; i++) {
+		count_locals(call, &call->slots[i]);
+	}
+	if (!try_claims(call)) {
+		return;
+	}
+	for (size_t i = 0; i < call->count; i++) {
+		answer(call, &call->slots[i]);
+	}
+}
+
+static void begin(struct gl_dlm_call *call, struct gl_dlm *dlm, struct guestlock_batch *batch,
+		  struct guestlock_error *err)
+{
+	/* Nobody's locks are of no owner, so that whoever finds them after a crash drops them. */
+	uint64_t xid = batch->owner ? gl_dlm_xid(dlm, batch->owner) : gl_dlm_nobody_xid(dlm);
+
+	gl_dlm_call_begin(call, dlm, batch, xid, "ask about", err);
+}
+
+/* Whatever is not known is UNKNOWN, and only an answer hands out memory. */
+static void finish_unknown(struct guestlock_batch *batch)
+{
+	for (size_t i = 0; i < batch->count; i++) {
+		free(batch->items[i].holders);
+		batch->items[i].holders = NULL;
+		batch->items[i].n_holders = 0;
+	}
+}
+
+enum guestlock_result gl_dlm_inquire(struct guestlock_backend *backend, struct guestlock_batch *batch,
+				     struct guestlock_error *err)
+{
+	struct gl_dlm_call call;
+
+	begin(&call, gl_dlm_of(backend), batch, err);
+	if (call.result == GUESTLOCK_RES_GRANTED) {
+		look(&call);
+	}
+	for (size_t i = 0; i < call.count && (batch->flags & GUESTLOCK_BATCH_ALL_HOLDERS); i++) {
+		if (call.result == GUESTLOCK_RES_GRANTED) {
+			list_holders(&call, &call.slots[i]);
+		}
+	}
+	if (call.result != GUESTLOCK_RES_GRANTED) {
+		finish_unknown(batch);
+	}
+	return gl_dlm_call_end(&call, false);
+}
+
+/* ---- Acquire that only judges ---- */
+
+static void judge(struct gl_dlm_call *call, struct gl_dlm_slot *slot)
+{
+	struct guestlock_item *item = slot->item;
+	enum guestlock_result found = item->result;
+
+	item->result = GUESTLOCK_RES_GRANTED;
+	if ((found == GUESTLOCK_RES_HELD || found == GUESTLOCK_RES_ORPHAN) && item->held_mode >= item->mode) {
+		return;
+	}
+	if (item->n_others > 0 &&
+	    !gl_dlm_modes_fit(gl_dlm_mode(item->holder.mode), gl_dlm_mode(item->mode))) {
+		gl_dlm_slot_fail(call, slot, GUESTLOCK_RES_BUSY, 0, "guest %s on host %s holds it",
+				 item->holder.uuid[0] ? item->holder.uuid : "without a name",
+				 item->holder.host);
+	} else if (item->check_epoch && !item->has_epoch) {
+		gl_dlm_slot_fail(call, slot, GUESTLOCK_RES_UNPROVEN, 0,
+				 "the cluster does not know any more who held it");
+	} else if (item->check_epoch && item->epoch != item->expected_epoch) {
+		gl_dlm_slot_fail(call, slot, GUESTLOCK_RES_STALE, 0,
+				 "another guest held it exclusively since");
+	}
+}
+
+enum guestlock_result gl_dlm_judge(struct gl_dlm *dlm, struct guestlock_batch *batch,
+				   struct guestlock_error *err)
+{
+	struct gl_dlm_call call;
+
+	begin(&call, dlm, batch, err);
+	if (call.result == GUESTLOCK_RES_GRANTED) {
+		look(&call);
+	}
+	if (call.result == GUESTLOCK_RES_GRANTED) {
+		for (size_t i = 0; i < call.count; i++) {
+			judge(&call, &call.slots[i]);
+		}
+	}
+	return gl_dlm_call_end(&call, false);
+}

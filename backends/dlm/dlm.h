@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* This host as a member of the lockspace: joining it, leaving it, and what becomes of it meanwhile. */
+#ifndef GL_DLM_H
+#define GL_DLM_H
+
+#include "kernel/kernel.h"
+
+#pragma GCC visibility push(hidden)
+
+/* ---- Being a member: join.c ---- */
+
+enum guestlock_result gl_dlm_probe(struct guestlock_backend *backend, struct guestlock_error *err);
+enum guestlock_result gl_dlm_join(struct guestlock_backend *backend, struct guestlock_kept *kept,
+				  struct guestlock_error *err);
+enum guestlock_result gl_dlm_leave(struct guestlock_backend *backend, struct guestlock_error *err);
+enum guestlock_join_state gl_dlm_status(struct guestlock_backend *backend, struct guestlock_error *err);
+/* Lets go of the lockspace without leaving it. */
+void gl_dlm_close(struct gl_dlm *dlm);
+
+/* ---- Stopped, and running again: watch.c ---- */
+
+/*
+ * The lockspace was looked at, and is in that state; reason: why, unless it is JOINED. true: *out_event tells of it. What
+ * passes by within moments is not told, and nothing is twice.
+ */
+bool gl_dlm_watch_step(struct gl_dlm_watch *watch, enum guestlock_join_state state, const char *reason,
+		       struct guestlock_event *out_event);
+void gl_dlm_watch_end(struct gl_dlm *dlm);
+int gl_dlm_watch(struct guestlock_backend *backend, struct guestlock_error *err);
+int gl_dlm_next_event(struct guestlock_backend *backend, struct guestlock_event *out_event);
+
+#pragma GCC visibility pop
+
+#endif
