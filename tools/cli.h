@@ -77,6 +77,7 @@ enum cli_log_target {
 /* One run of the command. */
 struct cli {
 	const struct cli_command *command;
+	void (*print_overview)(FILE *out);      /* of all commands; who knows options knows no table of them */
 	struct guestlock *gl;
 	/* options that every command has */
 	const char *config_file;
@@ -108,9 +109,8 @@ void cli_complain_usage(const struct cli *cli, const char *format, ...) __attrib
 int cli_one_argument(const struct cli *cli, int argc, char **argv, const char *what, const char **out);
 int cli_no_arguments(const struct cli *cli, int argc, char **argv);
 
-/* To standard output: all about a command; its options and those of every command. */
-void cli_print_help(const struct cli_command *command);
-void cli_print_options(const struct cli_command *command);
+/* To standard output: all about a command, or the overview of all when it has no name; and the options. */
+void cli_print_help(const struct cli *cli, const struct cli_command *command);
 
 /* Seconds with an optional fraction to milliseconds (capped at INT_MAX); false: not that. */
 bool cli_parse_seconds(const char *text, int *out_ms);

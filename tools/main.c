@@ -72,17 +72,6 @@ static void print_overview(FILE *out)
 	fputs("\n'guestlock help COMMAND' explains a command; guestlock(1) has the rest.\n", out);
 }
 
-void cli_print_help(const struct cli_command *command)
-{
-	if (!command->name) {
-		print_overview(stdout);
-	} else {
-		printf("Usage: guestlock %s%s%s\n\n%s\n", command->name, command->synopsis[0] ? " " : "",
-		       command->synopsis, command->help);
-	}
-	cli_print_options(command);
-}
-
 static int unknown_command(const struct cli *cli, const char *name)
 {
 	return cli_usage(cli, "there is no command \"%s\"", name);
@@ -106,7 +95,7 @@ static int help(struct cli *cli, int argc, char **argv)
 		}
 	}
 	cli_begin_options(cli, command);
-	cli_print_help(command);
+	cli_print_help(cli, command);
 	return EX_OK;
 }
 
@@ -147,7 +136,11 @@ static int run_command(struct cli *cli, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	struct cli cli = {.busy_status = CLI_BUSY, .log_level = GUESTLOCK_LOG_INFO};
+	struct cli cli = {
+		.print_overview = print_overview,
+		.busy_status = CLI_BUSY,
+		.log_level = GUESTLOCK_LOG_INFO,
+	};
 
 	fill_standard_descriptors();
 	setlocale(LC_CTYPE, "");

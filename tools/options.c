@@ -105,7 +105,7 @@ static int common_option(struct cli *cli, int option, bool *out_known)
 	case 'E':
 		return set_busy_status(cli, optarg);
 	case 'h':
-		cli_print_help(cli->command);
+		cli_print_help(cli, cli->command);
 		exit(cli_finish_output(EX_OK));
 	case 'V':
 		printf("guestlock %s\n", guestlock_version());
@@ -204,8 +204,14 @@ static void print_options(const struct cli_option *options)
 	}
 }
 
-void cli_print_options(const struct cli_command *command)
+void cli_print_help(const struct cli *cli, const struct cli_command *command)
 {
+	if (!command->name) {
+		cli->print_overview(stdout);
+	} else {
+		printf("Usage: guestlock %s%s%s\n\n%s\n", command->name, command->synopsis[0] ? " " : "",
+		       command->synopsis, command->help);
+	}
 	if (command->options->name) {
 		printf("\nOptions:\n");
 		print_options(command->options);
