@@ -8,9 +8,13 @@
 
 #include <guestlock/guestlock.h>
 
+/* ---- say.c ---- */
+
 /* Of type guestlock_log_fn: to the system's log and standard error. */
 void lost_log(void *data, enum guestlock_log_level level, const char *message);
 void lost_say(enum guestlock_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* ---- virsh.c ---- */
 
 /*
  * virsh -c URI COMMAND UUID, killed after wait_ms. true: it says that it is done. What it prints is logged if it
