@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The keeper's threads: what they are given is done, and waited for at the end. */
 #include "child.h"
-#include "keeper/keeper.h"
 #include "suites.h"
+#include "tools/keeper/keeper.h"
 
 #include <stdatomic.h>
 #include <sys/eventfd.h>

@@ -3,7 +3,7 @@
  * error. */
 #include "keeper.h"
 
-#include "journal.h"
+#include "shared/journal.h"
 #include "util.h"
 
 #include <errno.h>

@@ -8,7 +8,7 @@
 #include "serve.h"
 
 #include "error.h"
-#include "follow.h"
+#include "shared/follow.h"
 #include "util.h"
 
 #include <errno.h>

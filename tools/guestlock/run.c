@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* run: starts a guest once its locks are held, and stays beside it until it ends. */
-#include "run.h"
 #include "cli.h"
+#include "signals.h"
 
 #include <errno.h>
 #include <poll.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* release, adopt and reap. */
 #include "cli.h"
-#include "follow.h"
+#include "shared/follow.h"
 
 #include <errno.h>
 #include <limits.h>

@@ -238,7 +238,7 @@ const char *cli_resource_type(const struct guestlock_resource_info *resource);
 struct json_object *cli_json_guest(const struct guestlock_info *info);
 struct json_object *cli_json_holders(const struct guestlock_holder *holders, size_t count);
 
-/* ---- All hosts: cluster.c ---- */
+/* ---- All hosts: survey.c ---- */
 
 /* Opens the library and asks all hosts; those that do not answer are named in messages. */
 int cli_survey(struct cli *cli, struct guestlock_survey **out_survey);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The command and the library: opening it, its messages, its errors as exit statuses. */
 #include "cli.h"
-#include "journal.h"
+#include "shared/journal.h"
 
 #include <errno.h>
 #include <stdarg.h>
