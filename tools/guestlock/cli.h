@@ -112,8 +112,11 @@ int cli_no_arguments(const struct cli *cli, int argc, char **argv);
 /* To standard output: all about a command, or the overview of all when it has no name; and the options. */
 void cli_print_help(const struct cli *cli, const struct cli_command *command);
 
-/* Seconds with an optional fraction to milliseconds (capped at INT_MAX); false: not that. */
-bool cli_parse_seconds(const char *text, int *out_ms);
+/* --wait: seconds with an optional fraction, in milliseconds (capped at INT_MAX). 0 or EX_USAGE. */
+#define CLI_OPTION_WAIT CLI_LONG + 102
+#define CLI_WAIT_OPTION                                                                                      \
+	{ CLI_OPTION_WAIT, "wait", "SECONDS", "wait so long for locks that others hold (0)" }
+int cli_wait_option(const struct cli *cli, int *out_ms);
 /* Digits only, up to max. */
 bool cli_parse_number(const char *text, uint64_t max, uint64_t *out);
 
@@ -162,6 +165,10 @@ const char *cli_setting(const struct cli *cli, const char *section, const char *
 /* Handle and (unless NULL) uuid of the guest that text (a name or a uuid) names: of the life that it has now. */
 int cli_attach_guest(const struct cli *cli, const char *text, struct guestlock_guest **out_guest,
 		     char out_uuid[GUESTLOCK_UUID_STRING]);
+
+/* The one word after the options names a guest: opens the library, and finds it. Returns an exit status. */
+int cli_open_guest(struct cli *cli, int argc, char **argv, struct guestlock_guest **out_guest,
+		   char out_uuid[GUESTLOCK_UUID_STRING]);
 
 /* What the command line says about a new guest. */
 struct cli_guest {
@@ -249,8 +256,6 @@ struct json_object *cli_json_silent(const struct guestlock_survey *survey);
 size_t cli_next_guest(const struct guestlock_survey *survey, size_t first);
 /* Whether it is the lock of a guest itself, which only repeats the guest. */
 bool cli_is_guest_lock(const struct guestlock_survey_lock *lock);
-/* list --cluster. */
-int cli_list_cluster(struct cli *cli);
 
 /* ---- The commands, in the files by their names ---- */
 

@@ -230,6 +230,19 @@ int cli_attach_guest(const struct cli *cli, const char *text, struct guestlock_g
 	return 0;
 }
 
+int cli_open_guest(struct cli *cli, int argc, char **argv, struct guestlock_guest **out_guest,
+		   char out_uuid[GUESTLOCK_UUID_STRING])
+{
+	const char *text;
+	int status;
+
+	if (cli_one_argument(cli, argc, argv, "a guest", &text) != 0) {
+		return EX_USAGE;
+	}
+	status = cli_open(cli);
+	return status != 0 ? status : cli_attach_guest(cli, text, out_guest, out_uuid);
+}
+
 char *cli_guest_words(const char *name, const char *uuid)
 {
 	return name && *name ? cli_format("%s (%s)", name, uuid) : cli_format("%s", uuid);

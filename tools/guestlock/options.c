@@ -255,7 +255,7 @@ static bool parse_fraction(const char *text, uint64_t *out_ms)
 	return true;
 }
 
-bool cli_parse_seconds(const char *text, int *out_ms)
+static bool parse_seconds(const char *text, int *out_ms)
 {
 	CLI_AUTOFREE char *copy = cli_need(strdup(text));
 	char *point = strchr(copy, '.');
@@ -276,4 +276,11 @@ bool cli_parse_seconds(const char *text, int *out_ms)
 		*out_ms = (int)(seconds * 1000 + ms);
 	}
 	return true;
+}
+
+int cli_wait_option(const struct cli *cli, int *out_ms)
+{
+	return parse_seconds(optarg, out_ms)
+		       ? 0
+		       : cli_usage(cli, "--wait wants seconds, such as 2.5, not \"%s\"", optarg);
 }

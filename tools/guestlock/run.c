@@ -17,7 +17,6 @@ enum {
 	OPTION_UUID,
 	OPTION_ID,
 	OPTION_PARAM,
-	OPTION_WAIT,
 	OPTION_INCOMING,
 	OPTION_STATE,
 	OPTION_ON_LOCK_LOSS,
@@ -29,7 +28,7 @@ const struct cli_option cli_run_options[] = {
 	{OPTION_ID, "id", "ID", "what else identifies it"},
 	{OPTION_PARAM, "param", "KEY=VALUE", "something to keep in the guest's record"},
 	CLI_RESOURCE_OPTIONS,
-	{OPTION_WAIT, "wait", "SECONDS", "wait so long for locks that others hold (0)"},
+	CLI_WAIT_OPTION,
 	{OPTION_INCOMING, "incoming", NULL, "the guest arrives by migration from another host"},
 	{OPTION_STATE, "state", "STATE", "what pause printed of it, here or on another host"},
 	{OPTION_ON_LOCK_LOSS, "on-lock-loss", "ACTION",
@@ -105,11 +104,8 @@ static int run_option(const struct cli *cli, struct run *run, int option)
 		return 0;
 	case OPTION_ON_LOCK_LOSS:
 		return set_loss_action(cli, run, optarg);
-	case OPTION_WAIT:
-		if (!cli_parse_seconds(optarg, &run->wait_ms)) {
-			return cli_usage(cli, "--wait wants seconds, such as 2.5, not \"%s\"", optarg);
-		}
-		return 0;
+	case CLI_OPTION_WAIT:
+		return cli_wait_option(cli, &run->wait_ms);
 	default:
 		return cli_resource_option(cli, &run->guest.resources, option);
 	}
