@@ -68,7 +68,7 @@ struct options {
 int guard_run(struct pair *pair);
 int worker_run(struct pair *pair, const struct options *options, const char *how);
 /* Takes the run directory, listens there, and becomes the guard. */
-int begin_run(const struct options *options, char **argv);
+int claim_run(const struct options *options, char **argv);
 
 /* ---- log.c ---- */
 
@@ -90,7 +90,7 @@ bool notify_wanted(void);
 struct server;
 
 /* What is done with a request, in a thread of its own. The answer's items and locks are freed by answer_clear(). */
-struct service {
+struct server_ops {
 	void *data;
 	void (*answer)(void *data, const struct gl_keeper_request *request, pid_t peer,
 		       struct gl_keeper_answer *out_answer);
@@ -100,8 +100,8 @@ struct service {
 };
 
 /* NULL with errno. listener stays the caller's. */
-struct server *server_new(int listener, const struct service *service);
-/* From here on there are calls of service, which may need the server. 0 or -1 with errno. */
+struct server *server_new(int listener, const struct server_ops *ops);
+/* From here on ops are called, which may need the server. 0 or -1 with errno. */
 int server_start(struct server *server);
 /*
  * No request is begun any more. true: nothing is under way, and all is done that server_run() was given before, within

@@ -151,7 +151,7 @@ int main(int argc, char **argv)
 	if (status < 0) {
 		prepare_process(&role.options);
 		if (!role.guard && !role.worker) {
-			status = begin_run(&role.options, argv);
+			status = claim_run(&role.options, argv);
 		} else {
 			/* The first argument was for this process only. */
 			argv[1] = argv[0];

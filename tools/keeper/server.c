@@ -249,7 +249,7 @@ static int open_server(struct server *server)
 	return fine ? 0 : -1;
 }
 
-struct server *server_new(int listener, const struct service *service)
+struct server *server_new(int listener, const struct server_ops *ops)
 {
 	struct server *server = calloc(1, sizeof(*server));
 	pthread_condattr_t attributes;
@@ -257,7 +257,7 @@ struct server *server_new(int listener, const struct service *service)
 	if (!server) {
 		return NULL;
 	}
-	server->service = *service;
+	server->ops = *ops;
 	server->listener = listener;
 	LIST_INIT(&server->connections);
 	STAILQ_INIT(&server->ready);

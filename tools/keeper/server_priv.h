@@ -36,7 +36,7 @@ struct lane {
 };
 
 struct server {
-	struct service service;
+	struct server_ops ops;
 	int listener, epoll, wake;
 	pthread_mutex_t lock;           /* of everything below; never held across a call */
 	pthread_cond_t changed;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Requests become calls of the backend, and what they say becomes answers. */
-#include "serve.h"
+#include "worker.h"
 
 #include "error.h"
 #include "util.h"
@@ -126,8 +126,8 @@ static enum guestlock_result hand_over(const struct collection *collection, enum
 static enum guestlock_result enumerate(const struct worker *worker, struct gl_keeper_answer *answer)
 {
 	struct collection collection = {.count = 0};
-	enum guestlock_result result = worker->gl->module.descriptor->ops->enumerate(
-		worker->gl->backend, collect, NULL, &collection, &answer->error);
+	enum guestlock_result result = worker_ops(worker)->enumerate(worker->gl->backend, collect, NULL,
+								     &collection, &answer->error);
 
 	return hand_over(&collection, result, answer);
 }
@@ -156,7 +156,7 @@ static enum guestlock_result unable(const struct worker *worker, struct guestloc
 static enum guestlock_result call_survey(const struct worker *worker, const struct gl_keeper_request *request,
 					 struct gl_keeper_answer *answer)
 {
-	const struct guestlock_backend_ops *ops = worker->gl->module.descriptor->ops;
+	const struct guestlock_backend_ops *ops = worker_ops(worker);
 	struct collection collection = {.count = 0};
 	enum guestlock_result result;
 
@@ -191,7 +191,7 @@ static enum guestlock_result call_unprovision(const struct worker *worker,
 					      struct gl_keeper_answer *answer)
 {
 	struct guestlock_batch batch = request->batch;
-	const struct guestlock_backend_ops *ops = worker->gl->module.descriptor->ops;
+	const struct guestlock_backend_ops *ops = worker_ops(worker);
 
 	if (!ops->unprovision) {
 		return unable(worker, &answer->error);
@@ -208,7 +208,7 @@ static enum guestlock_result call_unprovision(const struct worker *worker,
 static enum guestlock_result call_host(const struct worker *worker, const struct gl_keeper_request *request,
 				       struct guestlock_error *err)
 {
-	const struct guestlock_backend_ops *ops = worker->gl->module.descriptor->ops;
+	const struct guestlock_backend_ops *ops = worker_ops(worker);
 
 	if (!ops->host_acquire || !ops->host_release) {
 		return unable(worker, err);
@@ -221,7 +221,7 @@ static enum guestlock_result call_host(const struct worker *worker, const struct
 static enum guestlock_result call(struct worker *worker, const struct gl_keeper_request *request, pid_t peer,
 				  struct gl_keeper_answer *answer)
 {
-	const struct guestlock_backend_ops *ops = worker->gl->module.descriptor->ops;
+	const struct guestlock_backend_ops *ops = worker_ops(worker);
 	struct guestlock_backend *backend = worker->gl->backend;
 	struct guestlock_error *err = &answer->error;
 

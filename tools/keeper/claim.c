@@ -170,7 +170,7 @@ static char *program_path(char *fallback)
 	return path;
 }
 
-int begin_run(const struct options *options, char **argv)
+int claim_run(const struct options *options, char **argv)
 {
 	struct pair pair = {
 		.listener = -1, .lock = -1, .directory = -1, .channel = -1, .partner = -1, .argv = argv};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the worker does with requests. */
-#ifndef KEEPER_SERVE_H
-#define KEEPER_SERVE_H
+/* The worker: what it has, what it does with requests, and whether this host is a member of the backend. */
+#ifndef KEEPER_WORKER_H
+#define KEEPER_WORKER_H
 
 #include "keeper.h"
 
@@ -25,14 +25,20 @@ struct worker {
 	unsigned calls;                 /* for guests, under way */
 };
 
-/* ---- serve.c: what is done with a request ---- */
+/* The backend's functions. */
+static inline const struct guestlock_backend_ops *worker_ops(const struct worker *worker)
+{
+	return worker->gl->module.descriptor->ops;
+}
+
+/* ---- dispatch.c: what is done with a request ---- */
 
 void worker_answer(void *data, const struct gl_keeper_request *request, pid_t peer,
 		   struct gl_keeper_answer *out_answer);
 void worker_refuse(void *data, const struct gl_keeper_request *request, struct gl_keeper_answer *out_answer);
 void worker_clear(void *data, struct gl_keeper_answer *answer);
 
-/* ---- member.c: joining and leaving ---- */
+/* ---- membership.c: joining and leaving ---- */
 
 /* on_demand: somebody asks for it, who is not ourselves. only_new: not if this process has joined already. */
 enum guestlock_result member_join(struct worker *worker, int64_t deadline_ms, bool on_demand, bool only_new,

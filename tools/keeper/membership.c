@@ -3,7 +3,7 @@
  * Whether the host is a member of its backend. One at a time joins or leaves, and while it leaves there are
  * no calls for guests.
  */
-#include "serve.h"
+#include "worker.h"
 
 #include <string.h>
 #include <sys/eventfd.h>
@@ -61,7 +61,7 @@ static enum guestlock_result join_locked(struct worker *worker, bool only_new, s
 		return GUESTLOCK_RES_GRANTED;
 	}
 	pthread_mutex_unlock(&worker->lock);
-	result = worker->gl->module.descriptor->ops->join(worker->gl->backend, &kept, err);
+	result = worker_ops(worker)->join(worker->gl->backend, &kept, err);
 	pthread_mutex_lock(&worker->lock);
 	/* After joining anew a descriptor may be another one of the same number. */
 	if (!worker->joined || is_other(&kept, &worker->pair->kept)) {
@@ -143,7 +143,7 @@ enum guestlock_result member_leave(struct worker *worker, int64_t deadline_ms, s
 	if (!begun) {
 		return GUESTLOCK_RES_STOPPED;
 	}
-	result = worker->gl->module.descriptor->ops->leave(worker->gl->backend, err);
+	result = worker_ops(worker)->leave(worker->gl->backend, err);
 	pthread_mutex_lock(&worker->lock);
 	if (result == GUESTLOCK_RES_GRANTED) {
 		worker->left = true;
