@@ -5,7 +5,7 @@
  * What neither tells (guests of other pid namespaces, operations left unfinished) is found by a sweep over
  * everything.
  */
-#include "settling.h"
+#include "burial.h"
 
 #include <errno.h>
 #include <search.h>
@@ -23,18 +23,18 @@
 #define TICK_MS 250   /* between two looks at a polled guest */
 #define YOUNG_MS 5000 /* a new guest is polled so long: programs that drop the tether do so early */
 #define SWEEP_MS 30000
-#define RETRY_MS 500 /* until one that could not be settled is tried again; then twice as long */
+#define RETRY_MS 500 /* until one that could not be buried is tried again; then twice as long */
 
 struct watched {
 	char uuid[GUESTLOCK_UUID_STRING]; /* first: the tree compares it */
 	uint64_t instance;
 	int pidfd; /* -1: there is none, or its process has ended */
 	int64_t young_until_ms;
-	int64_t not_before_ms; /* it could not be settled: the next attempt */
+	int64_t not_before_ms; /* it could not be buried: the next attempt */
 	int64_t retry_ms;      /* for how long that was put off */
 	bool alone;            /* no pidfd will tell: polled until it is dead */
 	bool polled, untethered;
-	struct settling *settling; /* under way, or just done */
+	struct burial *burial; /* under way, or just done */
 	LIST_ENTRY(watched) next;
 };
 
@@ -46,7 +46,7 @@ struct follower {
 	void *tree;
 	LIST_HEAD(watched_list, watched) polled;
 	int64_t next_tick_ms, next_sweep_ms;
-	struct settling *sweeping; /* everything, once at a time */
+	struct burial *sweeping; /* everything, once at a time */
 	bool stop;
 };
 
@@ -98,7 +98,7 @@ static void forget(struct follower *follower, struct watched *guest)
 {
 	stop_polling(guest);
 	close_pidfd(guest);
-	settling_release(guest->settling);
+	burial_release(guest->burial);
 	tdelete(guest->uuid, &follower->tree, compare_uuids);
 	free(guest);
 }
@@ -143,18 +143,18 @@ static void notice(struct follower *follower, const struct guestlock_info *info)
 	watch(follower, guest, info);
 }
 
-/* ---- Settling ---- */
+/* ---- Burying ---- */
 
 static void notice_name(struct follower *follower, const char *name);
 
 /* true: it is gone. A failure is tried again, ever more rarely; the sweep says so if it fails, too. */
-static bool end_settling(struct follower *follower, struct watched *guest)
+static bool end_burial(struct follower *follower, struct watched *guest)
 {
-	bool failed = guest->settling->failed;
+	bool failed = guest->burial->failed;
 	char uuid[GUESTLOCK_UUID_STRING];
 
-	settling_release(guest->settling);
-	guest->settling = NULL;
+	burial_release(guest->burial);
+	guest->burial = NULL;
 	if (!failed) {
 		memcpy(uuid, guest->uuid, sizeof(uuid));
 		forget(follower, guest);
@@ -169,11 +169,11 @@ static bool end_settling(struct follower *follower, struct watched *guest)
 	return false;
 }
 
-static void settle(struct follower *follower, struct watched *guest, const struct guestlock_info *info)
+static void bury(struct follower *follower, struct watched *guest, const struct guestlock_info *info)
 {
-	guest->settling = settling_begin(follower->follow, info);
-	if (settling_is_done(guest->settling)) {
-		end_settling(follower, guest);
+	guest->burial = burial_begin(follower->follow, info);
+	if (burial_is_done(guest->burial)) {
+		end_burial(follower, guest);
 		return;
 	}
 	start_polling(follower, guest);
@@ -202,7 +202,7 @@ static void judge(struct follower *follower, struct watched *guest, const struct
 		watch(follower, guest, info);
 	}
 	if (info->life == GUESTLOCK_LIFE_DEAD) {
-		settle(follower, guest, info);
+		bury(follower, guest, info);
 		return;
 	}
 	if (info->life == GUESTLOCK_LIFE_UNTETHERED) {
@@ -218,7 +218,7 @@ static void look_at(struct follower *follower, struct watched *guest)
 	struct guestlock_info *info = NULL;
 	int status;
 
-	if (guest->settling && (!settling_is_done(guest->settling) || end_settling(follower, guest))) {
+	if (guest->burial && (!burial_is_done(guest->burial) || end_burial(follower, guest))) {
 		return;
 	}
 	status = guestlock_get_info(follower->follow->gl, guest->uuid, &info, NULL);
@@ -274,12 +274,12 @@ static void notice_all(struct follower *follower)
 
 static void sweep(struct follower *follower)
 {
-	if (follower->sweeping && !settling_is_done(follower->sweeping)) {
+	if (follower->sweeping && !burial_is_done(follower->sweeping)) {
 		follower->next_sweep_ms = now_ms() + TICK_MS;
 		return;
 	}
-	settling_release(follower->sweeping);
-	follower->sweeping = settling_begin(follower->follow, NULL);
+	burial_release(follower->sweeping);
+	follower->sweeping = burial_begin(follower->follow, NULL);
 	notice_all(follower);
 	follower->next_sweep_ms = now_ms() + SWEEP_MS;
 }
@@ -395,7 +395,7 @@ static void forget_all(struct follower *follower)
 	while (follower->tree) {
 		forget(follower, *(struct watched **)follower->tree);
 	}
-	settling_release(follower->sweeping);
+	burial_release(follower->sweeping);
 	free(follower->directory);
 }
 
