@@ -6,6 +6,8 @@
 #ifndef CLI_H
 #define CLI_H
 
+#include "shared/log.h"
+
 #include <guestlock/guestlock.h>
 
 #include <getopt.h>
@@ -67,13 +69,6 @@ struct cli_command {
 	int (*run)(struct cli *cli, int argc, char **argv);
 };
 
-enum cli_log_target {
-	CLI_LOG_STDERR,
-	CLI_LOG_JOURNAL,                /* stderr is a stream of the journal: lines carry their level */
-	CLI_LOG_SYSLOG,
-	CLI_LOG_FILE,
-};
-
 /* One run of the command. */
 struct cli {
 	const struct cli_command *command;
@@ -84,10 +79,7 @@ struct cli {
 	const char *timeout;            /* seconds, digits only; NULL: as configured */
 	bool json, no_headings, quiet;
 	int busy_status;
-	/* messages */
-	enum cli_log_target log_target;
-	FILE *log_file;
-	enum guestlock_log_level log_level;
+	struct log_target log;          /* of messages */
 	/* for getopt */
 	struct option long_options[32];
 	char short_options[80];

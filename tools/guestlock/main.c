@@ -139,7 +139,7 @@ int main(int argc, char **argv)
 	struct cli cli = {
 		.print_overview = print_overview,
 		.busy_status = CLI_BUSY,
-		.log_level = GUESTLOCK_LOG_INFO,
+		.log = {.program = "guestlock", .least = GUESTLOCK_LOG_DEBUG},
 	};
 
 	fill_standard_descriptors();

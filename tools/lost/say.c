@@ -5,26 +5,25 @@
  */
 #include "lost.h"
 
+#include "shared/log.h"
 #include "util.h"
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <syslog.h>
 
 void lost_log(void *data, enum guestlock_log_level level, const char *message)
 {
-	static const int priorities[] = {
-		[GUESTLOCK_LOG_ERROR] = LOG_ERR,
-		[GUESTLOCK_LOG_WARNING] = LOG_WARNING,
-		[GUESTLOCK_LOG_INFO] = LOG_INFO,
-		[GUESTLOCK_LOG_DEBUG] = LOG_DEBUG,
+	static const struct log_target targets[] = {
+		{.program = "guestlock-lost", .kind = LOG_TO_SYSLOG, .least = GUESTLOCK_LOG_DEBUG},
+		{.program = "guestlock-lost", .kind = LOG_TO_STDERR, .least = GUESTLOCK_LOG_DEBUG},
 	};
 	char shown[1024];
 
 	(void)data;
 	gl_printable_fit(shown, sizeof(shown), message);
-	syslog(priorities[level], "%s", shown);
-	fprintf(stderr, "guestlock-lost: %s\n", shown);
+	for (size_t i = 0; i < GL_COUNT(targets); i++) {
+		log_target_write(&targets[i], level, shown);
+	}
 }
 
 void lost_say(enum guestlock_log_level level, const char *format, ...)
