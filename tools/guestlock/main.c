@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cli.h"
+#include "shared/descriptors.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <locale.h>
 #include <string.h>
-#include <unistd.h>
 
 static int help(struct cli *cli, int argc, char **argv);
 static const struct cli_option no_options[] = {{0}};
@@ -99,22 +98,6 @@ static int help(struct cli *cli, int argc, char **argv)
 	return EX_OK;
 }
 
-/*
- * A closed standard descriptor must not become a file of the library, into which output would go. What
- * stands in for it fails when it is used, and guests do not inherit it.
- */
-static void fill_standard_descriptors(void)
-{
-	for (int fd = 0; fd <= 2; fd++) {
-		if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF) {
-			continue;
-		}
-		if (open("/dev/null", (fd == 0 ? O_WRONLY : O_RDONLY) | O_CLOEXEC) != fd) {
-			_exit(EX_OSERR);
-		}
-	}
-}
-
 static int run_command(struct cli *cli, int argc, char **argv)
 {
 	const struct cli_command *command;
@@ -142,7 +125,8 @@ int main(int argc, char **argv)
 		.log = {.program = "guestlock", .least = GUESTLOCK_LOG_DEBUG},
 	};
 
-	fill_standard_descriptors();
+	/* What stands in for a closed one fails when it is used, and guests do not inherit it. */
+	fill_standard_descriptors(O_WRONLY | O_CLOEXEC, O_RDONLY | O_CLOEXEC);
 	setlocale(LC_CTYPE, "");
 	cli_begin_options(&cli, &self);
 	if (cli_next_option(&cli, argc, argv) != 0) {

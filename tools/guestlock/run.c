@@ -4,12 +4,12 @@
 #include "signals.h"
 
 #include <errno.h>
+#include <guestlock/backend.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -181,14 +181,6 @@ static int check_program(const char *name)
 
 /* ---- Start ---- */
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /*
  * The waiting is done here, and not inside of one call, so that a signal can end it with nothing left
  * behind: between two attempts there is no process and no record of the guest.
@@ -196,7 +188,7 @@ static int64_t now_ms(void)
 static int start(struct cli *cli, struct run *run, struct guestlock_guest **out_guest, pid_t *out_pid,
 		 struct guestlock_error *err)
 {
-	int64_t deadline = now_ms() + run->wait_ms;
+	int64_t deadline = guestlock_monotonic_ms() + run->wait_ms;
 	char waiting_for[GUESTLOCK_UUID_STRING] = "-";
 	int pause_ms = RETRY_FIRST_MS;
 	int status;
@@ -207,7 +199,8 @@ static int start(struct cli *cli, struct run *run, struct guestlock_guest **out_
 			return status;
 		}
 		status = guestlock_guest_start(*out_guest, run->argv, run->state, 0, out_pid, err);
-		if (status != GUESTLOCK_BUSY || now_ms() >= deadline || cli_early_signal() != 0) {
+		if (status != GUESTLOCK_BUSY || guestlock_monotonic_ms() >= deadline ||
+		    cli_early_signal() != 0) {
 			return status;
 		}
 		guestlock_guest_free(*out_guest);
@@ -215,7 +208,7 @@ static int start(struct cli *cli, struct run *run, struct guestlock_guest **out_
 		if (strcmp(waiting_for, err->holder.uuid) != 0) {
 			snprintf(waiting_for, sizeof(waiting_for), "%s", err->holder.uuid);
 			cli_log(cli, GUESTLOCK_LOG_INFO, "waiting up to %.1f s: %s",
-				(double)(deadline - now_ms()) / 1000, err->message);
+				(double)(deadline - guestlock_monotonic_ms()) / 1000, err->message);
 		}
 		poll(NULL, 0, pause_ms);
 		pause_ms = pause_ms * 2 < RETRY_LAST_MS ? pause_ms * 2 : RETRY_LAST_MS;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "keeper.h"
 
+#include "shared/descriptors.h"
 #include "util.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
@@ -104,19 +104,9 @@ static int parse(int argc, char **argv, struct role *role)
 	return -1;
 }
 
-/* A closed standard descriptor must not become something else. */
-static void fill_standard_descriptors(void)
-{
-	for (int fd = 0; fd <= 2; fd++) {
-		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDWR) != fd) {
-			_exit(EX_OSERR);
-		}
-	}
-}
-
 static void prepare_process(const struct options *options)
 {
-	fill_standard_descriptors();
+	fill_standard_descriptors(O_RDWR, O_RDWR);
 	umask(077);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);

@@ -8,6 +8,7 @@
 #include "worker.h"
 
 #include "error.h"
+#include "shared/descriptors.h"
 #include "shared/follow.h"
 #include "util.h"
 
@@ -18,7 +19,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -66,16 +66,6 @@ static int open_library(struct worker *worker, const struct options *options)
 		gl_set_string(&worker->gl->context.keeper->program, NULL);
 	}
 	return 0;
-}
-
-static void raise_descriptor_limit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
-	}
 }
 
 /* The guard's pid, from /proc, as a pidfd shows it: only for people. */

@@ -3,6 +3,7 @@
 #include "guest.h"
 #include "loss.h"
 #include "lost.h"
+#include "shared/descriptors.h"
 #include "util.h"
 
 #include <errno.h>
@@ -33,11 +34,6 @@ struct loss {
 	char *uri; /* "": libvirt does not know it */
 	int64_t begun_ms;
 };
-
-static int64_t now_ms(void)
-{
-	return guestlock_monotonic_ms();
-}
 
 static bool is_over(const struct guestlock_info *info, const struct loss *loss)
 {
@@ -103,7 +99,7 @@ static bool pause_guest(const struct loss *loss, bool stopped)
 			lost_say(GUESTLOCK_LOG_WARNING, "guest %s is not paused yet: %s", loss->uuid,
 				 err.message);
 		}
-		if (now_ms() + RETRY_MS >= deadline_ms) {
+		if (guestlock_monotonic_ms() + RETRY_MS >= deadline_ms) {
 			return false;
 		}
 		poll(NULL, 0, RETRY_MS);
@@ -113,7 +109,8 @@ static bool pause_guest(const struct loss *loss, bool stopped)
 static bool act_by_ourselves(const struct loss *loss, bool stopped)
 {
 	return loss->pause ? pause_guest(loss, stopped)
-			   : gl_guest_kill(loss->gl, loss->uuid, &loss->life, now_ms() + KILL_WAIT_MS);
+			   : gl_guest_kill(loss->gl, loss->uuid, &loss->life,
+					   guestlock_monotonic_ms() + KILL_WAIT_MS);
 }
 
 /* Through libvirt, so that it knows; and if that does not lead to anything, past it. */
@@ -125,7 +122,7 @@ static bool act(const struct loss *loss)
 		return act_by_ourselves(loss, false);
 	}
 	told = lost_virsh(loss->uri, loss->pause ? "suspend" : "destroy", loss->uuid, VIRSH_MS);
-	if (told && wait_until_done(loss, now_ms() + 2000)) {
+	if (told && wait_until_done(loss, guestlock_monotonic_ms() + 2000)) {
 		return true;
 	}
 	lost_say(GUESTLOCK_LOG_WARNING, "libvirt has not done it: guest %s is %s without it", loss->uuid,
@@ -188,11 +185,7 @@ static void prepare_process(void)
 	sigset_t none;
 
 	close_range(STDERR_FILENO + 1, ~0U, 0);
-	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
-		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDWR) != fd) {
-			_exit(EX_OSERR);
-		}
-	}
+	fill_standard_descriptors(O_RDWR, O_RDWR);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_IGN);
@@ -221,7 +214,7 @@ static int usage(FILE *stream, int status)
 
 int main(int argc, char **argv)
 {
-	struct loss loss = {.begun_ms = now_ms()};
+	struct loss loss = {.begun_ms = guestlock_monotonic_ms()};
 	int status;
 
 	if (argc == 2 && strcmp(argv[1], "--help") == 0) {
