@@ -20,10 +20,7 @@ static char *capability_words(unsigned capabilities)
 
 	for (unsigned bit = 0; (name = guestlock_capability_name(bit)) != NULL; bit++) {
 		if (capabilities & 1U << bit) {
-			char *longer = cli_format("%s%s%s", words, *words ? "," : "", name);
-
-			free(words);
-			words = longer;
+			cli_append(&words, "%s%s", *words ? "," : "", name);
 		}
 	}
 	return words;

@@ -13,6 +13,7 @@
 #include <getopt.h>
 #include <json.h>
 #include <libsmartcols.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
@@ -184,6 +185,9 @@ char *cli_guest_words(const char *name, const char *uuid);
 void *cli_need(void *memory);
 void cli_out_of_memory(void) __attribute__((noreturn));
 char *cli_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
+char *cli_vformat(const char *format, va_list args) __attribute__((format(printf, 1, 0)));
+/* Puts more at the end of *text, which is malloc'd before and afterwards. */
+void cli_append(char **text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* text without control characters and invalid UTF-8: such bytes become \xNN. malloc'd. */
 char *cli_printable(const char *text);

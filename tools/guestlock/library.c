@@ -2,7 +2,6 @@
 /* The command and the library: opening it, its messages, its errors as exit statuses. */
 #include "cli.h"
 
-#include <stdarg.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -73,11 +72,9 @@ void cli_log(struct cli *cli, enum guestlock_log_level level, const char *format
 	va_list args;
 
 	va_start(args, format);
-	if (vasprintf(&text, format, args) < 0) {
-		text = NULL;
-	}
+	text = cli_vformat(format, args);
 	va_end(args);
-	log_message(cli, level, cli_need(text));
+	log_message(cli, level, text);
 }
 
 const char *cli_setting(const struct cli *cli, const char *section, const char *key)

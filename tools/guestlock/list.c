@@ -103,15 +103,11 @@ static char *lock_words(const struct guestlock_survey *survey, size_t first, siz
 
 	for (size_t i = first; i < end; i++) {
 		const struct guestlock_survey_lock *lock = &survey->locks[i];
-		char *longer;
 
-		if (cli_is_guest_lock(lock)) {
-			continue;
+		if (!cli_is_guest_lock(lock)) {
+			cli_append(&words, "%s%s %s", *words ? ", " : "",
+				   guestlock_mode_name(lock->holder.mode), words_of(lock));
 		}
-		longer = cli_format("%s%s%s %s", words, *words ? ", " : "",
-				    guestlock_mode_name(lock->holder.mode), words_of(lock));
-		free(words);
-		words = longer;
 	}
 	return words;
 }

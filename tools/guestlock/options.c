@@ -3,7 +3,6 @@
 #include "cli.h"
 
 #include <limits.h>
-#include <stdarg.h>
 #include <string.h>
 
 #define TIMEOUT_MAX_S 86400 /* as acquire_timeout in the configuration */
@@ -158,11 +157,9 @@ void cli_complain_usage(const struct cli *cli, const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	if (vasprintf(&text, format, args) < 0) {
-		text = NULL;
-	}
+	text = cli_vformat(format, args);
 	va_end(args);
-	cli_complain("%s; 'guestlock %s%s--help' tells more", (char *)cli_need(text),
+	cli_complain("%s; 'guestlock %s%s--help' tells more", text,
 		     cli->command->name ? cli->command->name : "", cli->command->name ? " " : "");
 }
 
