@@ -73,7 +73,7 @@ struct cli_command {
 /* One run of the command. */
 struct cli {
 	const struct cli_command *command;
-	void (*print_overview)(FILE *out);      /* of all commands; who knows options knows no table of them */
+	void (*print_overview)(FILE *out);      /* of all commands; options know no table of them */
 	struct guestlock *gl;
 	/* options that every command has */
 	const char *config_file;
@@ -155,7 +155,10 @@ void cli_log(struct cli *cli, enum guestlock_log_level level, const char *format
 /* The value of a setting, "" when there is no such setting. */
 const char *cli_setting(const struct cli *cli, const char *section, const char *key);
 
-/* Handle and (unless NULL) uuid of the guest that text (a name or a uuid) names: of the life that it has now. */
+/*
+ * Handle and (unless NULL) uuid of the guest that text (a name or a uuid) names: of the life that it has
+ * now.
+ */
 int cli_attach_guest(const struct cli *cli, const char *text, struct guestlock_guest **out_guest,
 		     char out_uuid[GUESTLOCK_UUID_STRING]);
 

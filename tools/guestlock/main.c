@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The guestlock command: one table of commands, from which the overview comes too; each has a file by its
+ * name.
+ */
 #include "cli.h"
 #include "shared/descriptors.h"
 

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Signals that reach `guestlock run` are meant for the guest: they are passed on as if the command were not
+ * there, and what comes before there is a guest is remembered.
+ */
 #include "signals.h"
 
 #include "cli.h"

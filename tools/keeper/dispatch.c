@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Requests become calls of the backend, and what they say becomes answers. */
+/*
+ * Requests become calls of the backend, and what they say becomes answers. Threads of the server do that,
+ * each with a request of its own; the backend is called without any lock.
+ */
 #include "worker.h"
 
 #include "error.h"
@@ -134,6 +137,7 @@ static enum guestlock_result enumerate(const struct worker *worker, struct gl_ke
 
 /* ---- Answers ---- */
 
+/* Takes the worker's lock, and the server's afterwards. */
 static void tell_about(struct worker *worker, struct gl_keeper_about *out)
 {
 	pthread_mutex_lock(&worker->lock);

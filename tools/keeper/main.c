@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One program in three roles: who is called by a person or on demand claims the run directory, and becomes
+ * the guard; guard and worker start each other with a first argument that says what they are.
+ */
 #include "keeper.h"
 
 #include "shared/descriptors.h"

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Each of the two starts the other one by fork and exec, with the same descriptors at the same places, so
+ * that either goes on where the other was killed. A socket between them tells the guard what else to keep.
+ */
 #include "keeper.h"
 
 #include "util.h"

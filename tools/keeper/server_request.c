@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* One request: read, run, answered. */
+/*
+ * One request: read, run, answered, by the thread that has its connection and the turn of its lane, without
+ * the lock. It is held only to count what is under way, so that draining waits for it and begins nothing new.
+ */
 #include "server_priv.h"
 
 #include <errno.h>

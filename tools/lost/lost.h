@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * guestlock-lost, which a lock technology calls when a guest is about to lose its locks: the guest is stopped and its
- * locks are released, or it is killed, before the technology does worse to it.
+ * guestlock-lost, which a lock technology calls when a guest is about to lose its locks: the guest is
+ * stopped and its locks are released, or it is killed, before the technology does worse to it.
  */
 #ifndef LOST_H
 #define LOST_H
@@ -17,8 +17,8 @@ void lost_say(enum guestlock_log_level level, const char *format, ...) __attribu
 /* ---- virsh.c ---- */
 
 /*
- * virsh -c URI COMMAND UUID, killed after wait_ms. true: it says that it is done. What it prints is logged if it
- * is not.
+ * virsh -c URI COMMAND UUID, killed after wait_ms. true: it says that it is done. What it prints is logged
+ * if it is not.
  */
 bool lost_virsh(const char *uri, const char *command, const char *uuid, int wait_ms);
 

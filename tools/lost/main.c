@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A guest is losing its locks: within the time that the technology leaves, it is paused, or killed, by
+ * libvirt if that started it, and by ourselves if that does not help. What hangs is given up.
+ */
 #include "error.h"
 #include "guest.h"
 #include "loss.h"

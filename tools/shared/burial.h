@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The locks of a guest that died are released, or of all of them, perhaps in another thread; and what that has in
- * common with following.
+ * The locks of a guest that died are released, or of all of them, perhaps in another thread; and what that
+ * has in common with following.
  */
 #ifndef BURIAL_H
 #define BURIAL_H

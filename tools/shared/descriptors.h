@@ -4,8 +4,8 @@
 #define DESCRIPTORS_H
 
 /*
- * A standard descriptor that is closed becomes /dev/null, opened with these flags, before something else gets its
- * number. The program ends (EX_OSERR) where that fails.
+ * A standard descriptor that is closed becomes /dev/null, opened with these flags, before something else
+ * gets its number. The program ends (EX_OSERR) where that fails.
  */
 void fill_standard_descriptors(int input_flags, int output_flags);
 /* As many descriptors as the process is allowed at all. */

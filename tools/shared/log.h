@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Where the messages of a program go, as the settings log and log_level say, and what a line of it looks like there.
- * What is written is printable already: each program makes it so by its own means.
+ * Where the messages of a program go, as the settings log and log_level say, and what a line of it looks
+ * like there. What is written is printable already: each program makes it so by its own means.
  */
 #ifndef LOG_H
 #define LOG_H
@@ -10,7 +10,7 @@
 
 enum log_kind {
 	LOG_TO_STDERR,
-	LOG_TO_JOURNAL,                 /* standard error is a stream of the journal: lines carry their priority */
+	LOG_TO_JOURNAL,                 /* standard error is its stream: lines carry their priority */
 	LOG_TO_SYSLOG,
 	LOG_TO_FILE,
 };
@@ -23,8 +23,8 @@ struct log_target {
 };
 
 /*
- * "auto" (the journal, if standard error is a stream of it, else standard error), "stderr", "syslog", or the path of a
- * file. 0, or an errno: the file cannot be written, and nothing has changed.
+ * "auto" (the journal, if standard error is a stream of it, else standard error), "stderr", "syslog", or the
+ * path of a file. 0, or an errno: the file cannot be written, and nothing has changed.
  */
 int log_target_choose(struct log_target *target, const char *where);
 /* "error", "warning", "info" or "debug". */
