@@ -16,7 +16,7 @@ setup_file()
 	# The command itself, not the script that libtool puts before it, which takes its time.
 	folder=$(dirname "$GUESTLOCK")
 	if test -x "$folder/.libs/guestlock"; then
-		export LD_LIBRARY_PATH=$folder/../.libs${LD_LIBRARY_PATH+:$LD_LIBRARY_PATH}
+		export LD_LIBRARY_PATH=$top_builddir/.libs${LD_LIBRARY_PATH+:$LD_LIBRARY_PATH}
 		export GUESTLOCK=$folder/.libs/guestlock
 	fi
 	for directory in ${GUESTLOCK_BACKEND_PATH//:/ }; do

@@ -20,7 +20,7 @@ setup_file()
 	: "${GUESTLOCK:?is the command to test}"
 	folder=$(dirname "$GUESTLOCK")
 	if test -x "$folder/.libs/guestlock"; then
-		export LD_LIBRARY_PATH=$folder/../.libs${LD_LIBRARY_PATH+:$LD_LIBRARY_PATH}
+		export LD_LIBRARY_PATH=$top_builddir/.libs${LD_LIBRARY_PATH+:$LD_LIBRARY_PATH}
 		export GUESTLOCK=$folder/.libs/guestlock
 	fi
 	strace -o /dev/null true 2>/dev/null || skip "needs strace, and the right to use it"

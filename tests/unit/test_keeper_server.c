@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The keeper's threads: what they are given is done, and waited for at the end. */
 #include "child.h"
-#include "keeper/keeper.h"
 #include "suites.h"
+#include "tools/keeper/keeper.h"
 
 #include <stdatomic.h>
 #include <sys/eventfd.h>
@@ -15,13 +15,13 @@ static int listener;
 static atomic_int done;
 static atomic_bool may_end;
 
-/* Nobody connects: nothing of the service is called. */
+/* Nobody connects: none of these is called. */
 static void setup(void)
 {
-	static const struct service service;
+	static const struct server_ops ops;
 
 	listener = eventfd(0, EFD_CLOEXEC);
-	server = server_new(listener, &service);
+	server = server_new(listener, &ops);
 	ck_assert_ptr_nonnull(server);
 	ck_assert_int_eq(server_start(server), 0);
 }

@@ -11,8 +11,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/signalfd.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -34,7 +34,7 @@ static void terminate(struct guard *guard)
 {
 	guard->ending = true;
 	if (guard->pair->partner >= 0) {
-		syscall(SYS_pidfd_send_signal, guard->pair->partner, SIGTERM, NULL, 0);
+		pidfd_send_signal(guard->pair->partner, SIGTERM, NULL, 0);
 	}
 }
 

@@ -6,8 +6,8 @@
  *               that the backend gave it to keep. It starts the worker, and starts it again when it has ended.
  *   the worker  does all the work. When the guard has ended, it starts another one with the same descriptors.
  *
- * Either may be killed at any instant: the other one has everything. A predecessor counts as gone when its pidfd
- * says so, never at an end of file, as its last calls may still be under way then.
+ * Either may be killed at any instant: the other one has everything. A predecessor counts as gone when its
+ * pidfd says so, never at an end of file, as its last calls may still be under way then.
  */
 #ifndef KEEPER_H
 #define KEEPER_H
@@ -34,26 +34,34 @@ struct pair {
 	char **argv;                    /* program and options, without what only concerns one process */
 };
 
-/* ---- pair.c: the two of them ---- */
+/*
+ * ---- pair.c: the two of them ----
+ *
+ * The guard has one thread and no lock. In the worker, the lock is that of struct worker.
+ */
 
-/* The descriptors as they were handed over, count of them kept. */
+/* No lock. The descriptors as they were handed over, count of them kept. */
 void pair_receive(struct pair *pair, char **argv, size_t count);
 /*
- * Starts the partner ("guard" or "worker"), with a channel of its own; how (may be NULL) is why, in words. Its pid, or
- * -1 with errno.
+ * Wants the lock. Starts the partner ("guard" or "worker"), with a channel of its own; how (may be NULL) is
+ * why, in words. Its pid, or -1 with errno.
  */
 pid_t pair_start(struct pair *pair, const char *role, const char *how);
-/* Becomes the guard, in this process. Returns only on failure, with errno. */
+/* No lock. Becomes the guard, in this process. Returns only on failure, with errno. */
 void pair_become_guard(struct pair *pair);
-/* The worker tells the guard what to keep from now on, or that both are to end. */
+/* Wants the lock. The worker tells the guard what to keep from now on. */
 void pair_tell_kept(const struct pair *pair);
+/*
+ * No lock, as it is for the main thread, and no other one starts a partner. The worker tells the guard that
+ * both are to end.
+ */
 void pair_tell_end(const struct pair *pair);
 enum pair_news {
 	PAIR_NOTHING,
 	PAIR_KEPT,
 	PAIR_END,
 };
-/* What the guard was told next. */
+/* No lock. What the guard was told next. */
 enum pair_news pair_listen(struct pair *pair);
 
 /* ---- The parts of the program ---- */
@@ -68,9 +76,9 @@ struct options {
 int guard_run(struct pair *pair);
 int worker_run(struct pair *pair, const struct options *options, const char *how);
 /* Takes the run directory, listens there, and becomes the guard. */
-int begin_run(const struct options *options, char **argv);
+int claim_run(const struct options *options, char **argv);
 
-/* ---- log.c ---- */
+/* ---- log.c: no lock, as it is told where to write before there are threads ---- */
 
 /* Where messages go as long as no configuration has been read, and afterwards. */
 void log_begin(bool on_demand);
@@ -79,18 +87,25 @@ void log_configure(const struct gl_settings *settings);
 void log_write(void *data, enum guestlock_log_level level, const char *message);
 void log_say(enum guestlock_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* ---- notify.c: systemd ---- */
+/* ---- notify.c: systemd; no lock ---- */
 
 /* Passes a state ("READY=1\n...") on to the service manager, if there is one. */
 void notify(const char *format, ...) __attribute__((format(printf, 1, 2)));
 bool notify_wanted(void);
 
-/* ---- server.c (and server_*.c): connections, threads and the order of requests ---- */
+/*
+ * ---- server.c (and server_*.c): connections, threads and the order of requests ----
+ *
+ * The lock is that of the server. What it may be held for is said in server_priv.h.
+ */
 
 struct server;
 
-/* What is done with a request, in a thread of its own. The answer's items and locks are freed by answer_clear(). */
-struct service {
+/*
+ * What is done with a request, in a thread of its own and without the lock. The answer's items and locks are
+ * freed by clear().
+ */
+struct server_ops {
 	void *data;
 	void (*answer)(void *data, const struct gl_keeper_request *request, pid_t peer,
 		       struct gl_keeper_answer *out_answer);
@@ -99,19 +114,23 @@ struct service {
 	void (*clear)(void *data, struct gl_keeper_answer *answer);
 };
 
-/* NULL with errno. listener stays the caller's. */
-struct server *server_new(int listener, const struct service *service);
-/* From here on there are calls of service, which may need the server. 0 or -1 with errno. */
+/* No lock. NULL with errno. listener stays the caller's. */
+struct server *server_new(int listener, const struct server_ops *ops);
+/* Takes the lock. From here on ops are called, which may need the server. 0 or -1 with errno. */
 int server_start(struct server *server);
 /*
- * No request is begun any more. true: nothing is under way, and all is done that server_run() was given before, within
- * wait_ms.
+ * Takes the lock. No request is begun any more. true: nothing is under way, and all is done that
+ * server_run() was given before, within wait_ms.
  */
 bool server_drain(struct server *server, int wait_ms);
-/* Only when nothing is under way. */
+/* Takes the lock. Only when nothing is under way. */
 void server_stop(struct server *server);
+/* Takes the lock. */
 void server_count(struct server *server, unsigned *out_running, unsigned *out_waiting);
-/* Runs work(argument) in one of the threads; of type follow.start, data is the server. false: no memory. */
+/*
+ * Takes the lock. Runs work(argument) in one of the threads; of type follow.start, data is the server.
+ * false: no memory.
+ */
 bool server_run(void *data, void (*work)(void *argument), void *argument);
 
 #endif

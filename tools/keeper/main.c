@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One program in three roles: who is called by a person or on demand claims the run directory, and becomes
+ * the guard; guard and worker start each other with a first argument that says what they are.
+ */
 #include "keeper.h"
 
 #include "base/base.h"
+#include "shared/descriptors.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
@@ -104,19 +108,9 @@ static int parse(int argc, char **argv, struct role *role)
 	return -1;
 }
 
-/* A closed standard descriptor must not become something else. */
-static void fill_standard_descriptors(void)
-{
-	for (int fd = 0; fd <= 2; fd++) {
-		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDWR) != fd) {
-			_exit(EX_OSERR);
-		}
-	}
-}
-
 static void prepare_process(const struct options *options)
 {
-	fill_standard_descriptors();
+	fill_standard_descriptors(O_RDWR, O_RDWR);
 	umask(077);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
@@ -151,7 +145,7 @@ int main(int argc, char **argv)
 	if (status < 0) {
 		prepare_process(&role.options);
 		if (!role.guard && !role.worker) {
-			status = begin_run(&role.options, argv);
+			status = claim_run(&role.options, argv);
 		} else {
 			/* The first argument was for this process only. */
 			argv[1] = argv[0];

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Each of the two starts the other one by fork and exec, with the same descriptors at the same places, so
+ * that either goes on where the other was killed. A socket between them tells the guard what else to keep.
+ */
 #include "keeper.h"
 
 #include "base/base.h"
@@ -8,18 +12,12 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 
 #define HIGH 64 /* above all places of descriptors */
 #define KEPT_MAX 8
 _Static_assert(sizeof((struct guestlock_kept){0}.fds) == KEPT_MAX * sizeof(int), "as many as backend.h says");
-
-static int pidfd_of(pid_t pid)
-{
-	/* It is CLOEXEC by itself. */
-	return (int)syscall(SYS_pidfd_open, pid, 0);
-}
 
 static int received(int fd)
 {
@@ -115,7 +113,7 @@ pid_t pair_start(struct pair *pair, const char *role, const char *how)
 {
 	char first[128];
 	char **argv = make_arguments(pair, role, how, first, sizeof(first));
-	int self = pidfd_of(getpid()), ends[2] = {-1, -1}, failure;
+	int self = pidfd_open(getpid(), 0), ends[2] = {-1, -1}, failure;
 	pid_t pid = -1;
 
 	if (argv && self >= 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0) {
@@ -148,7 +146,7 @@ pid_t pair_start(struct pair *pair, const char *role, const char *how)
 	}
 	pair->channel = ends[0];
 	/* It is a child of ours that nobody has waited for, so this is that process. */
-	pair->partner = pidfd_of(pid);
+	pair->partner = pidfd_open(pid, 0);
 	return pid;
 }
 

@@ -10,6 +10,10 @@
  * has a lane, in which the others wait. A request takes its place first, and only when its turn comes it is
  * looked whether its caller still waits; if not, it is not run. So what a caller asks for that follows a
  * killed one is answered after everything of that one that is ever going to happen.
+ *
+ * The lock is held for a few steps at a time, by a thread that leaves its post, comes back or ends, by who
+ * starts another one, and by who gives the server work, counts it or waits until it is done. It is held by
+ * nobody who waits at the epoll, runs a job, or reads or writes a connection.
  */
 #include "server_priv.h"
 
@@ -29,9 +33,10 @@
 
 /* ---- Threads ---- */
 
+/* A thread of the server: it has no lock where it begins. */
 static void *serve(void *argument);
 
-/* Under the lock. */
+/* Wants the lock. */
 static bool add_thread(struct server *server)
 {
 	pthread_attr_t attributes;
@@ -50,7 +55,7 @@ static bool add_thread(struct server *server)
 	return fine;
 }
 
-/* This thread may be gone for long. false: nobody would wait in its place. */
+/* Takes the lock. This thread may be gone for long. false: nobody would wait in its place. */
 static bool leave_post(struct server *server)
 {
 	bool fine;
@@ -64,7 +69,7 @@ static bool leave_post(struct server *server)
 	return fine;
 }
 
-/* Under the lock: what is ready and found no thread, or NULL. */
+/* Wants the lock. What is ready and found no thread, or NULL. */
 static struct job *pop_ready(struct server *server)
 {
 	struct job *job = STAILQ_FIRST(&server->ready);
@@ -76,7 +81,7 @@ static struct job *pop_ready(struct server *server)
 	return job;
 }
 
-/* Back at the post, unless something is ready that found no thread. */
+/* Takes the lock. Back at the post, unless something is ready that found no thread. */
 static struct job *return_to_post(struct server *server)
 {
 	struct job *job;
@@ -93,7 +98,10 @@ static struct job *return_to_post(struct server *server)
 
 /* ---- Jobs ---- */
 
-/* Who has asked once often asks again at once: that is cheaper when the same thread waits for it. */
+/*
+ * Takes the lock. Who has asked once often asks again at once: that is cheaper when the same thread waits for
+ * it.
+ */
 static struct job *linger(struct server *server, struct connection *connection)
 {
 	struct pollfd polled = {.fd = connection->fd, .events = POLLIN};
@@ -105,7 +113,7 @@ static struct job *linger(struct server *server, struct connection *connection)
 	return NULL;
 }
 
-/* What is to be done next by this thread, if anything. */
+/* Takes the lock, but not while the job runs. What is to be done next by this thread, if anything. */
 static struct job *run_job(struct server *server, struct job *job)
 {
 	struct connection *connection = NULL;
@@ -127,7 +135,10 @@ static struct job *run_job(struct server *server, struct job *job)
 	return next;
 }
 
-/* Runs it, what waits for it, and what found no thread. false: it found none itself, and waits. */
+/*
+ * Takes the lock, but not while jobs run: this one, what waits for it, and what found no thread. false: it
+ * found none itself, and waits.
+ */
 static bool run(struct server *server, struct job *job)
 {
 	if (!leave_post(server)) {
@@ -148,7 +159,7 @@ static bool run(struct server *server, struct job *job)
 
 /* ---- The threads' life ---- */
 
-/* Under no lock. true: this thread is one too many, or all are to end. */
+/* Takes the lock. true: this thread is one too many, or all are to end. */
 static bool may_end(struct server *server, bool was_idle)
 {
 	bool ends;
@@ -164,6 +175,7 @@ static bool may_end(struct server *server, bool was_idle)
 	return ends;
 }
 
+/* Takes the lock. */
 static struct job *take_ready(struct server *server)
 {
 	struct job *job;
@@ -249,7 +261,7 @@ static int open_server(struct server *server)
 	return fine ? 0 : -1;
 }
 
-struct server *server_new(int listener, const struct service *service)
+struct server *server_new(int listener, const struct server_ops *ops)
 {
 	struct server *server = calloc(1, sizeof(*server));
 	pthread_condattr_t attributes;
@@ -257,7 +269,7 @@ struct server *server_new(int listener, const struct service *service)
 	if (!server) {
 		return NULL;
 	}
-	server->service = *service;
+	server->ops = *ops;
 	server->listener = listener;
 	LIST_INIT(&server->connections);
 	STAILQ_INIT(&server->ready);

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Who is connected. */
+/*
+ * Who is connected. The thread that has a connection reads from it and answers without the lock, which is
+ * held while the list of all changes, and while a connection is given to whichever thread its next request
+ * wakes.
+ */
 #include "server_priv.h"
 
 #include <errno.h>
@@ -10,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Under the lock, since another thread may have closed it before we are back from here. */
+/* The lock is held since another thread may want to close it before we are back from here. */
 void connection_rearm(struct server *server, struct connection *connection)
 {
 	struct epoll_event event = {.events = EPOLLIN | EPOLLONESHOT, .data.ptr = connection};

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Requests of one owner run one after the other. */
+/*
+ * Requests of one owner run one after the other. A lane is there for as long as a request of its owner is
+ * under way; who enters one or leaves it holds the lock meanwhile, and nobody while the request runs.
+ */
 #include "server_priv.h"
 
 #include <search.h>

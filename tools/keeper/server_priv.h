@@ -2,6 +2,13 @@
 /*
  * The parts of the server. A connection is served by one thread at a time, a request (job) belongs to the
  * thread that runs it or to the queue in which it waits.
+ *
+ * Order of locks: the keeper has two, the server's and the worker's (worker.h), and nobody who holds one of
+ * them takes the other. The server's is never held across a call of server_ops; who holds the worker's calls
+ * nothing of the server.
+ *
+ * What each function does about the server's lock, it says: it wants it (is called with it held), takes it
+ * (by itself or in what it calls, so is called without it), or there is no lock.
  */
 #ifndef KEEPER_SERVER_PRIV_H
 #define KEEPER_SERVER_PRIV_H
@@ -36,9 +43,9 @@ struct lane {
 };
 
 struct server {
-	struct service service;
+	struct server_ops ops;
 	int listener, epoll, wake;
-	pthread_mutex_t lock;           /* of everything below; never held across a call */
+	pthread_mutex_t lock;           /* of everything below, of queued jobs and of lanes */
 	pthread_cond_t changed;
 	LIST_HEAD(, connection) connections;
 	void *lanes;
@@ -50,31 +57,41 @@ struct server {
 
 /* ---- server_connection.c: who is connected ---- */
 
-/* Takes everybody who waits at the listener, and waits there again. */
+/* Takes the lock. Takes in everybody who waits at the listener, and waits there again. */
 void connection_accept(struct server *server);
-/* It is waited for its next request again. The connection is another thread's from here on. */
+/*
+ * Takes the lock. It is waited for its next request again. The connection is another thread's from here on.
+ */
 void connection_rearm(struct server *server, struct connection *connection);
-/* Closes and frees it. */
+/* Takes the lock. Closes and frees it. */
 void connection_close(struct server *server, struct connection *connection);
-/* Its caller has closed the connection, or was killed. */
+/* No lock. Its caller has closed the connection, or was killed. */
 bool connection_is_gone(const struct connection *connection);
 
 /* ---- server_lane.c: requests of one owner run one after the other ---- */
 
-/* Takes the job's place. true: it is its turn; false: it is in the lane, or there is no memory (*out_failed). */
+/*
+ * Takes the lock. The job takes its place. true: it is its turn; false: it is in the lane, or there is no
+ * memory (*out_failed).
+ */
 bool lane_enter(struct server *server, struct job *job, bool *out_failed);
-/* The next of the lane (may be NULL); without one the lane goes. */
+/* Takes the lock. The next of the lane (may be NULL); without one the lane goes. */
 struct job *lane_leave(struct server *server, struct lane *lane);
 
 /* ---- server_request.c: one request ---- */
 
-/* The next request of a connection, if it is its turn. */
+/* Takes the lock. The next request of a connection, if it is its turn. */
 struct job *request_take(struct server *server, struct connection *connection);
-/* true: the caller may ask on. false: the connection is closed. */
+/* Takes the lock, but not while it runs. true: the caller may ask on. false: the connection is closed. */
 bool request_run(struct server *server, struct job *job);
-/* false: no more calls are made. What we ask ourselves belongs to what is being brought to an end. */
+/*
+ * Takes the lock. false: no more calls are made. What we ask ourselves belongs to what is being brought to
+ * an end.
+ */
 bool request_begin_call(struct server *server, bool own);
+/* Takes the lock. */
 void request_end_call(struct server *server);
+/* No lock. */
 void job_free(struct job *job);
 
 #endif

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* One request: read, run, answered. */
+/*
+ * One request: read, run, answered, by the thread that has its connection and the turn of its lane, without
+ * the lock. It is held only to count what is under way, so that draining waits for it and begins nothing new.
+ */
 #include "server_priv.h"
 
 #include <errno.h>
@@ -28,7 +31,7 @@ static bool send_answer(struct server *server, const struct connection *connecti
 				       strerror(errno));
 		fine = gl_keeper_put_answer(&wire, &sorry) == 0;
 	}
-	server->service.clear(server->service.data, answer);
+	server->ops.clear(server->ops.data, answer);
 	return fine && gl_keeper_send(connection->fd, &wire) == 0;
 }
 
@@ -63,17 +66,17 @@ void request_end_call(struct server *server)
 bool request_run(struct server *server, struct job *job)
 {
 	struct gl_keeper_answer answer = {.result = GUESTLOCK_RES_GRANTED};
-	const struct service *service = &server->service;
+	const struct server_ops *ops = &server->ops;
 
 	if (is_pointless(job)) {
 		connection_close(server, job->connection);
 		return false;
 	}
 	if (request_begin_call(server, job->connection->peer == getpid())) {
-		service->answer(service->data, &job->request, job->connection->peer, &answer);
+		ops->answer(ops->data, &job->request, job->connection->peer, &answer);
 		request_end_call(server);
 	} else {
-		service->refuse(service->data, &job->request, &answer);
+		ops->refuse(ops->data, &job->request, &answer);
 	}
 	if (!send_answer(server, job->connection, &answer)) {
 		connection_close(server, job->connection);

@@ -5,11 +5,12 @@
  * by itself: so that goes through the same order, the same deadlines, and hangs in a thread that nobody waits
  * for.
  */
-#include "serve.h"
+#include "worker.h"
 
 #include "base/base.h"
 #include "base/error.h"
-#include "follow.h"
+#include "shared/descriptors.h"
+#include "shared/follow.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +19,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -68,16 +68,6 @@ static int open_library(struct worker *worker, const struct options *options)
 	return 0;
 }
 
-static void raise_descriptor_limit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
-	}
-}
-
 /* The guard's pid, from /proc, as a pidfd shows it: only for people. */
 static pid_t pid_of(int pidfd)
 {
@@ -124,7 +114,7 @@ static void *follow(void *argument)
 
 static int begin(struct keeper *keeper, const struct options *options)
 {
-	const struct service service = {
+	const struct server_ops ops = {
 		.data = &keeper->worker,
 		.answer = worker_answer,
 		.refuse = worker_refuse,
@@ -146,7 +136,7 @@ static int begin(struct keeper *keeper, const struct options *options)
 	worker->pair = keeper->pair;
 	worker->guard = pid_of(keeper->pair->partner);
 	worker->since = time(NULL);
-	worker->server = server_new(keeper->pair->listener, &service);
+	worker->server = server_new(keeper->pair->listener, &ops);
 	if (!worker->server || server_start(worker->server) < 0) {
 		return -1;
 	}
@@ -206,7 +196,7 @@ static void take_news(struct keeper *keeper)
 	eventfd_read(worker->news, &ignored);
 	tell_status(keeper);
 	if (keeper->watched < 0 && gl_can(worker->gl, GUESTLOCK_CAP_WATCH)) {
-		keeper->watched = worker->gl->module.descriptor->ops->watch(worker->gl->backend, &err);
+		keeper->watched = worker_ops(worker)->watch(worker->gl->backend, &err);
 		if (keeper->watched < 0) {
 			log_say(GUESTLOCK_LOG_WARNING, "the backend cannot be watched: %s", err.message);
 		}
@@ -238,7 +228,7 @@ static void take_events(struct keeper *keeper)
 	struct worker *worker = &keeper->worker;
 	struct guestlock_event event;
 
-	while (worker->gl->module.descriptor->ops->next_event(worker->gl->backend, &event) > 0) {
+	while (worker_ops(worker)->next_event(worker->gl->backend, &event) > 0) {
 		if ((size_t)event.type >= GL_COUNT(kinds)) {
 			continue;
 		}

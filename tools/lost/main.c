@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A guest is losing its locks: within the time that the technology leaves, it is paused, or killed, by
+ * libvirt if that started it, and by ourselves if that does not help. What hangs is given up.
+ */
 #include "base/base.h"
 #include "base/error.h"
 #include "guest/guest.h"
 #include "lost.h"
 #include "operation/loss.h"
+#include "shared/descriptors.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -23,35 +27,6 @@
 #define RETRY_MS 500
 #define KILL_WAIT_MS 5000
 
-/* ---- Messages ---- */
-
-void lost_log(void *data, enum guestlock_log_level level, const char *message)
-{
-	static const int priorities[] = {
-		[GUESTLOCK_LOG_ERROR] = LOG_ERR,
-		[GUESTLOCK_LOG_WARNING] = LOG_WARNING,
-		[GUESTLOCK_LOG_INFO] = LOG_INFO,
-		[GUESTLOCK_LOG_DEBUG] = LOG_DEBUG,
-	};
-	char shown[1024];
-
-	(void)data;
-	gl_printable_fit(shown, sizeof(shown), message);
-	syslog(priorities[level], "%s", shown);
-	fprintf(stderr, "guestlock-lost: %s\n", shown);
-}
-
-void lost_say(enum guestlock_log_level level, const char *format, ...)
-{
-	char message[1024];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(message, sizeof(message), format, args);
-	va_end(args);
-	lost_log(NULL, level, message);
-}
-
 /* ---- The guest ---- */
 
 struct loss {
@@ -63,11 +38,6 @@ struct loss {
 	char *uri; /* "": libvirt does not know it */
 	int64_t begun_ms;
 };
-
-static int64_t now_ms(void)
-{
-	return guestlock_monotonic_ms();
-}
 
 static bool is_over(const struct guestlock_info *info, const struct loss *loss)
 {
@@ -133,7 +103,7 @@ static bool pause_guest(const struct loss *loss, bool stopped)
 			lost_say(GUESTLOCK_LOG_WARNING, "guest %s is not paused yet: %s", loss->uuid,
 				 err.message);
 		}
-		if (now_ms() + RETRY_MS >= deadline_ms) {
+		if (guestlock_monotonic_ms() + RETRY_MS >= deadline_ms) {
 			return false;
 		}
 		poll(NULL, 0, RETRY_MS);
@@ -143,7 +113,8 @@ static bool pause_guest(const struct loss *loss, bool stopped)
 static bool act_by_ourselves(const struct loss *loss, bool stopped)
 {
 	return loss->pause ? pause_guest(loss, stopped)
-			   : gl_guest_kill(loss->gl, loss->uuid, &loss->life, now_ms() + KILL_WAIT_MS);
+			   : gl_guest_kill(loss->gl, loss->uuid, &loss->life,
+					   guestlock_monotonic_ms() + KILL_WAIT_MS);
 }
 
 /* Through libvirt, so that it knows; and if that does not lead to anything, past it. */
@@ -155,7 +126,7 @@ static bool act(const struct loss *loss)
 		return act_by_ourselves(loss, false);
 	}
 	told = lost_virsh(loss->uri, loss->pause ? "suspend" : "destroy", loss->uuid, VIRSH_MS);
-	if (told && wait_until_done(loss, now_ms() + 2000)) {
+	if (told && wait_until_done(loss, guestlock_monotonic_ms() + 2000)) {
 		return true;
 	}
 	lost_say(GUESTLOCK_LOG_WARNING, "libvirt has not done it: guest %s is %s without it", loss->uuid,
@@ -218,11 +189,7 @@ static void prepare_process(void)
 	sigset_t none;
 
 	close_range(STDERR_FILENO + 1, ~0U, 0);
-	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
-		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDWR) != fd) {
-			_exit(EX_OSERR);
-		}
-	}
+	fill_standard_descriptors(O_RDWR, O_RDWR);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_IGN);
@@ -251,7 +218,7 @@ static int usage(FILE *stream, int status)
 
 int main(int argc, char **argv)
 {
-	struct loss loss = {.begun_ms = now_ms()};
+	struct loss loss = {.begun_ms = guestlock_monotonic_ms()};
 	int status;
 
 	if (argc == 2 && strcmp(argv[1], "--help") == 0) {

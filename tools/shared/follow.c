@@ -5,36 +5,36 @@
  * What neither tells (guests of other pid namespaces, operations left unfinished) is found by a sweep over
  * everything.
  */
-#include "settling.h"
+#include "burial.h"
+#include "descriptors.h"
 
 #include <errno.h>
+#include <guestlock/backend.h>
 #include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/inotify.h>
+#include <sys/pidfd.h>
 #include <sys/queue.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #define TICK_MS 250   /* between two looks at a polled guest */
 #define YOUNG_MS 5000 /* a new guest is polled so long: programs that drop the tether do so early */
 #define SWEEP_MS 30000
-#define RETRY_MS 500 /* until one that could not be settled is tried again; then twice as long */
+#define RETRY_MS 500 /* until one that could not be buried is tried again; then twice as long */
 
 struct watched {
 	char uuid[GUESTLOCK_UUID_STRING]; /* first: the tree compares it */
 	uint64_t instance;
 	int pidfd; /* -1: there is none, or its process has ended */
 	int64_t young_until_ms;
-	int64_t not_before_ms; /* it could not be settled: the next attempt */
+	int64_t not_before_ms; /* it could not be buried: the next attempt */
 	int64_t retry_ms;      /* for how long that was put off */
 	bool alone;            /* no pidfd will tell: polled until it is dead */
 	bool polled, untethered;
-	struct settling *settling; /* under way, or just done */
+	struct burial *burial; /* under way, or just done */
 	LIST_ENTRY(watched) next;
 };
 
@@ -46,17 +46,9 @@ struct follower {
 	void *tree;
 	LIST_HEAD(watched_list, watched) polled;
 	int64_t next_tick_ms, next_sweep_ms;
-	struct settling *sweeping; /* everything, once at a time */
+	struct burial *sweeping; /* everything, once at a time */
 	bool stop;
 };
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static int compare_uuids(const void *a, const void *b)
 {
@@ -98,7 +90,7 @@ static void forget(struct follower *follower, struct watched *guest)
 {
 	stop_polling(guest);
 	close_pidfd(guest);
-	settling_release(guest->settling);
+	burial_release(guest->burial);
 	tdelete(guest->uuid, &follower->tree, compare_uuids);
 	free(guest);
 }
@@ -108,7 +100,7 @@ static void open_pidfd(const struct follower *follower, struct watched *guest, p
 {
 	struct epoll_event event = {.events = EPOLLIN, .data.ptr = guest};
 
-	guest->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	guest->pidfd = pidfd_open(pid, 0);
 	if (guest->pidfd >= 0 && epoll_ctl(follower->epoll, EPOLL_CTL_ADD, guest->pidfd, &event) != 0) {
 		close_pidfd(guest);
 	}
@@ -122,7 +114,7 @@ static void watch(struct follower *follower, struct watched *guest, const struct
 	guest->instance = info->instance;
 	guest->untethered = false;
 	guest->not_before_ms = guest->retry_ms = 0;
-	guest->young_until_ms = now_ms() + YOUNG_MS;
+	guest->young_until_ms = guestlock_monotonic_ms() + YOUNG_MS;
 	open_pidfd(follower, guest, info->pid);
 	start_polling(follower, guest);
 }
@@ -143,18 +135,18 @@ static void notice(struct follower *follower, const struct guestlock_info *info)
 	watch(follower, guest, info);
 }
 
-/* ---- Settling ---- */
+/* ---- Burying ---- */
 
 static void notice_name(struct follower *follower, const char *name);
 
 /* true: it is gone. A failure is tried again, ever more rarely; the sweep says so if it fails, too. */
-static bool end_settling(struct follower *follower, struct watched *guest)
+static bool end_burial(struct follower *follower, struct watched *guest)
 {
-	bool failed = guest->settling->failed;
+	bool failed = guest->burial->failed;
 	char uuid[GUESTLOCK_UUID_STRING];
 
-	settling_release(guest->settling);
-	guest->settling = NULL;
+	burial_release(guest->burial);
+	guest->burial = NULL;
 	if (!failed) {
 		memcpy(uuid, guest->uuid, sizeof(uuid));
 		forget(follower, guest);
@@ -165,15 +157,15 @@ static bool end_settling(struct follower *follower, struct watched *guest)
 	guest->alone = true;
 	guest->retry_ms = guest->retry_ms == 0 ? RETRY_MS : 2 * guest->retry_ms;
 	guest->retry_ms = guest->retry_ms < SWEEP_MS ? guest->retry_ms : SWEEP_MS;
-	guest->not_before_ms = now_ms() + guest->retry_ms;
+	guest->not_before_ms = guestlock_monotonic_ms() + guest->retry_ms;
 	return false;
 }
 
-static void settle(struct follower *follower, struct watched *guest, const struct guestlock_info *info)
+static void bury(struct follower *follower, struct watched *guest, const struct guestlock_info *info)
 {
-	guest->settling = settling_begin(follower->follow, info);
-	if (settling_is_done(guest->settling)) {
-		end_settling(follower, guest);
+	guest->burial = burial_begin(follower->follow, info);
+	if (burial_is_done(guest->burial)) {
+		end_burial(follower, guest);
 		return;
 	}
 	start_polling(follower, guest);
@@ -202,13 +194,13 @@ static void judge(struct follower *follower, struct watched *guest, const struct
 		watch(follower, guest, info);
 	}
 	if (info->life == GUESTLOCK_LIFE_DEAD) {
-		settle(follower, guest, info);
+		bury(follower, guest, info);
 		return;
 	}
 	if (info->life == GUESTLOCK_LIFE_UNTETHERED) {
 		warn_untethered(follower, guest, info);
 	}
-	if (!guest->alone && now_ms() >= guest->young_until_ms) {
+	if (!guest->alone && guestlock_monotonic_ms() >= guest->young_until_ms) {
 		stop_polling(guest);
 	}
 }
@@ -218,7 +210,7 @@ static void look_at(struct follower *follower, struct watched *guest)
 	struct guestlock_info *info = NULL;
 	int status;
 
-	if (guest->settling && (!settling_is_done(guest->settling) || end_settling(follower, guest))) {
+	if (guest->burial && (!burial_is_done(guest->burial) || end_burial(follower, guest))) {
 		return;
 	}
 	status = guestlock_get_info(follower->follow->gl, guest->uuid, &info, NULL);
@@ -237,12 +229,12 @@ static void look_at_polled(struct follower *follower)
 	while (guest) {
 		struct watched *next = LIST_NEXT(guest, next);
 
-		if (now_ms() >= guest->not_before_ms) {
+		if (guestlock_monotonic_ms() >= guest->not_before_ms) {
 			look_at(follower, guest);
 		}
 		guest = next;
 	}
-	follower->next_tick_ms = now_ms() + TICK_MS;
+	follower->next_tick_ms = guestlock_monotonic_ms() + TICK_MS;
 }
 
 /* The directory appears with the first guest. A record is written into a file that is empty at first, and
@@ -274,14 +266,14 @@ static void notice_all(struct follower *follower)
 
 static void sweep(struct follower *follower)
 {
-	if (follower->sweeping && !settling_is_done(follower->sweeping)) {
-		follower->next_sweep_ms = now_ms() + TICK_MS;
+	if (follower->sweeping && !burial_is_done(follower->sweeping)) {
+		follower->next_sweep_ms = guestlock_monotonic_ms() + TICK_MS;
 		return;
 	}
-	settling_release(follower->sweeping);
-	follower->sweeping = settling_begin(follower->follow, NULL);
+	burial_release(follower->sweeping);
+	follower->sweeping = burial_begin(follower->follow, NULL);
 	notice_all(follower);
-	follower->next_sweep_ms = now_ms() + SWEEP_MS;
+	follower->next_sweep_ms = guestlock_monotonic_ms() + SWEEP_MS;
 }
 
 static void notice_name(struct follower *follower, const char *name)
@@ -326,7 +318,7 @@ static void process_ended(struct follower *follower, struct watched *guest)
 /* One event at a time: dealing with it may free what another one points to. */
 static void wait_for_event(struct follower *follower)
 {
-	int64_t now = now_ms(), until = follower->next_sweep_ms;
+	int64_t now = guestlock_monotonic_ms(), until = follower->next_sweep_ms;
 	struct epoll_event event;
 
 	if ((follower->guests < 0 || !LIST_EMPTY(&follower->polled)) && follower->next_tick_ms < until) {
@@ -346,7 +338,7 @@ static void wait_for_event(struct follower *follower)
 
 static void tick(struct follower *follower)
 {
-	if (now_ms() >= follower->next_tick_ms) {
+	if (guestlock_monotonic_ms() >= follower->next_tick_ms) {
 		if (follower->guests < 0) {
 			watch_directory(follower);
 			if (follower->guests >= 0) {
@@ -355,19 +347,8 @@ static void tick(struct follower *follower)
 		}
 		look_at_polled(follower);
 	}
-	if (now_ms() >= follower->next_sweep_ms) {
+	if (guestlock_monotonic_ms() >= follower->next_sweep_ms) {
 		sweep(follower);
-	}
-}
-
-/* Each guest takes a descriptor. Beyond what there is they are polled. */
-static void raise_descriptor_limit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
 	}
 }
 
@@ -380,6 +361,7 @@ static int add_source(const struct follower *follower, const int *fd)
 
 static int open_sources(struct follower *follower)
 {
+	/* Each guest takes a descriptor. Beyond what there is they are polled. */
 	raise_descriptor_limit();
 	follower->epoll = epoll_create1(EPOLL_CLOEXEC);
 	follower->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
@@ -395,7 +377,7 @@ static void forget_all(struct follower *follower)
 	while (follower->tree) {
 		forget(follower, *(struct watched **)follower->tree);
 	}
-	settling_release(follower->sweeping);
+	burial_release(follower->sweeping);
 	free(follower->directory);
 }
 

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* run: starts a guest once its locks are held, and stays beside it until it ends. */
-#include "run.h"
 #include "cli.h"
+#include "signals.h"
 
 #include <errno.h>
+#include <guestlock/backend.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -17,7 +17,6 @@ enum {
 	OPTION_UUID,
 	OPTION_ID,
 	OPTION_PARAM,
-	OPTION_WAIT,
 	OPTION_INCOMING,
 	OPTION_STATE,
 	OPTION_ON_LOCK_LOSS,
@@ -29,7 +28,7 @@ const struct cli_option cli_run_options[] = {
 	{OPTION_ID, "id", "ID", "what else identifies it"},
 	{OPTION_PARAM, "param", "KEY=VALUE", "something to keep in the guest's record"},
 	CLI_RESOURCE_OPTIONS,
-	{OPTION_WAIT, "wait", "SECONDS", "wait so long for locks that others hold (0)"},
+	CLI_WAIT_OPTION,
 	{OPTION_INCOMING, "incoming", NULL, "the guest arrives by migration from another host"},
 	{OPTION_STATE, "state", "STATE", "what pause printed of it, here or on another host"},
 	{OPTION_ON_LOCK_LOSS, "on-lock-loss", "ACTION",
@@ -105,11 +104,8 @@ static int run_option(const struct cli *cli, struct run *run, int option)
 		return 0;
 	case OPTION_ON_LOCK_LOSS:
 		return set_loss_action(cli, run, optarg);
-	case OPTION_WAIT:
-		if (!cli_parse_seconds(optarg, &run->wait_ms)) {
-			return cli_usage(cli, "--wait wants seconds, such as 2.5, not \"%s\"", optarg);
-		}
-		return 0;
+	case CLI_OPTION_WAIT:
+		return cli_wait_option(cli, &run->wait_ms);
 	default:
 		return cli_resource_option(cli, &run->guest.resources, option);
 	}
@@ -185,14 +181,6 @@ static int check_program(const char *name)
 
 /* ---- Start ---- */
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /*
  * The waiting is done here, and not inside of one call, so that a signal can end it with nothing left
  * behind: between two attempts there is no process and no record of the guest.
@@ -200,7 +188,7 @@ static int64_t now_ms(void)
 static int start(struct cli *cli, struct run *run, struct guestlock_guest **out_guest, pid_t *out_pid,
 		 struct guestlock_error *err)
 {
-	int64_t deadline = now_ms() + run->wait_ms;
+	int64_t deadline = guestlock_monotonic_ms() + run->wait_ms;
 	char waiting_for[GUESTLOCK_UUID_STRING] = "-";
 	int pause_ms = RETRY_FIRST_MS;
 	int status;
@@ -211,7 +199,8 @@ static int start(struct cli *cli, struct run *run, struct guestlock_guest **out_
 			return status;
 		}
 		status = guestlock_guest_start(*out_guest, run->argv, run->state, 0, out_pid, err);
-		if (status != GUESTLOCK_BUSY || now_ms() >= deadline || cli_early_signal() != 0) {
+		if (status != GUESTLOCK_BUSY || guestlock_monotonic_ms() >= deadline ||
+		    cli_early_signal() != 0) {
 			return status;
 		}
 		guestlock_guest_free(*out_guest);
@@ -219,7 +208,7 @@ static int start(struct cli *cli, struct run *run, struct guestlock_guest **out_
 		if (strcmp(waiting_for, err->holder.uuid) != 0) {
 			snprintf(waiting_for, sizeof(waiting_for), "%s", err->holder.uuid);
 			cli_log(cli, GUESTLOCK_LOG_INFO, "waiting up to %.1f s: %s",
-				(double)(deadline - now_ms()) / 1000, err->message);
+				(double)(deadline - guestlock_monotonic_ms()) / 1000, err->message);
 		}
 		poll(NULL, 0, pause_ms);
 		pause_ms = pause_ms * 2 < RETRY_LAST_MS ? pause_ms * 2 : RETRY_LAST_MS;

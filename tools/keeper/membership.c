@@ -2,8 +2,11 @@
 /*
  * Whether the host is a member of its backend. One at a time joins or leaves, and while it leaves there are
  * no calls for guests.
+ *
+ * The lock is the worker's. A thread that joins or leaves has it for the bookkeeping before and after, never
+ * while the backend is called: joining and leaving stand for it meanwhile, and changed tells of their end.
  */
-#include "serve.h"
+#include "worker.h"
 
 #include <string.h>
 #include <sys/eventfd.h>
@@ -23,7 +26,10 @@ static struct timespec time_of(int64_t monotonic_ms)
 	};
 }
 
-/* One at a time joins or leaves. false: somebody else still does when the deadline is near. */
+/*
+ * Wants the lock, which is left while it waits. One at a time joins or leaves; false: somebody else still
+ * does when the deadline is near.
+ */
 static bool begin_joining(struct worker *worker, int64_t deadline_ms)
 {
 	struct timespec until = time_of(deadline_ms - TELL_MS);
@@ -36,6 +42,7 @@ static bool begin_joining(struct worker *worker, int64_t deadline_ms)
 	return free;
 }
 
+/* Wants the lock. */
 static void end_joining(struct worker *worker)
 {
 	worker->joining = false;
@@ -47,7 +54,7 @@ static bool is_other(const struct guestlock_kept *a, const struct guestlock_kept
 	return a->count != b->count || memcmp(a->fds, b->fds, a->count * sizeof(int)) != 0;
 }
 
-/* Under the lock, which is left meanwhile. only_new: not if this process has joined already. */
+/* Wants the lock, which is left meanwhile. only_new: not if this process has joined already. */
 static enum guestlock_result join_locked(struct worker *worker, bool only_new, struct guestlock_error *err)
 {
 	struct guestlock_kept kept = worker->pair->kept;
@@ -61,7 +68,7 @@ static enum guestlock_result join_locked(struct worker *worker, bool only_new, s
 		return GUESTLOCK_RES_GRANTED;
 	}
 	pthread_mutex_unlock(&worker->lock);
-	result = worker->gl->module.descriptor->ops->join(worker->gl->backend, &kept, err);
+	result = worker_ops(worker)->join(worker->gl->backend, &kept, err);
 	pthread_mutex_lock(&worker->lock);
 	/* After joining anew a descriptor may be another one of the same number. */
 	if (!worker->joined || is_other(&kept, &worker->pair->kept)) {
@@ -92,14 +99,14 @@ enum guestlock_result member_join(struct worker *worker, int64_t deadline_ms, bo
 	return result;
 }
 
-/* What the guard keeps open may be what the backend gives up, and waits for that all close it. */
+/* Wants the lock. What the guard keeps open may be what the backend gives up, once all have closed it. */
 static void guard_keeps(const struct worker *worker, const struct guestlock_kept *kept)
 {
 	worker->pair->kept = *kept;
 	pair_tell_kept(worker->pair);
 }
 
-/* Under the lock. No call for a guest is under way from here on, until leaving ends. */
+/* Wants the lock, which is left while it waits. No call for a guest is under way then, until leaving ends. */
 static bool begin_leaving(struct worker *worker, int64_t deadline_ms, struct guestlock_error *err)
 {
 	struct timespec until = time_of(deadline_ms - TELL_MS);
@@ -143,7 +150,7 @@ enum guestlock_result member_leave(struct worker *worker, int64_t deadline_ms, s
 	if (!begun) {
 		return GUESTLOCK_RES_STOPPED;
 	}
-	result = worker->gl->module.descriptor->ops->leave(worker->gl->backend, err);
+	result = worker_ops(worker)->leave(worker->gl->backend, err);
 	pthread_mutex_lock(&worker->lock);
 	if (result == GUESTLOCK_RES_GRANTED) {
 		worker->left = true;
@@ -167,8 +174,8 @@ static bool may_join(const struct gl_keeper_request *request, pid_t peer)
 }
 
 /*
- * Under the lock. Nothing is begun while the host leaves: what a guest would get between the backend's look
- * for guests and its last step would be taken from it again.
+ * Wants the lock, which is left while it waits. Nothing is begun while the host leaves: what a guest would
+ * get between the backend's look for guests and its last step would be taken from it again.
  */
 static bool wait_for_leave(struct worker *worker, int64_t deadline_ms)
 {

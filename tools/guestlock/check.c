@@ -61,10 +61,7 @@ static void check_configuration(struct checks *checks)
 		}
 		file = cli_need(strndup(settings[i].origin, (size_t)(colon - settings[i].origin)));
 		if (!strstr(files, file)) {
-			char *longer = cli_format("%s%s%s", files, *files ? ", " : "", file);
-
-			free(files);
-			files = longer;
+			cli_append(&files, "%s%s", *files ? ", " : "", file);
 		}
 	}
 	note(checks, "configuration", "ok", cli_format("%s", *files ? files : "defaults only"));
@@ -163,12 +160,8 @@ static char *exception_words(const struct checks *checks)
 
 	for (size_t i = 0; i < count; i++) {
 		if (is_backend_path(checks, &settings[i])) {
-			char *longer =
-				cli_format("%s%s%s", words, *words ? " and " : ", unless they use the same ",
-					   settings[i].key);
-
-			free(words);
-			words = longer;
+			cli_append(&words, "%s%s", *words ? " and " : ", unless they use the same ",
+				   settings[i].key);
 		}
 	}
 	return words;
@@ -198,12 +191,10 @@ static char *holder_words(const struct guestlock_holder *holders, size_t count)
 	for (size_t i = 0; i < count; i++) {
 		CLI_AUTOFREE char *guest =
 			cli_guest_words(holders[i].name, *holders[i].uuid ? holders[i].uuid : "unknown");
-		char *longer = cli_format("%s%s%s on %s, %s", words, i > 0 ? "; " : "", guest,
-					  *holders[i].host ? holders[i].host : "an unknown host",
-					  guestlock_mode_name(holders[i].mode));
 
-		free(words);
-		words = longer;
+		cli_append(&words, "%s%s on %s, %s", i > 0 ? "; " : "", guest,
+			   *holders[i].host ? holders[i].host : "an unknown host",
+			   guestlock_mode_name(holders[i].mode));
 	}
 	return words;
 }

@@ -1,13 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The command and the library: opening it, its messages, its errors as exit statuses. */
 #include "cli.h"
-#include "journal.h"
 
-#include <errno.h>
-#include <stdarg.h>
 #include <string.h>
-#include <syslog.h>
-#include <time.h>
 #include <unistd.h>
 
 /* The one place where a status of the library becomes an exit status. BUSY is what -E sets. */
@@ -60,41 +55,14 @@ int cli_fail(const struct cli *cli, int status, const struct guestlock_error *er
 	return cli_exit_status(cli, status);
 }
 
-static void write_file(const struct cli *cli, const char *message)
-{
-	CLI_AUTOFREE char *now = cli_time(time(NULL));
-
-	fprintf(cli->log_file, "%s guestlock[%d]: %s\n", now, (int)getpid(), message);
-	fflush(cli->log_file);
-}
-
 /* Called by the library from any thread: reads the structure only. */
 static void log_message(void *data, enum guestlock_log_level level, const char *message)
 {
-	static const int priorities[] = {
-		[GUESTLOCK_LOG_ERROR] = LOG_ERR,
-		[GUESTLOCK_LOG_WARNING] = LOG_WARNING,
-		[GUESTLOCK_LOG_INFO] = LOG_INFO,
-		[GUESTLOCK_LOG_DEBUG] = LOG_DEBUG,
-	};
 	const struct cli *cli = data;
 	CLI_AUTOFREE char *printable = cli_printable(message);
 
-	switch (cli->log_target) {
-	case CLI_LOG_SYSLOG:
-		syslog(priorities[level], "%s", printable);
-		break;
-	case CLI_LOG_FILE:
-		write_file(cli, printable);
-		break;
-	case CLI_LOG_JOURNAL:
-		fprintf(stderr, "<%d>guestlock: %s\n", priorities[level], printable);
-		break;
-	case CLI_LOG_STDERR:
-		if (!cli->quiet || level == GUESTLOCK_LOG_ERROR) {
-			fprintf(stderr, "guestlock: %s\n", printable);
-		}
-		break;
+	if (cli->log.kind != LOG_TO_STDERR || !cli->quiet || level == GUESTLOCK_LOG_ERROR) {
+		log_target_write(&cli->log, level, printable);
 	}
 }
 
@@ -103,15 +71,10 @@ void cli_log(struct cli *cli, enum guestlock_log_level level, const char *format
 	CLI_AUTOFREE char *text = NULL;
 	va_list args;
 
-	if (level > cli->log_level) {
-		return;
-	}
 	va_start(args, format);
-	if (vasprintf(&text, format, args) < 0) {
-		text = NULL;
-	}
+	text = cli_vformat(format, args);
 	va_end(args);
-	log_message(cli, level, cli_need(text));
+	log_message(cli, level, text);
 }
 
 const char *cli_setting(const struct cli *cli, const char *section, const char *key)
@@ -127,44 +90,18 @@ const char *cli_setting(const struct cli *cli, const char *section, const char *
 	return "";
 }
 
-static enum guestlock_log_level parse_level(const char *name)
-{
-	static const char *const names[] = {
-		[GUESTLOCK_LOG_ERROR] = "error",
-		[GUESTLOCK_LOG_WARNING] = "warning",
-		[GUESTLOCK_LOG_INFO] = "info",
-		[GUESTLOCK_LOG_DEBUG] = "debug",
-	};
-
-	for (size_t i = 0; i < CLI_COUNT(names); i++) {
-		if (strcmp(names[i], name) == 0) {
-			return (enum guestlock_log_level)i;
-		}
-	}
-	return GUESTLOCK_LOG_INFO;
-}
-
 /* Until here messages went to standard error. */
 static int direct_messages(struct cli *cli)
 {
-	const char *target = cli_setting(cli, "guestlock", "log");
+	const char *where = cli_setting(cli, "guestlock", "log");
+	int failure = log_target_choose(&cli->log, where);
 
-	cli->log_level = parse_level(cli_setting(cli, "guestlock", "log_level"));
-	if (strcmp(target, "syslog") == 0) {
-		openlog("guestlock", LOG_PID, LOG_DAEMON);
-		cli->log_target = CLI_LOG_SYSLOG;
-	} else if (target[0] == '/') {
-		cli->log_file = fopen(target, "ae");
-		if (!cli->log_file) {
-			cli_complain("cannot write to the log file %s: %s; check the setting \"log\"", target,
-				     strerror(errno));
-			return EX_CANTCREAT;
-		}
-		cli->log_target = CLI_LOG_FILE;
-	} else if (strcmp(target, "stderr") != 0 && stderr_is_journal()) {
-		cli->log_target = CLI_LOG_JOURNAL;
+	cli->log.least = log_level_named(cli_setting(cli, "guestlock", "log_level"));
+	if (failure) {
+		cli_complain("cannot write to the log file %s: %s; check the setting \"log\"", where,
+			     strerror(failure));
 	}
-	return 0;
+	return failure ? EX_CANTCREAT : 0;
 }
 
 /* What is not found, or is wrong, is nothing that stands on the command line: the configuration or the
@@ -228,6 +165,19 @@ int cli_attach_guest(const struct cli *cli, const char *text, struct guestlock_g
 	*out_guest = guest;
 	guest = NULL;
 	return 0;
+}
+
+int cli_open_guest(struct cli *cli, int argc, char **argv, struct guestlock_guest **out_guest,
+		   char out_uuid[GUESTLOCK_UUID_STRING])
+{
+	const char *text;
+	int status;
+
+	if (cli_one_argument(cli, argc, argv, "a guest", &text) != 0) {
+		return EX_USAGE;
+	}
+	status = cli_open(cli);
+	return status != 0 ? status : cli_attach_guest(cli, text, out_guest, out_uuid);
 }
 
 char *cli_guest_words(const char *name, const char *uuid)

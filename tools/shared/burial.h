@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* One guest that is settled, or all, perhaps in another thread; and what that has in common with following. */
-#ifndef SETTLING_H
-#define SETTLING_H
+/*
+ * The locks of a guest that died are released, or of all of them, perhaps in another thread; and what that
+ * has in common with following.
+ */
+#ifndef BURIAL_H
+#define BURIAL_H
 
 #include "follow.h"
 
 /* Freed by whichever of the follower and the thread is done with it last. */
-struct settling {
+struct burial {
 	const struct follow *follow;
 	char uuid[GUESTLOCK_UUID_STRING]; /* "": everything */
 	uint64_t instance;
@@ -16,10 +19,10 @@ struct settling {
 };
 
 /* One life of a guest; NULL: everything is reaped. */
-struct settling *settling_begin(const struct follow *follow, const struct guestlock_info *info);
-bool settling_is_done(const struct settling *settling);
+struct burial *burial_begin(const struct follow *follow, const struct guestlock_info *info);
+bool burial_is_done(const struct burial *burial);
 /* NULL is accepted. */
-void settling_release(struct settling *settling);
+void burial_release(struct burial *burial);
 
 /* Ends the program if memory is NULL. */
 void *follow_need(void *memory);

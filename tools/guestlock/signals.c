@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "run.h"
+/*
+ * Signals that reach `guestlock run` are meant for the guest: they are passed on as if the command were not
+ * there, and what comes before there is a guest is remembered.
+ */
+#include "signals.h"
 
 #include "cli.h"
 

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The guestlock command: one table of commands, from which the overview comes too; each has a file by its
+ * name.
+ */
 #include "cli.h"
+#include "shared/descriptors.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <locale.h>
 #include <string.h>
-#include <unistd.h>
 
 static int help(struct cli *cli, int argc, char **argv);
 static const struct cli_option no_options[] = {{0}};
@@ -72,17 +75,6 @@ static void print_overview(FILE *out)
 	fputs("\n'guestlock help COMMAND' explains a command; guestlock(1) has the rest.\n", out);
 }
 
-void cli_print_help(const struct cli_command *command)
-{
-	if (!command->name) {
-		print_overview(stdout);
-	} else {
-		printf("Usage: guestlock %s%s%s\n\n%s\n", command->name, command->synopsis[0] ? " " : "",
-		       command->synopsis, command->help);
-	}
-	cli_print_options(command);
-}
-
 static int unknown_command(const struct cli *cli, const char *name)
 {
 	return cli_usage(cli, "there is no command \"%s\"", name);
@@ -106,24 +98,8 @@ static int help(struct cli *cli, int argc, char **argv)
 		}
 	}
 	cli_begin_options(cli, command);
-	cli_print_help(command);
+	cli_print_help(cli, command);
 	return EX_OK;
-}
-
-/*
- * A closed standard descriptor must not become a file of the library, into which output would go. What
- * stands in for it fails when it is used, and guests do not inherit it.
- */
-static void fill_standard_descriptors(void)
-{
-	for (int fd = 0; fd <= 2; fd++) {
-		if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF) {
-			continue;
-		}
-		if (open("/dev/null", (fd == 0 ? O_WRONLY : O_RDONLY) | O_CLOEXEC) != fd) {
-			_exit(EX_OSERR);
-		}
-	}
 }
 
 static int run_command(struct cli *cli, int argc, char **argv)
@@ -147,9 +123,14 @@ static int run_command(struct cli *cli, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	struct cli cli = {.busy_status = CLI_BUSY, .log_level = GUESTLOCK_LOG_INFO};
+	struct cli cli = {
+		.print_overview = print_overview,
+		.busy_status = CLI_BUSY,
+		.log = {.program = "guestlock", .least = GUESTLOCK_LOG_DEBUG},
+	};
 
-	fill_standard_descriptors();
+	/* What stands in for a closed one fails when it is used, and guests do not inherit it. */
+	fill_standard_descriptors(O_WRONLY | O_CLOEXEC, O_RDONLY | O_CLOEXEC);
 	setlocale(LC_CTYPE, "");
 	cli_begin_options(&cli, &self);
 	if (cli_next_option(&cli, argc, argv) != 0) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The beginning: one keeper for each run directory. Its lock is held through one open file that guard and
- * worker share, so it is free exactly when both are gone. Whoever gets it makes the socket and becomes the
- * guard.
+ * The run directory is claimed: there is one keeper for each. Its lock is held through one open file that
+ * guard and worker share, so it is free exactly when both are gone. Whoever gets it makes the socket and
+ * becomes the guard.
  */
 #include "keeper.h"
 
@@ -170,7 +170,7 @@ static char *program_path(char *fallback)
 	return path;
 }
 
-int begin_run(const struct options *options, char **argv)
+int claim_run(const struct options *options, char **argv)
 {
 	struct pair pair = {
 		.listener = -1, .lock = -1, .directory = -1, .channel = -1, .partner = -1, .argv = argv};

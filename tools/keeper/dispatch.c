@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Requests become calls of the backend, and what they say becomes answers. */
-#include "serve.h"
+/*
+ * Requests become calls of the backend, and what they say becomes answers. Threads of the server do that,
+ * each with a request of its own; the backend is called without any lock.
+ */
+#include "worker.h"
 
 #include "base/base.h"
 #include "base/error.h"
@@ -126,14 +129,15 @@ static enum guestlock_result hand_over(const struct collection *collection, enum
 static enum guestlock_result enumerate(const struct worker *worker, struct gl_keeper_answer *answer)
 {
 	struct collection collection = {.count = 0};
-	enum guestlock_result result = worker->gl->module.descriptor->ops->enumerate(
-		worker->gl->backend, collect, NULL, &collection, &answer->error);
+	enum guestlock_result result = worker_ops(worker)->enumerate(worker->gl->backend, collect, NULL,
+								     &collection, &answer->error);
 
 	return hand_over(&collection, result, answer);
 }
 
 /* ---- Answers ---- */
 
+/* Takes the worker's lock, and the server's afterwards. */
 static void tell_about(struct worker *worker, struct gl_keeper_about *out)
 {
 	pthread_mutex_lock(&worker->lock);
@@ -156,7 +160,7 @@ static enum guestlock_result unable(const struct worker *worker, struct guestloc
 static enum guestlock_result call_survey(const struct worker *worker, const struct gl_keeper_request *request,
 					 struct gl_keeper_answer *answer)
 {
-	const struct guestlock_backend_ops *ops = worker->gl->module.descriptor->ops;
+	const struct guestlock_backend_ops *ops = worker_ops(worker);
 	struct collection collection = {.count = 0};
 	enum guestlock_result result;
 
@@ -191,7 +195,7 @@ static enum guestlock_result call_unprovision(const struct worker *worker,
 					      struct gl_keeper_answer *answer)
 {
 	struct guestlock_batch batch = request->batch;
-	const struct guestlock_backend_ops *ops = worker->gl->module.descriptor->ops;
+	const struct guestlock_backend_ops *ops = worker_ops(worker);
 
 	if (!ops->unprovision) {
 		return unable(worker, &answer->error);
@@ -208,7 +212,7 @@ static enum guestlock_result call_unprovision(const struct worker *worker,
 static enum guestlock_result call_host(const struct worker *worker, const struct gl_keeper_request *request,
 				       struct guestlock_error *err)
 {
-	const struct guestlock_backend_ops *ops = worker->gl->module.descriptor->ops;
+	const struct guestlock_backend_ops *ops = worker_ops(worker);
 
 	if (!ops->host_acquire || !ops->host_release) {
 		return unable(worker, err);
@@ -221,7 +225,7 @@ static enum guestlock_result call_host(const struct worker *worker, const struct
 static enum guestlock_result call(struct worker *worker, const struct gl_keeper_request *request, pid_t peer,
 				  struct gl_keeper_answer *answer)
 {
-	const struct guestlock_backend_ops *ops = worker->gl->module.descriptor->ops;
+	const struct guestlock_backend_ops *ops = worker_ops(worker);
 	struct guestlock_backend *backend = worker->gl->backend;
 	struct guestlock_error *err = &answer->error;
 

@@ -3,7 +3,6 @@
 #include "cli.h"
 
 #include <limits.h>
-#include <stdarg.h>
 #include <string.h>
 
 #define TIMEOUT_MAX_S 86400 /* as acquire_timeout in the configuration */
@@ -105,7 +104,7 @@ static int common_option(struct cli *cli, int option, bool *out_known)
 	case 'E':
 		return set_busy_status(cli, optarg);
 	case 'h':
-		cli_print_help(cli->command);
+		cli_print_help(cli, cli->command);
 		exit(cli_finish_output(EX_OK));
 	case 'V':
 		printf("guestlock %s\n", guestlock_version());
@@ -158,11 +157,9 @@ void cli_complain_usage(const struct cli *cli, const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	if (vasprintf(&text, format, args) < 0) {
-		text = NULL;
-	}
+	text = cli_vformat(format, args);
 	va_end(args);
-	cli_complain("%s; 'guestlock %s%s--help' tells more", (char *)cli_need(text),
+	cli_complain("%s; 'guestlock %s%s--help' tells more", text,
 		     cli->command->name ? cli->command->name : "", cli->command->name ? " " : "");
 }
 
@@ -204,8 +201,14 @@ static void print_options(const struct cli_option *options)
 	}
 }
 
-void cli_print_options(const struct cli_command *command)
+void cli_print_help(const struct cli *cli, const struct cli_command *command)
 {
+	if (!command->name) {
+		cli->print_overview(stdout);
+	} else {
+		printf("Usage: guestlock %s%s%s\n\n%s\n", command->name, command->synopsis[0] ? " " : "",
+		       command->synopsis, command->help);
+	}
 	if (command->options->name) {
 		printf("\nOptions:\n");
 		print_options(command->options);
@@ -249,7 +252,7 @@ static bool parse_fraction(const char *text, uint64_t *out_ms)
 	return true;
 }
 
-bool cli_parse_seconds(const char *text, int *out_ms)
+static bool parse_seconds(const char *text, int *out_ms)
 {
 	CLI_AUTOFREE char *copy = cli_need(strdup(text));
 	char *point = strchr(copy, '.');
@@ -270,4 +273,11 @@ bool cli_parse_seconds(const char *text, int *out_ms)
 		*out_ms = (int)(seconds * 1000 + ms);
 	}
 	return true;
+}
+
+int cli_wait_option(const struct cli *cli, int *out_ms)
+{
+	return parse_seconds(optarg, out_ms)
+		       ? 0
+		       : cli_usage(cli, "--wait wants seconds, such as 2.5, not \"%s\"", optarg);
 }

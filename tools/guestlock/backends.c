@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* backends and config: what is installed and how it is set. */
+/* backends: the lock technologies that are installed, what they can do, and which of them is selected. */
 #include "cli.h"
 
 #include <string.h>
-
-/* ---- backends ---- */
 
 const struct cli_option cli_backends_options[] = {{0}};
 
@@ -22,10 +20,7 @@ static char *capability_words(unsigned capabilities)
 
 	for (unsigned bit = 0; (name = guestlock_capability_name(bit)) != NULL; bit++) {
 		if (capabilities & 1U << bit) {
-			char *longer = cli_format("%s%s%s", words, *words ? "," : "", name);
-
-			free(words);
-			words = longer;
+			cli_append(&words, "%s%s", *words ? "," : "", name);
 		}
 	}
 	return words;
@@ -111,98 +106,5 @@ int cli_backends(struct cli *cli, int argc, char **argv)
 	}
 	print_backends(cli, infos, count);
 	guestlock_backends_free(infos, count);
-	return EX_OK;
-}
-
-/* ---- config ---- */
-
-enum {
-	OPTION_DEFAULTS = CLI_LONG,
-};
-
-const struct cli_option cli_config_options[] = {
-	{OPTION_DEFAULTS, "defaults", NULL, "print a configuration file of the defaults, as comments"},
-	{0},
-};
-
-static const struct cli_column setting_columns[] = {
-	{.name = "SECTION"},
-	{.name = "KEY"},
-	{.name = "VALUE"},
-	{.name = "ORIGIN"},
-};
-
-static struct json_object *json_setting(const struct guestlock_setting *setting)
-{
-	struct json_object *object = cli_json_object();
-
-	cli_json_text(object, "section", setting->section);
-	cli_json_text(object, "key", setting->key);
-	cli_json_text(object, "value", setting->value);
-	cli_json_text(object, "type", setting->type);
-	cli_json_text(object, "help", setting->help);
-	cli_json_text(object, "origin", setting->origin);
-	return object;
-}
-
-static void print_settings(const struct cli *cli, const struct guestlock_setting *settings, size_t count)
-{
-	struct libscols_table *table = cli_table(cli, setting_columns, CLI_COUNT(setting_columns));
-	struct json_object *top = cli_json_object(), *array = cli_json_array();
-
-	for (size_t i = 0; i < count; i++) {
-		const struct guestlock_setting *s = &settings[i];
-		const char *cells[] = {s->section, s->key, s->value, s->origin};
-
-		cli_table_row(table, setting_columns, cells, CLI_COUNT(cells));
-		cli_json_append(array, json_setting(s));
-	}
-	cli_json_add(top, "settings", array);
-	cli_print_either(cli, table, top);
-}
-
-/* A file that changes nothing, to be edited. */
-static void print_defaults(const struct guestlock_setting *settings, size_t count)
-{
-	const char *section = "";
-
-	for (size_t i = 0; i < count; i++) {
-		const struct guestlock_setting *s = &settings[i];
-
-		if (strcmp(section, s->section) != 0) {
-			printf("%s[%s]\n", *section ? "\n" : "", s->section);
-			section = s->section;
-		}
-		printf("# %s (%s)\n#%s = %s\n", s->help, s->type, s->key, s->value);
-	}
-}
-
-int cli_config(struct cli *cli, int argc, char **argv)
-{
-	const struct guestlock_setting *settings;
-	bool defaults = false;
-	size_t count;
-	int option, status;
-
-	while ((option = cli_next_option(cli, argc, argv)) > 0) {
-		defaults = true;
-	}
-	if (option < 0 || cli_no_arguments(cli, argc, argv) != 0) {
-		return EX_USAGE;
-	}
-	if (defaults) {
-		cli->config_file = "/dev/null";
-		cli->timeout = NULL;
-	}
-	status = cli_open(cli);
-	if (status != 0) {
-		return status;
-	}
-	settings = guestlock_settings(cli->gl, &count);
-	if (defaults) {
-		print_defaults(settings, count);
-	} else {
-		print_settings(cli, settings, count);
-	}
 	return EX_OK;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Signals of `guestlock run`: none is lost, and the guest inherits nothing of their treatment. */
-#ifndef CLI_RUN_H
-#define CLI_RUN_H
+#ifndef CLI_SIGNALS_H
+#define CLI_SIGNALS_H
 
 #include <stdbool.h>
 #include <sys/types.h>

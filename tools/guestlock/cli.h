@@ -6,11 +6,14 @@
 #ifndef CLI_H
 #define CLI_H
 
+#include "shared/log.h"
+
 #include <guestlock/guestlock.h>
 
 #include <getopt.h>
 #include <json.h>
 #include <libsmartcols.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
@@ -67,26 +70,17 @@ struct cli_command {
 	int (*run)(struct cli *cli, int argc, char **argv);
 };
 
-enum cli_log_target {
-	CLI_LOG_STDERR,
-	CLI_LOG_JOURNAL,                /* stderr is a stream of the journal: lines carry their level */
-	CLI_LOG_SYSLOG,
-	CLI_LOG_FILE,
-};
-
 /* One run of the command. */
 struct cli {
 	const struct cli_command *command;
+	void (*print_overview)(FILE *out);      /* of all commands; options know no table of them */
 	struct guestlock *gl;
 	/* options that every command has */
 	const char *config_file;
 	const char *timeout;            /* seconds, digits only; NULL: as configured */
 	bool json, no_headings, quiet;
 	int busy_status;
-	/* messages */
-	enum cli_log_target log_target;
-	FILE *log_file;
-	enum guestlock_log_level log_level;
+	struct log_target log;          /* of messages */
 	/* for getopt */
 	struct option long_options[32];
 	char short_options[80];
@@ -108,12 +102,14 @@ void cli_complain_usage(const struct cli *cli, const char *format, ...) __attrib
 int cli_one_argument(const struct cli *cli, int argc, char **argv, const char *what, const char **out);
 int cli_no_arguments(const struct cli *cli, int argc, char **argv);
 
-/* To standard output: all about a command; its options and those of every command. */
-void cli_print_help(const struct cli_command *command);
-void cli_print_options(const struct cli_command *command);
+/* To standard output: all about a command, or the overview of all when it has no name; and the options. */
+void cli_print_help(const struct cli *cli, const struct cli_command *command);
 
-/* Seconds with an optional fraction to milliseconds (capped at INT_MAX); false: not that. */
-bool cli_parse_seconds(const char *text, int *out_ms);
+/* --wait: seconds with an optional fraction, in milliseconds (capped at INT_MAX). 0 or EX_USAGE. */
+#define CLI_OPTION_WAIT CLI_LONG + 102
+#define CLI_WAIT_OPTION                                                                                      \
+	{ CLI_OPTION_WAIT, "wait", "SECONDS", "wait so long for locks that others hold (0)" }
+int cli_wait_option(const struct cli *cli, int *out_ms);
 /* Digits only, up to max. */
 bool cli_parse_number(const char *text, uint64_t max, uint64_t *out);
 
@@ -159,9 +155,16 @@ void cli_log(struct cli *cli, enum guestlock_log_level level, const char *format
 /* The value of a setting, "" when there is no such setting. */
 const char *cli_setting(const struct cli *cli, const char *section, const char *key);
 
-/* Handle and (unless NULL) uuid of the guest that text (a name or a uuid) names: of the life that it has now. */
+/*
+ * Handle and (unless NULL) uuid of the guest that text (a name or a uuid) names: of the life that it has
+ * now.
+ */
 int cli_attach_guest(const struct cli *cli, const char *text, struct guestlock_guest **out_guest,
 		     char out_uuid[GUESTLOCK_UUID_STRING]);
+
+/* The one word after the options names a guest: opens the library, and finds it. Returns an exit status. */
+int cli_open_guest(struct cli *cli, int argc, char **argv, struct guestlock_guest **out_guest,
+		   char out_uuid[GUESTLOCK_UUID_STRING]);
 
 /* What the command line says about a new guest. */
 struct cli_guest {
@@ -185,6 +188,9 @@ char *cli_guest_words(const char *name, const char *uuid);
 void *cli_need(void *memory);
 void cli_out_of_memory(void) __attribute__((noreturn));
 char *cli_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
+char *cli_vformat(const char *format, va_list args) __attribute__((format(printf, 1, 0)));
+/* Puts more at the end of *text, which is malloc'd before and afterwards. */
+void cli_append(char **text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* text without control characters and invalid UTF-8: such bytes become \xNN. malloc'd. */
 char *cli_printable(const char *text);
@@ -238,7 +244,7 @@ const char *cli_resource_type(const struct guestlock_resource_info *resource);
 struct json_object *cli_json_guest(const struct guestlock_info *info);
 struct json_object *cli_json_holders(const struct guestlock_holder *holders, size_t count);
 
-/* ---- All hosts: cluster.c ---- */
+/* ---- All hosts: survey.c ---- */
 
 /* Opens the library and asks all hosts; those that do not answer are named in messages. */
 int cli_survey(struct cli *cli, struct guestlock_survey **out_survey);
@@ -249,8 +255,6 @@ struct json_object *cli_json_silent(const struct guestlock_survey *survey);
 size_t cli_next_guest(const struct guestlock_survey *survey, size_t first);
 /* Whether it is the lock of a guest itself, which only repeats the guest. */
 bool cli_is_guest_lock(const struct guestlock_survey_lock *lock);
-/* list --cluster. */
-int cli_list_cluster(struct cli *cli);
 
 /* ---- The commands, in the files by their names ---- */
 

@@ -3,7 +3,6 @@
 #include "cli.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -22,17 +21,33 @@ void *cli_need(void *memory)
 	return memory;
 }
 
-char *cli_format(const char *format, ...)
+char *cli_vformat(const char *format, va_list args)
 {
 	char *text = NULL;
+
+	return cli_need(vasprintf(&text, format, args) < 0 ? NULL : text);
+}
+
+char *cli_format(const char *format, ...)
+{
+	va_list args;
+	char *text;
+
+	va_start(args, format);
+	text = cli_vformat(format, args);
+	va_end(args);
+	return text;
+}
+
+void cli_append(char **text, const char *format, ...)
+{
+	CLI_AUTOFREE char *before = *text, *more;
 	va_list args;
 
 	va_start(args, format);
-	if (vasprintf(&text, format, args) < 0) {
-		text = NULL;
-	}
+	more = cli_vformat(format, args);
 	va_end(args);
-	return cli_need(text);
+	*text = cli_format("%s%s", before, more);
 }
 
 /* The bytes of the well-formed UTF-8 character at text, 0 if there is none. Stops at the final NUL by itself.
@@ -104,11 +119,9 @@ void cli_complain(const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	if (vasprintf(&text, format, args) < 0) {
-		text = NULL;
-	}
+	text = cli_vformat(format, args);
 	va_end(args);
-	printable = cli_printable(cli_need(text));
+	printable = cli_printable(text);
 	fprintf(stderr, "guestlock: %s\n", printable);
 }
 

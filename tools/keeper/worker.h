@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the worker does with requests. */
-#ifndef KEEPER_SERVE_H
-#define KEEPER_SERVE_H
+/*
+ * The worker: what it has, what it does with requests, and whether this host is a member of the backend. Its
+ * functions say what they do about its lock as those of the server do (server_priv.h, which has the order of
+ * both).
+ */
+#ifndef KEEPER_WORKER_H
+#define KEEPER_WORKER_H
 
 #include "keeper.h"
 
@@ -14,7 +18,7 @@ struct worker {
 	struct server *server;
 	int64_t since;
 	int news;                       /* eventfd: somebody joined, the main thread is to look */
-	pthread_mutex_t lock;           /* of what follows */
+	pthread_mutex_t lock;           /* of what follows; never held across a call of the backend */
 	struct pair *pair;              /* kept, and the channel to the guard */
 	pid_t guard;
 	pthread_cond_t changed;         /* joining has ended */
@@ -25,27 +29,40 @@ struct worker {
 	unsigned calls;                 /* for guests, under way */
 };
 
-/* ---- serve.c: what is done with a request ---- */
+/* No lock. The backend's functions, which are called without it. */
+static inline const struct guestlock_backend_ops *worker_ops(const struct worker *worker)
+{
+	return worker->gl->module.descriptor->ops;
+}
 
+/* ---- dispatch.c: what is done with a request ---- */
+
+/* These are server_ops. Both take the lock, but not while the backend is called. */
 void worker_answer(void *data, const struct gl_keeper_request *request, pid_t peer,
 		   struct gl_keeper_answer *out_answer);
 void worker_refuse(void *data, const struct gl_keeper_request *request, struct gl_keeper_answer *out_answer);
+/* No lock. */
 void worker_clear(void *data, struct gl_keeper_answer *answer);
 
-/* ---- member.c: joining and leaving ---- */
+/* ---- membership.c: joining and leaving ---- */
 
-/* on_demand: somebody asks for it, who is not ourselves. only_new: not if this process has joined already. */
+/*
+ * Takes the lock, but not while the backend is called. on_demand: somebody asks for it, who is not
+ * ourselves. only_new: not if this process has joined already.
+ */
 enum guestlock_result member_join(struct worker *worker, int64_t deadline_ms, bool on_demand, bool only_new,
 				  struct guestlock_error *err);
+/* Takes the lock, but not while the backend is called. */
 enum guestlock_result member_leave(struct worker *worker, int64_t deadline_ms, struct guestlock_error *err);
 /*
- * Before a call of the backend for a guest, once the host is a member. false: it cannot be, *answer says why. Nobody leaves
- * until member_end_call().
+ * Takes the lock. Before a call of the backend for a guest, once the host is a member. false: it cannot be,
+ * *answer says why. Nobody leaves until member_end_call().
  */
 bool member_begin_call(struct worker *worker, const struct gl_keeper_request *request, pid_t peer,
 		       struct gl_keeper_answer *answer);
+/* Takes the lock. */
 void member_end_call(struct worker *worker);
-/* A result of the backend, which knows better than we do. */
+/* Takes the lock. A result of the backend, which knows better than we do. */
 void member_note_result(struct worker *worker, enum guestlock_result result);
 
 #endif

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* holders: who has a disk or a lease, as the backend says, and which hosts did not answer it. */
+#include "cli.h"
+
+const struct cli_option cli_holders_options[] = {CLI_RESOURCE_OPTIONS, {0}};
+
+static const struct cli_column holder_columns[] = {
+	{.name = "RESOURCE"}, {.name = "MODE"}, {.name = "NAME"},
+	{.name = "UUID"},     {.name = "HOST"}, {.name = "PID", .right = true},
+	{.name = "SINCE"},
+};
+
+static void holder_row(struct libscols_table *table, const char *resource,
+		       const struct guestlock_holder *holder)
+{
+	CLI_AUTOFREE char *pid = holder->pid > 0 ? cli_format("%d", (int)holder->pid) : NULL;
+	CLI_AUTOFREE char *since = cli_time(holder->since);
+	const char *cells[] = {
+		resource, guestlock_mode_name(holder->mode), holder->name, holder->uuid, holder->host, pid,
+		since,
+	};
+
+	cli_table_row(table, holder_columns, cells, CLI_COUNT(cells));
+}
+
+/* Those that could not tell whether they hold one of these: any of them, for a host is silent about all. */
+static void find_silent(struct cli *cli, const struct guestlock_resource *resource,
+			struct guestlock_survey **out_survey)
+{
+	CLI_AUTOFREE char *identity = NULL;
+	char key[GUESTLOCK_KEY_SIZE];
+	struct guestlock_error err;
+	int status = guestlock_identify(cli->gl, resource, &identity, key, &err);
+
+	if (status == GUESTLOCK_OK) {
+		status = guestlock_survey(cli->gl, key, out_survey, &err);
+	}
+	if (status == GUESTLOCK_OK) {
+		cli_name_silent(cli, *out_survey);
+	} else if (status != GUESTLOCK_UNSUPPORTED) {
+		cli_log(cli, GUESTLOCK_LOG_WARNING, "it is not known whether all hosts have told: %s",
+			err.message);
+	}
+}
+
+/* All resources are asked; the first failure is the status. */
+static int print_holders(struct cli *cli, const struct cli_resources *list)
+{
+	struct libscols_table *table = cli_table(cli, holder_columns, CLI_COUNT(holder_columns));
+	struct json_object *top = cli_json_object(), *array = cli_json_array();
+	CLI_AUTOSURVEY struct guestlock_survey *survey = NULL;
+	const struct guestlock_resource *told = NULL;
+	int result = EX_OK;
+
+	for (size_t i = 0; i < list->count; i++) {
+		CLI_AUTOFREE struct guestlock_holder *holders = NULL;
+		struct guestlock_error err;
+		size_t count = 0;
+		int status = guestlock_holders(cli->gl, &list->items[i], &holders, &count, &err);
+
+		if (status != GUESTLOCK_OK) {
+			status = cli_fail(cli, status, &err);
+			result = result == EX_OK ? status : result;
+			continue;
+		}
+		told = &list->items[i];
+		struct json_object *object = cli_json_object();
+		cli_json_text(object, "resource", list->items[i].name);
+		cli_json_add(object, "holders", cli_json_holders(holders, count));
+		cli_json_append(array, object);
+		for (size_t j = 0; j < count; j++) {
+			holder_row(table, list->items[i].name, &holders[j]);
+		}
+	}
+	if (told) {
+		find_silent(cli, told, &survey);
+	}
+	cli_json_add(top, "resources", array);
+	cli_json_add(top, "silent", cli_json_silent(survey));
+	cli_print_either(cli, table, top);
+	return result;
+}
+
+int cli_holders(struct cli *cli, int argc, char **argv)
+{
+	CLI_AUTORESOURCES struct cli_resources list = {0};
+	int status = cli_resources_parse(cli, argc, argv, &list);
+
+	if (status == 0 && list.count == 0) {
+		return cli_usage(cli, "holders wants a path, or a --lease");
+	}
+	status = status != 0 ? status : cli_open(cli);
+	return status != 0 ? status : print_holders(cli, &list);
+}

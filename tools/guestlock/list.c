@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * list: the guests of this host, from their records; or those of all hosts, from what the backend knows of
+ * their locks.
+ */
+#include "cli.h"
+
+#include <string.h>
+
+enum {
+	OPTION_CLUSTER = CLI_LONG,
+};
+
+const struct cli_option cli_list_options[] = {
+	{OPTION_CLUSTER, "cluster", NULL, "show what the guests of all hosts hold"},
+	{0},
+};
+
+/* ---- This host ---- */
+
+static const struct cli_column list_columns[] = {
+	{.name = "NAME"},
+	{.name = "UUID"},
+	{.name = "PID", .right = true},
+	{.name = "STATE", .is_state = true},
+	{.name = "LIFE", .is_state = true},
+	{.name = "DISKS", .right = true},
+	{.name = "SINCE"},
+};
+
+static size_t count_disks(const struct guestlock_info *info)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < info->n_resources; i++) {
+		count += info->resources[i].type == GUESTLOCK_DISK;
+	}
+	return count;
+}
+
+static void list_row(struct libscols_table *table, const struct guestlock_info *info)
+{
+	CLI_AUTOFREE char *pid = info->pid > 0 ? cli_format("%d", (int)info->pid) : NULL;
+	CLI_AUTOFREE char *disks = cli_format("%zu", count_disks(info));
+	CLI_AUTOFREE char *since = cli_time(info->since);
+	const char *cells[] = {
+		info->name,
+		info->uuid,
+		pid,
+		guestlock_guest_state_name(info->state),
+		guestlock_life_name(info->life),
+		disks,
+		since,
+	};
+	const char *damaged[CLI_COUNT(cells)] = {NULL, info->uuid, NULL, "damaged", NULL, NULL, NULL};
+
+	cli_table_row(table, list_columns, info->damage ? damaged : cells, CLI_COUNT(cells));
+}
+
+static void list_table(struct cli *cli, struct guestlock_info *const *infos, size_t count)
+{
+	struct libscols_table *table = cli_table(cli, list_columns, CLI_COUNT(list_columns));
+
+	for (size_t i = 0; i < count; i++) {
+		list_row(table, infos[i]);
+	}
+	cli_table_end(table);
+	for (size_t i = 0; i < count; i++) {
+		if (infos[i]->damage) {
+			cli_log(cli, GUESTLOCK_LOG_WARNING, "the record of guest %s is damaged: %s",
+				infos[i]->uuid, infos[i]->damage);
+		}
+	}
+}
+
+static void list_json(struct guestlock_info *const *infos, size_t count)
+{
+	struct json_object *top = cli_json_object(), *guests = cli_json_array();
+
+	for (size_t i = 0; i < count; i++) {
+		cli_json_append(guests, cli_json_guest(infos[i]));
+	}
+	cli_json_add(top, "guests", guests);
+	cli_json_print(top);
+}
+
+/* ---- All hosts ---- */
+
+static const struct cli_column cluster_columns[] = {
+	{.name = "HOST"},  {.name = "NAME"},  {.name = "UUID"}, {.name = "PID", .right = true},
+	{.name = "SINCE"}, {.name = "LOCKS"},
+};
+
+static const char *words_of(const struct guestlock_survey_lock *lock)
+{
+	return *lock->identity ? lock->identity : lock->key;
+}
+
+/* "exclusive file:/a, shared lease:...": of one guest, without the lock of the guest itself. */
+static char *lock_words(const struct guestlock_survey *survey, size_t first, size_t end)
+{
+	char *words = cli_format("%s", "");
+
+	for (size_t i = first; i < end; i++) {
+		const struct guestlock_survey_lock *lock = &survey->locks[i];
+
+		if (!cli_is_guest_lock(lock)) {
+			cli_append(&words, "%s%s %s", *words ? ", " : "",
+				   guestlock_mode_name(lock->holder.mode), words_of(lock));
+		}
+	}
+	return words;
+}
+
+/* The first of its locks; 0: not known of any. */
+static int64_t since_of(const struct guestlock_survey *survey, size_t first, size_t end)
+{
+	int64_t since = 0;
+
+	for (size_t i = first; i < end; i++) {
+		int64_t one = survey->locks[i].holder.since;
+
+		since = one && (!since || one < since) ? one : since;
+	}
+	return since;
+}
+
+static void cluster_row(struct libscols_table *table, const struct guestlock_survey *survey, size_t first,
+			size_t end)
+{
+	const struct guestlock_holder *guest = &survey->locks[first].holder;
+	CLI_AUTOFREE char *pid = guest->pid > 0 ? cli_format("%d", (int)guest->pid) : NULL;
+	CLI_AUTOFREE char *since = cli_time(since_of(survey, first, end));
+	CLI_AUTOFREE char *locks = lock_words(survey, first, end);
+	const char *cells[] = {guest->host, guest->name, guest->uuid, pid, since, locks};
+
+	cli_table_row(table, cluster_columns, cells, CLI_COUNT(cells));
+}
+
+static struct json_object *cluster_json(const struct guestlock_survey *survey, size_t first, size_t end)
+{
+	const struct guestlock_holder *guest = &survey->locks[first].holder;
+	struct json_object *object = cli_json_object(), *locks = cli_json_array();
+
+	cli_json_text(object, "host", guest->host);
+	cli_json_text(object, "uuid", guest->uuid);
+	cli_json_text(object, "name", guest->name);
+	cli_json_hex(object, "instance", guest->instance);
+	cli_json_number(object, "pid", guest->pid);
+	cli_json_number(object, "since", since_of(survey, first, end));
+	for (size_t i = first; i < end; i++) {
+		struct json_object *lock = cli_json_object();
+
+		cli_json_text(lock, "identity", survey->locks[i].identity);
+		cli_json_text(lock, "key", survey->locks[i].key);
+		cli_json_text(lock, "mode", guestlock_mode_name(survey->locks[i].holder.mode));
+		cli_json_number(lock, "since", survey->locks[i].holder.since);
+		cli_json_append(locks, lock);
+	}
+	cli_json_add(object, "locks", locks);
+	return object;
+}
+
+static int list_cluster(struct cli *cli)
+{
+	CLI_AUTOSURVEY struct guestlock_survey *survey = NULL;
+	struct libscols_table *table;
+	struct json_object *top, *guests;
+	size_t end;
+	int status = cli_survey(cli, &survey);
+
+	if (status != 0) {
+		return status;
+	}
+	table = cli_table(cli, cluster_columns, CLI_COUNT(cluster_columns));
+	top = cli_json_object();
+	guests = cli_json_array();
+	for (size_t i = 0; i < survey->n_locks; i = end) {
+		end = cli_next_guest(survey, i);
+		cluster_row(table, survey, i, end);
+		cli_json_append(guests, cluster_json(survey, i, end));
+	}
+	cli_json_add(top, "guests", guests);
+	cli_json_add(top, "silent", cli_json_silent(survey));
+	cli_print_either(cli, table, top);
+	return EX_OK;
+}
+
+/* ---- The command ---- */
+
+int cli_list(struct cli *cli, int argc, char **argv)
+{
+	struct guestlock_info **infos;
+	struct guestlock_error err;
+	bool cluster = false;
+	size_t count;
+	int option, status;
+
+	while ((option = cli_next_option(cli, argc, argv)) > 0) {
+		cluster = true;
+	}
+	if (option < 0 || cli_no_arguments(cli, argc, argv) != 0) {
+		return EX_USAGE;
+	}
+	if (cluster) {
+		return list_cluster(cli);
+	}
+	status = cli_open(cli);
+	if (status != 0) {
+		return status;
+	}
+	status = guestlock_list(cli->gl, &infos, &count, &err);
+	if (status != GUESTLOCK_OK) {
+		return cli_fail(cli, status, &err);
+	}
+	if (cli->json) {
+		list_json(infos, count);
+	} else {
+		list_table(cli, infos, count);
+	}
+	guestlock_list_free(infos, count);
+	return EX_OK;
+}

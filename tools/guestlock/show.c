@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* show: everything that the record of one guest says. */
+#include "cli.h"
+
+const struct cli_option cli_show_options[] = {{0}};
+
+static const struct cli_column resource_columns[] = {
+	{.name = "TYPE"},  {.name = "NAME"},  {.name = "MODE"},     {.name = "STATE", .is_state = true},
+	{.name = "FLAGS"}, {.name = "EPOCH"}, {.name = "IDENTITY"}, {.name = "KEY"},
+};
+
+static void resource_row(struct libscols_table *table, const struct guestlock_resource_info *resource)
+{
+	CLI_AUTOFREE char *epoch = resource->has_epoch ? cli_hex(resource->epoch) : NULL;
+	const char *flags = resource->flags & GUESTLOCK_READONLY ? "readonly"
+			    : resource->flags & GUESTLOCK_SHARED ? "shared"
+								 : NULL;
+	const char *cells[] = {
+		cli_resource_type(resource),
+		resource->name,
+		guestlock_mode_name(resource->mode),
+		guestlock_resource_state_name(resource->state),
+		flags,
+		epoch,
+		resource->identity,
+		resource->key,
+	};
+
+	cli_table_row(table, resource_columns, cells, CLI_COUNT(cells));
+}
+
+static void show_line(const char *name, const char *value)
+{
+	CLI_AUTOFREE char *printable = cli_printable(value);
+
+	printf("%-12s %s\n", name, *printable ? printable : "-");
+}
+
+static void show_text(struct cli *cli, const struct guestlock_info *info)
+{
+	CLI_AUTOFREE char *since = cli_time(info->since), *pid = cli_format("%d", (int)info->pid);
+	CLI_AUTOFREE char *instance = cli_hex(info->instance);
+	struct libscols_table *table;
+
+	show_line("name:", info->name);
+	show_line("uuid:", info->uuid);
+	show_line("instance:", instance);
+	show_line("id:", info->id);
+	show_line("pid:", info->pid > 0 ? pid : "");
+	show_line("state:", guestlock_guest_state_name(info->state));
+	show_line("pending:", info->pending);
+	show_line("life:", guestlock_life_name(info->life));
+	show_line("technology:", info->technology);
+	show_line("since:", since);
+	for (size_t i = 0; i < info->n_params; i++) {
+		CLI_AUTOFREE char *text = cli_format("%s=%s", info->params[i].key, info->params[i].value);
+
+		show_line("param:", text);
+	}
+	if (info->n_resources == 0) {
+		return;
+	}
+	putchar('\n');
+	table = cli_table(cli, resource_columns, CLI_COUNT(resource_columns));
+	for (size_t i = 0; i < info->n_resources; i++) {
+		resource_row(table, &info->resources[i]);
+	}
+	cli_table_end(table);
+}
+
+static void show_json(const struct guestlock_info *info)
+{
+	struct json_object *top = cli_json_object(), *guests = cli_json_array();
+
+	cli_json_append(guests, cli_json_guest(info));
+	cli_json_add(top, "guests", guests);
+	cli_json_print(top);
+}
+
+int cli_show(struct cli *cli, int argc, char **argv)
+{
+	CLI_AUTOINFO struct guestlock_info *info = NULL;
+	CLI_AUTOGUEST struct guestlock_guest *guest = NULL;
+	struct guestlock_error err;
+	int status;
+
+	if (cli_next_option(cli, argc, argv) != 0) {
+		return EX_USAGE;
+	}
+	status = cli_open_guest(cli, argc, argv, &guest, NULL);
+	if (status != 0) {
+		return status;
+	}
+	status = guestlock_guest_info(guest, &info, &err);
+	if (status != GUESTLOCK_OK) {
+		return cli_fail(cli, status, &err);
+	}
+	if (cli->json) {
+		show_json(info);
+	} else {
+		show_text(cli, info);
+	}
+	return EX_OK;
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The descriptors that a process begins with, and how many it may have. */
+#ifndef DESCRIPTORS_H
+#define DESCRIPTORS_H
+
+/*
+ * A standard descriptor that is closed becomes /dev/null, opened with these flags, before something else
+ * gets its number. The program ends (EX_OSERR) where that fails.
+ */
+void fill_standard_descriptors(int input_flags, int output_flags);
+/* As many descriptors as the process is allowed at all. */
+void raise_descriptor_limit(void);
+
+#endif
