@@ -114,6 +114,13 @@ enum guestlock_result guestlock_backend_fail(struct guestlock_error *err, enum g
 	return result;
 }
 
+void gl_error_pass(struct guestlock_error *err, const struct guestlock_error *cause)
+{
+	if (err) {
+		*err = *cause;
+	}
+}
+
 void gl_error_about(struct guestlock_error *err, const char *uuid, const char *resource)
 {
 	if (!err) {

@@ -148,9 +148,7 @@ static int bind_backend(struct gl_operation_run *run, bool ask, struct guestlock
 		batch.count = all;
 	}
 	if (status < 0) {
-		if (err) {
-			*err = cause;
-		}
+		gl_error_pass(err, &cause);
 		gl_call(run->gl, GL_CALL_RELEASE, &run->owner, &batch, GUESTLOCK_BATCH_UNDO, run->deadline_ms,
 			&cause);
 	}

@@ -104,9 +104,7 @@ static int child_failed(const struct guestlock_guest *guest, const struct report
 			"cannot start guest %s: its process ended before it was bound", guest->uuid);
 		return GUESTLOCK_FAILED;
 	}
-	if (err) {
-		*err = r->error;
-	}
+	gl_error_pass(err, &r->error);
 	return r->status;
 }
 

@@ -96,9 +96,7 @@ static int make_backend(struct guestlock *gl, struct guestlock_error *err)
 	if (result != GUESTLOCK_RES_GRANTED) {
 		free(backend);
 		cause.code = GUESTLOCK_CONFIG;
-		if (err) {
-			*err = cause;
-		}
+		gl_error_pass(err, &cause);
 		return GUESTLOCK_CONFIG;
 	}
 	gl->backend = backend;

@@ -77,9 +77,7 @@ int guestlock_release_orphan(struct guestlock *gl, const char *key, bool force, 
 	if (result == GUESTLOCK_RES_FREE || result == GUESTLOCK_RES_NO_ORPHAN) {
 		cause.code = GUESTLOCK_NOT_FOUND;
 	}
-	if (err) {
-		*err = cause;
-		gl_copy_cut(err->backend, sizeof(err->backend), gl_technology(gl));
-	}
+	gl_copy_cut(cause.backend, sizeof(cause.backend), gl_technology(gl));
+	gl_error_pass(err, &cause);
 	return cause.code;
 }

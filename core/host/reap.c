@@ -455,9 +455,7 @@ int guestlock_reap(struct guestlock *gl, struct guestlock_reap_result *out_resul
 		result = gl->ops->enumerate(gl->backend, visit, is_unchanged, &reaper, &cause);
 		if (result != GUESTLOCK_RES_GRANTED) {
 			status = cause.code = gl_status_of_result(result);
-			if (err) {
-				*err = cause;
-			}
+			gl_error_pass(err, &cause);
 		}
 	}
 	for (size_t i = 0; i < reaper.count && status == GUESTLOCK_OK; i++) {

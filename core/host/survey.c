@@ -175,10 +175,8 @@ static int ask(struct guestlock *gl, const char *key, int64_t deadline_ms, struc
 		return GUESTLOCK_OK;
 	}
 	cause.code = gl_status_of_result(result);
-	if (err) {
-		*err = cause;
-		gl_copy_cut(err->backend, sizeof(err->backend), gl_technology(gl));
-	}
+	gl_copy_cut(cause.backend, sizeof(cause.backend), gl_technology(gl));
+	gl_error_pass(err, &cause);
 	return cause.code;
 }
 

@@ -125,8 +125,8 @@ static enum guestlock_result take_answer(struct gl_keeper *keeper, struct ask *a
 	if (answer->count != ask->count) {
 		set_all(ask, answer->result);
 	}
-	if (answer->has_error && err) {
-		*err = answer->error;
+	if (answer->has_error) {
+		gl_error_pass(err, &answer->error);
 	}
 	return answer->result;
 }

@@ -158,9 +158,7 @@ static enum gl_event finish(struct gl_operation_run *run, struct gl_batch *batch
 		step_all(run, batch, GL_RES_DONE);
 		return GL_EVENT_DONE;
 	}
-	if (err) {
-		*err = cause;
-	}
+	gl_error_pass(err, &cause);
 	if (type == GL_CALL_RELEASE || result == GUESTLOCK_RES_INFLIGHT) {
 		step_all(run, batch, GL_RES_UNSURE);
 		return GL_EVENT_UNSURE;
@@ -183,9 +181,7 @@ static enum gl_event undo(struct gl_operation_run *run, struct gl_batch *batch, 
 		return finish(run, batch, err);
 	}
 	if (result != GUESTLOCK_RES_GRANTED) {
-		if (err) {
-			*err = cause;
-		}
+		gl_error_pass(err, &cause);
 		step_all(run, batch, GL_RES_UNSURE);
 		return GL_EVENT_UNSURE;
 	}

@@ -58,9 +58,7 @@ int gl_wait_while_busy(struct guestlock *gl, const char *uuid, int wait_ms, gl_a
 			told = true;
 		}
 		if (status != GUESTLOCK_BUSY || !gl_pause_before_retry(i, WAIT_STEP_MS, until)) {
-			if (err) {
-				*err = cause;
-			}
+			gl_error_pass(err, &cause);
 			return status;
 		}
 	}

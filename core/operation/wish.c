@@ -285,10 +285,8 @@ static int carry_out(struct gl_operation_run *run, const struct gl_row *row, con
 	if (result == GUESTLOCK_RES_DEAD) {
 		look_again(run, &cause);
 	}
-	if (err) {
-		*err = cause;
-		gl_error_about(err, run->lock.uuid, NULL);
-	}
+	gl_error_pass(err, &cause);
+	gl_error_about(err, run->lock.uuid, NULL);
 	if (event == GL_EVENT_UNSURE && cause.code != GUESTLOCK_INDETERMINATE && err) {
 		err->code = GUESTLOCK_INDETERMINATE;
 	}
@@ -303,8 +301,8 @@ static int probe_only(struct gl_operation_run *run, struct gl_batch *batch, stru
 	enum guestlock_result result = acquire(run, GUESTLOCK_BATCH_PROBE, batch, &cause);
 
 	step_batch(run, batch, GL_RES_UNDONE);
-	if (result != GUESTLOCK_RES_GRANTED && err) {
-		*err = cause;
+	if (result != GUESTLOCK_RES_GRANTED) {
+		gl_error_pass(err, &cause);
 		gl_error_about(err, run->lock.uuid, NULL);
 	}
 	return result == GUESTLOCK_RES_GRANTED ? GUESTLOCK_OK : cause.code;
