@@ -156,19 +156,6 @@ void gl_resource_clear(struct gl_resource *resource)
 	memset(resource, 0, sizeof(*resource));
 }
 
-int gl_resource_copy(struct gl_resource *out, const struct gl_resource *from)
-{
-	*out = *from;
-	out->inside = false;
-	out->name = out->lockspace = out->path = out->identity = NULL;
-	if (gl_set_string(&out->name, from->name) || gl_set_string(&out->lockspace, from->lockspace) ||
-	    gl_set_string(&out->path, from->path) || gl_set_string(&out->identity, from->identity)) {
-		gl_resource_clear(out);
-		return -1;
-	}
-	return 0;
-}
-
 struct gl_holding *gl_resource_holding(struct gl_resource *resource, const char *technology, bool add)
 {
 	struct gl_holding *vacant = NULL;

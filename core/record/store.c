@@ -157,8 +157,8 @@ static int check_uuid(const struct gl_record *record, const char *uuid, const ch
 static int parse_file(const struct gl_checked *file, const char *path, struct gl_record **out_record,
 		      struct guestlock_error *err)
 {
-	int status = gl_record_parse_behind(file->lines, !file->damaged, file->body, file->length, path,
-					    out_record, err);
+	int status =
+		gl_record_parse(file->lines, !file->damaged, file->body, file->length, path, out_record, err);
 
 	if (status == GUESTLOCK_OK && file->damaged) {
 		gl_record_free(*out_record);
