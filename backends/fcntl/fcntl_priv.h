@@ -120,8 +120,6 @@ char *gl_fcntl_encode_cut(const char *text, size_t size);
 /* Decodes a word into a buffer, cut if too long. */
 void gl_fcntl_decode(struct gl_fcntl_word word, char *out, size_t size);
 
-/* Whether a text can be a key: 43 characters of base64url. */
-bool gl_fcntl_key_valid(const char *key);
 
 /*
  * Opens an entry and locks it for writing. 0, also if there is none or it is damaged (presence), or -1

@@ -33,7 +33,7 @@ static char *entry_path(const struct gl_fcntl *fc, const char *key)
 	size_t length = strlen(fc->keys_dir);
 	char *path;
 
-	if (!gl_fcntl_key_valid(key)) {
+	if (!guestlock_key_valid(key)) {
 		errno = EBADMSG;
 		return NULL;
 	}
@@ -197,7 +197,7 @@ static int open_in(const struct gl_fcntl *fc, int directory, const char *key, in
 	if (directory < 0) {
 		return open_entry(fc, key, flags);
 	}
-	if (!gl_fcntl_key_valid(key)) {
+	if (!guestlock_key_valid(key)) {
 		errno = EBADMSG;
 		return -1;
 	}
@@ -445,7 +445,7 @@ static int scan_names(const struct gl_fcntl *fc, DIR *directory, gl_fcntl_visit_
 		if (!found) {
 			return errno == 0 ? 0 : -1;
 		}
-		if (!gl_fcntl_key_valid(found->d_name)) {
+		if (!guestlock_key_valid(found->d_name)) {
 			continue;
 		}
 		result = visit(fc, dirfd(directory), found->d_name, data);

@@ -93,7 +93,7 @@ enum guestlock_result gl_sanlock_lease_init(const struct gl_sanlock *sl, const s
 	if (key->type == GUESTLOCK_LEASE && key->path && key->path[0]) {
 		return init_foreign(key, out, err);
 	}
-	if (!gl_sanlock_is_key(key->key, strlen(key->key))) {
+	if (!guestlock_key_valid(key->key)) {
 		return guestlock_backend_fail(err, GUESTLOCK_RES_INVALID, 0, 0,
 					      "cannot lock %s: it is no key; a key has 43 letters, digits, "
 					      "\"-\" and \"_\"",

@@ -110,8 +110,8 @@ struct gl_sanlock_file {
 };
 int gl_sanlock_identify(const char *path, struct gl_sanlock_file *out);
 
-/* Whether a text can be a key: 43 characters of base64url. */
-bool gl_sanlock_is_key(const char *text, size_t length);
+/* The key that the name of a file begins with, and what follows it; NULL: none. */
+const char *gl_sanlock_key_of(const char *name, char out_key[GUESTLOCK_KEY_SIZE]);
 
 /* ---- Notes: note.c ---- */
 

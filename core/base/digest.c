@@ -32,3 +32,14 @@ void guestlock_digest(const void *data, size_t size, char out[GUESTLOCK_KEY_SIZE
 	sha256_digest(&context, sizeof(digest), digest);
 	guestlock_base64url(digest, sizeof(digest), out);
 }
+
+bool guestlock_key_valid(const char *text)
+{
+	size_t i = 0;
+
+	while ((text[i] >= 'a' && text[i] <= 'z') || (text[i] >= 'A' && text[i] <= 'Z') ||
+	       (text[i] >= '0' && text[i] <= '9') || text[i] == '-' || text[i] == '_') {
+		i++;
+	}
+	return text[i] == '\0' && i == GUESTLOCK_KEY_SIZE - 1;
+}

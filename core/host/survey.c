@@ -3,7 +3,6 @@
 #include "base/base.h"
 #include "base/error.h"
 #include "guest/guest.h"
-#include "record/fields.h"
 
 #include <string.h>
 
@@ -146,7 +145,7 @@ static int check(struct guestlock *gl, const char *key, int64_t deadline_ms, str
 			       "backend %s knows what this host has, and nothing of others; ask on each host",
 			       gl_technology(gl));
 	}
-	if (key && !gl_key_valid(key)) {
+	if (key && !guestlock_key_valid(key)) {
 		return gl_fail(
 			err, GUESTLOCK_INVALID, 0,
 			"\"%.80s\" is not a key: a key has 43 characters, as guestlock check PATH shows "

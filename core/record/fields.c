@@ -204,17 +204,6 @@ static bool is_digit(char c)
 	return c >= '0' && c <= '9';
 }
 
-bool gl_key_valid(const char *value)
-{
-	size_t i = 0;
-
-	while (is_lower(value[i]) || is_digit(value[i]) || (value[i] >= 'A' && value[i] <= 'Z') ||
-	       value[i] == '-' || value[i] == '_') {
-		i++;
-	}
-	return value[i] == '\0' && i == GUESTLOCK_KEY_SIZE - 1;
-}
-
 bool gl_technology_valid(const char *value)
 {
 	size_t i = 0;
@@ -251,7 +240,7 @@ static bool get_array(const struct gl_field_kind *kind, void *member, const char
 	}
 
 static const struct gl_field_kind kind_uuid = ARRAY(GUESTLOCK_UUID_STRING, is_uuid, "a uuid");
-static const struct gl_field_kind kind_key = ARRAY(GUESTLOCK_KEY_SIZE, gl_key_valid, "a key");
+static const struct gl_field_kind kind_key = ARRAY(GUESTLOCK_KEY_SIZE, guestlock_key_valid, "a key");
 static const struct gl_field_kind kind_technology =
 	ARRAY(GL_TECHNOLOGY_SIZE, gl_technology_valid, "the name of a backend");
 

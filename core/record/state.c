@@ -32,7 +32,7 @@ static bool is_uuid(const char *text)
 static bool is_valid(const struct gl_state *state, const struct gl_state_entry *entries)
 {
 	for (size_t i = 0; i < state->count; i++) {
-		if (!gl_key_valid(entries[i].key) ||
+		if (!guestlock_key_valid(entries[i].key) ||
 		    (i > 0 && strcmp(entries[i - 1].key, entries[i].key) == 0)) {
 			return false;
 		}
@@ -178,7 +178,7 @@ static bool take_entry(const char **text, struct gl_state_entry *out)
 		memcpy(digits, epoch, strnlen(epoch, EPOCH_LENGTH));
 		*text = epoch + EPOCH_LENGTH;
 	}
-	return gl_key_valid(out->key) &&
+	return guestlock_key_valid(out->key) &&
 	       (!out->has_epoch || (strspn(digits, "0123456789abcdef") == EPOCH_LENGTH &&
 				    gl_parse_u64(digits, 16, &out->epoch)));
 }

@@ -404,6 +404,9 @@ void guestlock_base64url(const void *data, size_t size, char *out);
 /* SHA-256 of a text, as 43 characters of base64url. */
 void guestlock_digest(const void *data, size_t size, char out[GUESTLOCK_KEY_SIZE]);
 
+/* Can a text be a key: 43 characters of base64url? */
+bool guestlock_key_valid(const char *text);
+
 /*
  * Percent-encoding (RFC 3986, 2.1) of every byte that is not a letter, a digit or one of "-._~/:@+,=":
  * the result is one ASCII word. encode: malloc'd or NULL. decode: in place, -1 when malformed.

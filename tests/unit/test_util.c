@@ -515,6 +515,25 @@ START_TEST(digest)
 }
 END_TEST
 
+START_TEST(keys)
+{
+	static const char *const none[] = {
+		"",
+		"47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuF",
+		"47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFUx",
+		"47DEQpj8HBSa+_TImW-5JCeuQeRkm5NMpJWZG3hSuFU",
+		"47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuF=",
+		"47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuF\xe9",
+		" 7DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU",
+	};
+
+	ck_assert(guestlock_key_valid("47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"));
+	for (size_t i = 0; i < GL_COUNT(none); i++) {
+		ck_assert_msg(!guestlock_key_valid(none[i]), "%s", none[i]);
+	}
+}
+END_TEST
+
 START_TEST(random_and_clock)
 {
 	uint64_t one = guestlock_random64(), two = guestlock_random64();
@@ -791,6 +810,7 @@ Suite *util_suite(void)
 	tcase_add_loop_test(text, percent_malformed, 0, (int)GL_COUNT(malformed));
 	tcase_add_test(text, base64url);
 	tcase_add_test(text, digest);
+	tcase_add_test(text, keys);
 	tcase_add_test(text, random_and_clock);
 	suite_add_tcase(suite, text);
 
