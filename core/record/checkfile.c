@@ -11,7 +11,6 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #define CHECK_SIZE 8
 #define LENGTH_SIZE 8
@@ -19,7 +18,6 @@
 #define TURN "turn "
 #define TURN_SIZE (sizeof(TURN) - 1 + 16 + 1)
 #define READ_TRIES 500
-#define READ_PAUSE_US 200
 
 void gl_checked_clear(struct gl_checked *checked)
 {
@@ -195,8 +193,6 @@ static int look_once(const char *path, const char *magic, struct gl_checked *out
 
 int gl_checked_look(const char *path, const char *magic, struct gl_checked *out)
 {
-	const struct timespec pause = {.tv_nsec = READ_PAUSE_US * 1000};
-
 	for (int tries = 1;; tries++) {
 		if (look_once(path, magic, out) < 0) {
 			return -1;
@@ -205,7 +201,7 @@ int gl_checked_look(const char *path, const char *magic, struct gl_checked *out)
 			return 0;
 		}
 		gl_checked_clear(out);
-		nanosleep(&pause, NULL);
+		gl_pause_before_retry(0, 1, guestlock_monotonic_ms() + 1);
 	}
 }
 
