@@ -65,6 +65,21 @@ void gl_copy_cut(char *out, size_t size, const char *text);
  * fine. */
 int gl_make_directory(const char *path, mode_t mode);
 
+/*
+ * A new file in the directory of path, to be renamed to it; *out_name is freed by the caller. Leftovers of a crash are
+ * known by their name, ".tmp-". -1 with errno.
+ */
+int gl_open_beside(const char *path, mode_t mode, char **out_name);
+
+/* Beyond the limit of this process for files (RLIMIT_FSIZE): to write that much would end it. */
+bool gl_is_too_much(size_t size);
+
+/* All of it, to a new file: 0 or -1 with errno. */
+int gl_write_all(int fd, const void *data, size_t size);
+
+/* As much as there is, up to size bytes, from where fd stands (offset -1) or from offset on. -1 with errno. */
+ssize_t gl_read_all(int fd, void *out, size_t size, off_t offset);
+
 /* Sleeps a little, longer with each attempt and never the same, not past deadline_ms. false: it has passed. */
 bool gl_pause_before_retry(unsigned attempt, int64_t max_ms, int64_t deadline_ms);
 
