@@ -80,6 +80,9 @@ int gl_write_all(int fd, const void *data, size_t size);
 /* As much as there is, up to size bytes, from where fd stands (offset -1) or from offset on. -1 with errno. */
 ssize_t gl_read_all(int fd, void *out, size_t size, off_t offset);
 
+/* Sends a message, which may not be empty, and a descriptor beside it. 0 or -1 with errno. */
+int gl_send_descriptor(int socket, const void *data, size_t size, int fd, int flags);
+
 /* Sleeps a little, longer with each attempt and never the same, not past deadline_ms. false: it has passed. */
 bool gl_pause_before_retry(unsigned attempt, int64_t max_ms, int64_t deadline_ms);
 

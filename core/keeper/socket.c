@@ -38,24 +38,11 @@ static int make_body(const struct gl_wire *wire)
 static int send_beside(int fd, const struct gl_wire *wire)
 {
 	GL_AUTOCLOSE int body = make_body(wire);
-	union control control = {{0}};
-	struct iovec part = {.iov_base = wire->data, .iov_len = GL_KEEPER_HEADER};
-	struct msghdr message = {
-		.msg_iov = &part,
-		.msg_iovlen = 1,
-		.msg_control = control.buffer,
-		.msg_controllen = CMSG_SPACE(sizeof(int)),
-	};
-	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
 
 	if (body < 0) {
 		return -1;
 	}
-	header->cmsg_level = SOL_SOCKET;
-	header->cmsg_type = SCM_RIGHTS;
-	header->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(header), &body, sizeof(int));
-	return sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -1 : 0;
+	return gl_send_descriptor(fd, wire->data, GL_KEEPER_HEADER, body, MSG_DONTWAIT);
 }
 
 int gl_keeper_send(int fd, const struct gl_wire *wire)
