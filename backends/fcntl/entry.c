@@ -36,8 +36,6 @@
 #define GL_FCNTL_LINE 192 /* room for an owner's line up to its tail */
 #define GL_FCNTL_TAIL 160 /* room for a tail without its names */
 
-const size_t gl_fcntl_entry_min = GL_FCNTL_HEAD;
-
 /* The first characters of the digest, as the records of the core have it. */
 static void put_check(const char *text, size_t size, char out[GL_FCNTL_CHECK])
 {

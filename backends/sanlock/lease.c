@@ -143,7 +143,7 @@ void gl_sanlock_subject_of(const struct gl_sanlock *sl, const char *key, const s
 
 /* ---- Its file ---- */
 
-uint32_t gl_sanlock_sizes(const struct gl_sanlock *sl)
+static uint32_t sizes_of(const struct gl_sanlock *sl)
 {
 	return sl->sector == 4096 ? SANLK_RES_ALIGN8M | SANLK_RES_SECTOR4K
 				  : SANLK_RES_ALIGN1M | SANLK_RES_SECTOR512;
@@ -159,7 +159,7 @@ static int fill_lease(const struct gl_sanlock *sl, const char *path, const void 
 	struct gl_sanlock_lease lease = *(const struct gl_sanlock_lease *)data;
 
 	snprintf(lease.disk.path, sizeof(lease.disk.path), "%s", path);
-	lease.resource.flags = gl_sanlock_sizes(sl);
+	lease.resource.flags = sizes_of(sl);
 	return sanlock_write_resource(&lease.resource, 0, 0, 0);
 }
 

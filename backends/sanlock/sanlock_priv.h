@@ -197,8 +197,7 @@ void gl_sanlock_subject_of(const struct gl_sanlock *sl, const char *key, const s
 /* Makes the file of a lease of ours, unless it is there, and tells which it is. 0 or negative. */
 int gl_sanlock_lease_provision(const struct gl_sanlock *sl, const struct gl_sanlock_lease *lease,
 			       struct gl_sanlock_file *out);
-/* The flags of alignment and sector size, and the size of a lease. */
-uint32_t gl_sanlock_sizes(const struct gl_sanlock *sl);
+/* Bytes of a lease. */
 off_t gl_sanlock_size(const struct gl_sanlock *sl);
 
 /* What a process holds, as the daemon says. */

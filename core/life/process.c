@@ -8,7 +8,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-void gl_boot_id(char out_boot_id[GUESTLOCK_UUID_STRING])
+/* Of this kernel; "" when /proc is not there. */
+static void gl_boot_id(char out_boot_id[GUESTLOCK_UUID_STRING])
 {
 	char text[GUESTLOCK_UUID_STRING + 1];
 	ssize_t length = gl_read_proc("/proc/sys/kernel/random/boot_id", text, sizeof(text));
