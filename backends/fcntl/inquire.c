@@ -85,18 +85,6 @@ static void inquire_slot(struct gl_fcntl_call *call, struct gl_fcntl_slot *slot)
 	}
 }
 
-/* Only an answer hands out memory. */
-static void take_back(struct guestlock_batch *batch)
-{
-	size_t i;
-
-	for (i = 0; i < batch->count; i++) {
-		free(batch->items[i].holders);
-		batch->items[i].holders = NULL;
-		batch->items[i].n_holders = 0;
-	}
-}
-
 enum guestlock_result gl_fcntl_inquire(struct guestlock_backend *backend, struct guestlock_batch *batch,
 				       struct guestlock_error *err)
 {
@@ -109,7 +97,7 @@ enum guestlock_result gl_fcntl_inquire(struct guestlock_backend *backend, struct
 		gl_fcntl_entry_close(&call.slots[i].entry);
 	}
 	if (call.result != GUESTLOCK_RES_GRANTED && call.result != GUESTLOCK_RES_UNKNOWN) {
-		take_back(batch);
+		guestlock_batch_forget_holders(batch);
 	}
 	return gl_fcntl_call_end(&call);
 }

@@ -132,16 +132,6 @@ static void inquire_slot(struct gl_sanlock_call *call, struct gl_sanlock_slot *s
 	}
 }
 
-/* Only an answer hands out memory. */
-static void take_back(struct guestlock_batch *batch)
-{
-	for (size_t i = 0; i < batch->count; i++) {
-		free(batch->items[i].holders);
-		batch->items[i].holders = NULL;
-		batch->items[i].n_holders = 0;
-	}
-}
-
 enum guestlock_result gl_sanlock_inquire(struct guestlock_backend *backend, struct guestlock_batch *batch,
 					 struct guestlock_error *err)
 {
@@ -155,7 +145,7 @@ enum guestlock_result gl_sanlock_inquire(struct guestlock_backend *backend, stru
 		}
 	}
 	if (call.result != GUESTLOCK_RES_GRANTED && call.result != GUESTLOCK_RES_UNKNOWN) {
-		take_back(batch);
+		guestlock_batch_forget_holders(batch);
 	}
 	return gl_sanlock_call_end(&call);
 }

@@ -153,6 +153,26 @@ START_TEST(backend_fail_translates)
 }
 END_TEST
 
+START_TEST(a_failed_inquiry_hands_out_no_memory)
+{
+	struct guestlock_item items[2] = {
+		{.result = GUESTLOCK_RES_OTHER,
+		 .holders = calloc(2, sizeof(struct guestlock_holder)),
+		 .n_holders = 2},
+		{.result = GUESTLOCK_RES_IO},
+	};
+	struct guestlock_batch batch = {.items = items, .count = 2};
+
+	guestlock_batch_forget_holders(&batch);
+	for (size_t i = 0; i < 2; i++) {
+		ck_assert_ptr_null(items[i].holders);
+		ck_assert_uint_eq(items[i].n_holders, 0);
+	}
+	ck_assert_int_eq(items[0].result, GUESTLOCK_RES_OTHER);
+	ck_assert_int_eq(items[1].result, GUESTLOCK_RES_IO);
+}
+END_TEST
+
 START_TEST(batch_answer_tells_nothing_else)
 {
 	struct guestlock_holder holder = {.pid = 7};
@@ -791,6 +811,7 @@ Suite *util_suite(void)
 	tcase_add_test(errors, about_and_prefix);
 	tcase_add_test(errors, backend_fail_translates);
 	tcase_add_test(errors, batch_answer_tells_nothing_else);
+	tcase_add_test(errors, a_failed_inquiry_hands_out_no_memory);
 	tcase_add_test(errors, item_worsen_keeps_the_worst);
 	tcase_add_loop_test(errors, status_of_result, 0, (int)GL_COUNT(result_rows));
 	tcase_add_loop_test(errors, status_of_errno, 0, (int)GL_COUNT(errno_rows));
