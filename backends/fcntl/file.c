@@ -179,15 +179,10 @@ static int peek_at(int fd, const char *key, struct gl_fcntl_entry *entry)
 static int open_entry(const struct gl_fcntl *fc, const char *key, int flags)
 {
 	char *path = entry_path(fc, key);
-	int fd, saved_errno;
+	int fd = path ? open(path, flags | GL_FCNTL_FLAGS) : -1;
 
-	if (!path) {
-		return -1;
-	}
-	fd = open(path, flags | GL_FCNTL_FLAGS);
-	saved_errno = errno;
+	/* This leaves errno as it is, here and below (glibc 2.33). */
 	free(path);
-	errno = saved_errno;
 	return fd;
 }
 
@@ -376,11 +371,9 @@ static int replace_file(const struct gl_fcntl *fc, const char *key, struct gl_fc
 	char *path = entry_path(fc, key), *from = NULL;
 	int fd = path ? make_file(fc, entry, text, size, &from) : -1;
 	int result = fd < 0 ? -1 : replace_named(path, from, entry, fd);
-	int saved_errno = errno;
 
 	free(path);
 	free(from);
-	errno = saved_errno;
 	return result;
 }
 
@@ -401,15 +394,9 @@ int gl_fcntl_entry_write(const struct gl_fcntl *fc, const char *key, struct gl_f
 {
 	size_t size;
 	char *text = gl_fcntl_entry_format(entry, key, &size);
-	int result, saved_errno;
+	int result = text ? write_text(fc, key, entry, text, size) : -1;
 
-	if (!text) {
-		return -1;
-	}
-	result = write_text(fc, key, entry, text, size);
-	saved_errno = errno;
 	free(text);
-	errno = saved_errno;
 	return result;
 }
 
@@ -425,10 +412,8 @@ int gl_fcntl_entry_remove(const struct gl_fcntl *fc, const char *key)
 {
 	char *path = entry_path(fc, key);
 	int result = path ? unlink(path) : -1;
-	int saved_errno = errno;
 
 	free(path);
-	errno = saved_errno;
 	return result;
 }
 

@@ -20,7 +20,7 @@ static inline void gl_cleanup_close(const int *fd)
 	}
 }
 
-/* A variable that is freed, or closed unless negative, when it goes out of scope. errno may change. */
+/* A variable that is freed, or closed unless negative, when it goes out of scope. To close may change errno. */
 #define GL_AUTOFREE __attribute__((cleanup(gl_cleanup_free)))
 #define GL_AUTOCLOSE __attribute__((cleanup(gl_cleanup_close)))
 
