@@ -30,7 +30,7 @@ static void count_others(const struct gl_fcntl_call *call, struct gl_fcntl_slot 
 	}
 }
 
-static enum guestlock_result judge(struct guestlock_item *item, const struct gl_fcntl_line *own)
+static enum guestlock_result judge_holding(struct guestlock_item *item, const struct gl_fcntl_line *own)
 {
 	if (own && own->mode != GUESTLOCK_MODE_NONE) {
 		item->held_mode = own->mode;
@@ -81,7 +81,7 @@ static void inquire_slot(struct gl_fcntl_call *call, struct gl_fcntl_slot *slot)
 		list_holders(call, slot, own);
 	}
 	if (slot->item->result == GUESTLOCK_RES_GRANTED) {
-		slot->item->result = judge(slot->item, own);
+		slot->item->result = judge_holding(slot->item, own);
 	}
 }
 

@@ -23,7 +23,7 @@ struct round {
 	int rv; /* the first failure */
 };
 
-static const struct gl_sanlock_held *ask(struct round *round, const struct guestlock_owner *owner)
+static const struct gl_sanlock_held *ask_daemon(struct round *round, const struct guestlock_owner *owner)
 {
 	struct asked *grown;
 	int rv;
@@ -59,7 +59,7 @@ static bool is_ours(const struct gl_sanlock *sl, const struct gl_sanlock_line *l
 static enum guestlock_mode mode_of(struct round *round, const struct gl_sanlock_lease *lease,
 				   const struct gl_sanlock_line *line)
 {
-	const struct gl_sanlock_held *held = ask(round, &line->owner);
+	const struct gl_sanlock_held *held = ask_daemon(round, &line->owner);
 
 	return held ? gl_sanlock_mode(gl_sanlock_held_find(held, lease)) : GUESTLOCK_MODE_NONE;
 }

@@ -42,7 +42,8 @@ static void list(struct gl_sanlock_call *call, struct gl_sanlock_slot *slot, str
 	slot->item->n_holders = count;
 }
 
-static enum guestlock_result judge(const struct gl_sanlock_call *call, const struct gl_sanlock_slot *slot)
+static enum guestlock_result judge_holding(const struct gl_sanlock_call *call,
+					   const struct gl_sanlock_slot *slot)
 {
 	if (slot->mode == GUESTLOCK_MODE_NONE) {
 		return slot->item->n_others > 0 ? GUESTLOCK_RES_OTHER : GUESTLOCK_RES_FREE;
@@ -128,7 +129,7 @@ static void inquire_slot(struct gl_sanlock_call *call, struct gl_sanlock_slot *s
 		ask_lease(call, slot);
 	}
 	if (slot->item->result == GUESTLOCK_RES_GRANTED) {
-		slot->item->result = judge(call, slot);
+		slot->item->result = judge_holding(call, slot);
 	}
 }
 

@@ -155,8 +155,8 @@ static int check(struct guestlock *gl, const char *key, int64_t deadline_ms, str
 	return gl_ready(gl, deadline_ms, err);
 }
 
-static int ask(struct guestlock *gl, const char *key, int64_t deadline_ms, struct collection *collection,
-	       struct guestlock_error *err)
+static int ask_backend(struct guestlock *gl, const char *key, int64_t deadline_ms,
+		       struct collection *collection, struct guestlock_error *err)
 {
 	struct guestlock_error cause;
 	enum guestlock_result result;
@@ -193,7 +193,7 @@ int guestlock_survey(struct guestlock *gl, const char *key, struct guestlock_sur
 	if (!collection.survey) {
 		return gl_fail_memory(err);
 	}
-	status = ask(gl, key, deadline_ms, &collection, err);
+	status = ask_backend(gl, key, deadline_ms, &collection, err);
 	if (status < 0) {
 		guestlock_survey_free(collection.survey);
 		return status;

@@ -314,7 +314,7 @@ void gl_hint_remove(const struct gl_store *store, enum gl_hint_kind kind, const 
 }
 
 /* *out_hints stays without items when there is no file. 0 or -1 with errno. */
-static int look(const char *path, struct hints *out_hints)
+static int look_at_hints(const char *path, struct hints *out_hints)
 {
 	struct gl_checked file = {0};
 	int result;
@@ -339,7 +339,7 @@ int gl_hint_read(const struct gl_store *store, enum gl_hint_kind kind, const cha
 	if (status) {
 		return status;
 	}
-	if (look(path, &hints) < 0) {
+	if (look_at_hints(path, &hints) < 0) {
 		return gl_rundir_fail(err, errno, "read", path);
 	}
 	found = calloc(hints.count + 1, sizeof(*found));
