@@ -155,7 +155,7 @@ int gl_sanlock_note_leave(const char *path, const struct gl_sanlock_note *note);
 bool gl_sanlock_same_owner(const struct guestlock_owner *a, const struct guestlock_owner *b);
 void gl_sanlock_fill_holder(const struct gl_sanlock_line *line, struct guestlock_holder *out);
 
-/* ---- Who of this manager shares or has parked a key: holders.c ---- */
+/* ---- Who of this manager shares or has parked a key: sharers.c ---- */
 
 /* Sets the owner's line there; mode EXCLUSIVE: takes it away. 0 or -1 with errno. */
 int gl_sanlock_holders_set(struct gl_sanlock *sl, const struct guestlock_key *key,
@@ -213,7 +213,7 @@ const struct sanlk_resource *gl_sanlock_held_find(const struct gl_sanlock_held *
 						  const struct gl_sanlock_lease *lease);
 enum guestlock_mode gl_sanlock_mode(const struct sanlk_resource *resource);
 
-/* ---- Who holds it: sector.c, holder.c ---- */
+/* ---- Who holds it: sector.c, who.c ---- */
 
 /* Has that host released the lease, whose record names it as the owner still? */
 bool gl_sanlock_has_left(const struct gl_sanlock_lease *lease, const struct sanlk_host *owner);
