@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What a call means is told by the guest's record and the call's list: operation.h has the table. */
 #include "operation.h"
 
 #include "call.h"

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * From the name of a backend to its table: the directories where it may lie, dlopen, and what a module
+ * may ask of its context afterwards. What it has to look like is in check.c.
+ */
 #include "config.h"
 
 #include "backend/module.h"

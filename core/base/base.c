@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Words: copied, cut, joined; uuids and numbers. No format is used where a record is read or written. */
 #include "base/base.h"
 
 #include <errno.h>

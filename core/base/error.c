@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * An error is filled in one go: the message may be made of what stands in it already, of any length and
+ * any bytes, and is cut and made printable at the end. And the tables from results and errnos to
+ * statuses.
+ */
 #include "base/error.h"
 #include "base/base.h"
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A failed allocation is remembered, not returned, so that writers need not look after each piece. */
 #include "base/text.h"
 
 #include <stdlib.h>

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Files first, then what the caller says instead; what the core knows is checked at once, the rest when
+ * a backend declares it.
+ */
 #include "config.h"
 
 #include "base/base.h"

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* sysfs says "there is none" in many ways; they are told apart from not being able to read here. */
 #include "disk/sysfs.h"
 #include "base/base.h"
 

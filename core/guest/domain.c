@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Whole sequences: a handle is made, used and freed in each, so that callers keep none. */
 #include <guestlock/domain.h>
 
 #include "base/error.h"

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A handle gathers what its caller says until bind; after that it only says which life of which uuid is
+ * meant.
+ */
 #include "guest/guest.h"
 
 #include "base/base.h"

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Opening, in order: settings, module, backend, keeper. It makes no file and joins nothing: what is
+ * needed first does (membership.c).
+ */
 #include "handle/handle.h"
 
 #include "base/base.h"

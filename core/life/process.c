@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A pid is the same process only with its start time, boot and pid namespace. What cannot be told is no
+ * proof that it is gone.
+ */
 #include "life/process.h"
 #include "base/base.h"
 #include "life/procfs.h"

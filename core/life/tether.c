@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Making the tether: the life file first, locked before anybody can look for it; then the socket that
+ * holds it. And what the lock and the process together say about the life of a guest.
+ */
 #include "life/tether.h"
 #include "base/base.h"
 #include "base/error.h"

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One call for a whole batch: split to what the backend takes, repeated while it says AGAIN, joined anew
+ * where this host has left meanwhile, undone where a later part fails; and the refusal in words.
+ */
 #include "operation/call.h"
 
 #include "base/base.h"

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The one place that knows how such a file is laid out. Reading never waits for a writer: a check that
+ * does not fit is looked at again, and only then called damage.
+ */
 #include "record/checkfile.h"
 
 #include "base/base.h"

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The kinds of members first, how each is written and read; then the tables, in the order of the text. */
 #include "record/fields.h"
 #include "base/base.h"
 

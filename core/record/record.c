@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Records in memory. Strings of one that was read lie in its text, those that were set since are
+ * allocated: whoever frees or replaces one has to tell them apart.
+ */
 #include "record/record.h"
 #include "base/base.h"
 #include "record/fields.h"

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A file is locked and then looked at again: whoever had the lock before may have removed or replaced
+ * it. Parts of the run directory are made when they are missing, not before.
+ */
 #include "record/rundir.h"
 #include "base/base.h"
 #include "base/error.h"

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * State strings are taken as a whole or not at all: whatever is not what would be written is refused
+ * with a reason.
+ */
 #include "record/state.h"
 #include "base/base.h"
 #include "base/error.h"

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Records on disk: under their lock loaded, saved and removed; without it looked at; damaged ones set
+ * aside.
+ */
 #include "record/store.h"
 #include "base/base.h"
 #include "base/error.h"
