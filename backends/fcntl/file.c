@@ -18,10 +18,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define GL_FCNTL_PAGE 4096
-#define GL_FCNTL_FIRST 1024             /* bytes that are read at first */
+#define GL_FCNTL_PAGE 4096  /* bytes that are written as a whole or not at all; more is replaced */
+#define GL_FCNTL_FIRST 1024 /* bytes that are read at first */
 #define GL_FCNTL_MAX (64 * 1024 * 1024) /* bytes of the largest entry */
-#define GL_FCNTL_TRIES 4
+#define GL_FCNTL_TRIES 4                /* of an entry that others replace at this moment; then AGAIN */
 #define GL_FCNTL_FLAGS (O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY)
 
 /*

@@ -15,8 +15,8 @@
 
 /* ---- The format of the lease directory ---- */
 
-#define GL_SANLOCK_FORMAT_MAX 4096
-#define GL_SANLOCK_COMPARED_MS 30000
+#define GL_SANLOCK_FORMAT_MAX 4096   /* bytes of the format file, and of one with a host's name */
+#define GL_SANLOCK_COMPARED_MS 30000 /* no oftener is sanlock asked which hosts there are */
 
 static char *wanted_format(const struct gl_sanlock *sl)
 {

@@ -73,9 +73,8 @@ int gl_make_directory(const char *path, mode_t mode)
 	return gl_make_parents(copy) < 0 ? -1 : gl_make_one(copy, mode);
 }
 
-#define GL_BESIDE_TRIES 16
-
-#define GL_READ_STEP 4096
+#define GL_BESIDE_TRIES 16 /* names by chance: even the second is hardly ever needed */
+#define GL_READ_STEP 4096  /* bytes of a file that does not tell its size */
 
 int gl_open_beside(const char *path, mode_t mode, char **out_name)
 {

@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-#define SMALLEST_ROOM 2048
+#define SMALLEST_ROOM 2048 /* bytes: the record of a guest with a few disks */
 
 bool gl_text_reserve(struct gl_text *text, size_t size)
 {

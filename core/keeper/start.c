@@ -25,8 +25,8 @@
 #include <sys/wait.h>
 
 #define REPORT_FD 3
-#define REPORT_MAX 1024
-#define LONGEST_PAUSE_MS 5
+#define REPORT_MAX 1024    /* bytes of why it could not start, with NUL */
+#define LONGEST_PAUSE_MS 5 /* whoever has the lock starts a process: some milliseconds */
 
 static void arguments_free(char **argv)
 {

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/pidfd.h>
 
-#define GL_LONGEST_PAUSE_MS 16
+#define GL_LONGEST_PAUSE_MS 16 /* between two looks at processes that were told to stop */
 
 /* A process that is to be stopped. The descriptor makes sure that no later process of that pid is meant. */
 struct gl_target {

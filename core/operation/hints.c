@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-#define FILE_NAME_SIZE 40
+#define FILE_NAME_SIZE (2 * GL_HEX_SIZE) /* DEVICE-INODE */
 
 static void file_name(const struct gl_resource *resource, char out[FILE_NAME_SIZE])
 {

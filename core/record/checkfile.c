@@ -20,6 +20,7 @@
 #define TAIL_SIZE (1 + LENGTH_SIZE + 1 + CHECK_SIZE + 1) /* " LENGTH CHECK\n" */
 #define TURN "turn "
 #define TURN_SIZE (sizeof(TURN) - 1 + 16 + 1)
+/* Some 100 ms with the pauses: a change takes less, unless its writer is stopped in it. */
 #define READ_TRIES 500
 
 void gl_checked_clear(struct gl_checked *checked)

@@ -11,12 +11,20 @@
 #define GL_HOLDINGS 2         /* technologies that can hold one resource at once, while they change */
 #define GL_RECORD_MAX (64 * 1024 * 1024) /* bytes of the largest record that is read */
 
-/* How one technology holds one resource. state is under way (INTENT, DROPPING, UNKNOWN) from `from` to `to`.
+/*
+ * How one technology holds one resource.
+ *
+ *     state                       from, to    epoch
+ *     NONE                        NONE        means nothing
+ *     HELD, HANDOVER              NONE        of the key, when it was granted
+ *     PARKED                      NONE        that the key must still have to be taken again; none: it was given
+ *                                             up for good, to the other end of a migration
+ *     INTENT, DROPPING, UNKNOWN   the step    still that of from
  */
 struct gl_holding {
 	char technology[GL_TECHNOLOGY_SIZE]; /* "": the slot is free */
 	enum guestlock_resource_state state, from, to;
-	enum guestlock_mode mode; /* held, or wanted once the step succeeds */
+	enum guestlock_mode mode; /* exclusive or shared: of HELD, and of what will be */
 	bool has_epoch;
 	uint64_t epoch;
 };

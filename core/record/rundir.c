@@ -13,7 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define LONGEST_PAUSE_MS 10
+#define LONGEST_PAUSE_MS 10 /* between two looks at a lock that lasts as long as a call to the backend */
 
 int gl_rundir_path(const struct gl_store *store, const char *part, const char *name, char **out_path,
 		   struct guestlock_error *err)
