@@ -8,7 +8,6 @@
 #include "list.h"
 #include "report.h"
 
-#include <guestlock/backend.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -3,8 +3,6 @@
  * From the name of a backend to its table: the directories where it may lie, dlopen, and what a module
  * may ask of its context afterwards. What it has to look like is in check.c.
  */
-#include "config.h"
-
 #include "backend/module.h"
 #include "base/base.h"
 #include "base/error.h"

@@ -2,10 +2,7 @@
 /* Words: copied, cut, joined; uuids and numbers. No format is used where a record is read or written. */
 #include "base/base.h"
 
-#include <errno.h>
-#include <limits.h>
 #include <string.h>
-#include <sys/stat.h>
 
 int gl_set_string(char **slot, const char *text)
 {

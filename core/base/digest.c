@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* From what is locked to the 43 characters that a backend locks. */
-#include "base/base.h"
+#include <guestlock/backend.h>
 
 #include <nettle/base64.h>
 #include <nettle/sha2.h>

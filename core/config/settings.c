@@ -3,8 +3,6 @@
  * Files first, then what the caller says instead; what the core knows is checked at once, the rest when
  * a backend declares it.
  */
-#include "config.h"
-
 #include "base/base.h"
 #include "base/error.h"
 #include "config/priv.h"

@@ -2,8 +2,6 @@
 /* Whole sequences: a handle is made, used and freed in each, so that callers keep none. */
 #include <guestlock/domain.h>
 
-#include "base/error.h"
-
 /* A handle with everything of the description. */
 static int make(struct guestlock *gl, enum guestlock_new_mode mode, const struct guestlock_domain *domain,
 		struct guestlock_guest **out_guest, struct guestlock_error *err)

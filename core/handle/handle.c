@@ -12,7 +12,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #ifndef GL_BINDIR
 #error "GL_BINDIR, the directory of the installed command, comes from the build"

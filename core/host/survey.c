@@ -2,7 +2,7 @@
 /* What the guests of all hosts hold. */
 #include "base/base.h"
 #include "base/error.h"
-#include "guest/guest.h"
+#include "handle/handle.h"
 
 #include <string.h>
 

@@ -5,12 +5,10 @@
 #include "keeper/client.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
 /* So often a request may lose its keeper before it is given up: it may be what ends it. */
 #define LOSSES 8

@@ -12,7 +12,6 @@
  * If we are killed on the way, the keeper comes up, or the next one starts it.
  */
 #include "base/base.h"
-#include "base/error.h"
 #include "keeper/client.h"
 
 #include <errno.h>

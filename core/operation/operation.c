@@ -5,7 +5,6 @@
  */
 #include "operation/operation.h"
 
-#include "base/base.h"
 #include "base/error.h"
 #include "life/tether.h"
 

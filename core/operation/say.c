@@ -6,7 +6,6 @@
 #include "base/error.h"
 
 #include <stdio.h>
-#include <string.h>
 
 char *gl_resource_words(const struct gl_resource *resource)
 {

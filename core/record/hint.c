@@ -14,7 +14,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #define MAGIC "guestlock-hints 1"
 #define FILE_DIGITS 2 /* of 64 kinds each: 4096 files of a kind, a few hints in each on a large host */
