@@ -27,7 +27,6 @@ void guestlock_survey_free(struct guestlock_survey *survey)
 
 struct collection {
 	struct guestlock_survey *survey;
-	size_t room;
 	bool failed; /* out of memory */
 };
 
@@ -51,38 +50,23 @@ static void fill_holder(const struct guestlock_lock *lock, struct guestlock_hold
 	gl_copy_cut(out->host, sizeof(out->host), text_of(owner->host));
 }
 
-static struct guestlock_survey_lock *new_lock(struct collection *collection)
-{
-	struct guestlock_survey *survey = collection->survey;
-
-	if (survey->n_locks == collection->room) {
-		size_t room = collection->room * 2 + 16;
-		void *grown = reallocarray(survey->locks, room, sizeof(*survey->locks));
-
-		if (!grown) {
-			return NULL;
-		}
-		survey->locks = grown;
-		collection->room = room;
-	}
-	return &survey->locks[survey->n_locks];
-}
-
 static int collect_lock(void *data, const struct guestlock_lock *lock)
 {
 	struct collection *collection = data;
-	struct guestlock_survey_lock *to = new_lock(collection);
+	struct guestlock_survey *survey = collection->survey;
+	struct guestlock_survey_lock *grown = gl_grow(survey->locks, survey->n_locks, sizeof(*grown)), *to;
 	char *identity = strdup(text_of(lock->key.identity));
 
-	if (!to || !identity) {
+	survey->locks = grown ? grown : survey->locks;
+	if (!grown || !identity) {
 		free(identity);
 		collection->failed = true;
 		return -1;
 	}
+	to = &grown[survey->n_locks++];
 	to->identity = identity;
 	memcpy(to->key, lock->key.key, sizeof(to->key));
 	fill_holder(lock, &to->holder);
-	collection->survey->n_locks++;
 	return 0;
 }
 
@@ -90,8 +74,7 @@ static void collect_silent(void *data, const char *host, const char *reason)
 {
 	struct collection *collection = data;
 	struct guestlock_survey *survey = collection->survey;
-	struct guestlock_survey_silent *grown =
-		reallocarray(survey->silent, survey->n_silent + 1, sizeof(*grown));
+	struct guestlock_survey_silent *grown = gl_grow(survey->silent, survey->n_silent, sizeof(*grown));
 
 	if (!grown) {
 		collection->failed = true;

@@ -188,13 +188,6 @@ static const struct gl_field_kind kind_true = {
 
 /* ---- Strings in arrays ---- */
 
-static bool is_uuid(const char *value)
-{
-	char uuid[GUESTLOCK_UUID_STRING];
-
-	return gl_uuid_parse(value, uuid) && strcmp(value, uuid) == 0;
-}
-
 static bool is_lower(char c)
 {
 	return c >= 'a' && c <= 'z';
@@ -240,7 +233,7 @@ static bool get_array(const struct gl_field_kind *kind, void *member, const char
 		.size = bytes, .what = name, .put = put_array, .get = get_array, .valid = function,          \
 	}
 
-static const struct gl_field_kind kind_uuid = ARRAY(GUESTLOCK_UUID_STRING, is_uuid, "a uuid");
+static const struct gl_field_kind kind_uuid = ARRAY(GUESTLOCK_UUID_STRING, gl_uuid_valid, "a uuid");
 static const struct gl_field_kind kind_key = ARRAY(GUESTLOCK_KEY_SIZE, guestlock_key_valid, "a key");
 static const struct gl_field_kind kind_technology =
 	ARRAY(GL_TECHNOLOGY_SIZE, gl_technology_valid, "the name of a backend");

@@ -224,11 +224,8 @@ static int add_locked(const char *path, int *fd, size_t size, const struct entry
 
 static int check_hint(const struct gl_hint *hint, struct guestlock_error *err)
 {
-	char uuid[GUESTLOCK_UUID_STRING];
-
 	if (memchr(hint->uuid, '\0', sizeof(hint->uuid)) && memchr(hint->value, '\0', sizeof(hint->value)) &&
-	    gl_uuid_parse(hint->uuid, uuid) && strcmp(uuid, hint->uuid) == 0 &&
-	    is_word(hint->value, strlen(hint->value))) {
+	    gl_uuid_valid(hint->uuid) && is_word(hint->value, strlen(hint->value))) {
 		return GUESTLOCK_OK;
 	}
 	return gl_fail(err, GUESTLOCK_INVALID, 0, "'%.*s' is not the uuid of a guest, or '%.*s' not a key",

@@ -9,15 +9,6 @@
 
 #include <string.h>
 
-/* Room for one more of count members: the room is the next power of two, so that no field must keep it. */
-static void *grow(void *array, size_t count, size_t member_size)
-{
-	if (count & (count - 1)) {
-		return array;
-	}
-	return reallocarray(array, count ? 2 * count : 1, member_size);
-}
-
 struct gl_record *gl_record_new(const char *uuid)
 {
 	struct gl_record *record = calloc(1, sizeof(*record));
@@ -66,7 +57,7 @@ void gl_record_free(struct gl_record *record)
 
 struct gl_param *gl_record_add_param(struct gl_record *record)
 {
-	struct gl_param *grown = grow(record->params, record->n_params, sizeof(*grown));
+	struct gl_param *grown = gl_grow(record->params, record->n_params, sizeof(*grown));
 	struct gl_param *added;
 
 	if (!grown) {

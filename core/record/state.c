@@ -25,14 +25,6 @@ static int compare_entries(const void *a, const void *b)
 	return strcmp(left->key, right->key);
 }
 
-static bool is_uuid(const char *text)
-{
-	char uuid[GUESTLOCK_UUID_STRING];
-
-	return gl_uuid_parse(text, uuid) && strcmp(uuid, text) == 0;
-}
-
-/* entries are sorted. */
 static bool is_valid(const struct gl_state *state, const struct gl_state_entry *entries)
 {
 	for (size_t i = 0; i < state->count; i++) {
@@ -41,7 +33,7 @@ static bool is_valid(const struct gl_state *state, const struct gl_state_entry *
 			return false;
 		}
 	}
-	return gl_technology_valid(state->technology) && is_uuid(state->uuid);
+	return gl_technology_valid(state->technology) && gl_uuid_valid(state->uuid);
 }
 
 static void put_check(struct gl_text *out)
@@ -218,7 +210,7 @@ static int take_state(const char *text, const char *end, struct gl_state *out)
 {
 	if (!take_word(&text, out->technology, sizeof(out->technology)) ||
 	    !gl_technology_valid(out->technology) || !take_word(&text, out->uuid, sizeof(out->uuid)) ||
-	    !is_uuid(out->uuid) || text > end) {
+	    !gl_uuid_valid(out->uuid) || text > end) {
 		return 1;
 	}
 	return take_entries(text, end, out);

@@ -397,21 +397,17 @@ int gl_store_set_aside(const struct gl_store *store, const char *uuid, struct gl
 
 struct uuids {
 	char (*items)[GUESTLOCK_UUID_STRING];
-	size_t count, room;
+	size_t count;
 };
 
 static int add_uuid(struct uuids *uuids, const char *uuid)
 {
-	if (uuids->count == uuids->room) {
-		size_t room = uuids->room ? 2 * uuids->room : 64;
-		void *grown = reallocarray(uuids->items, room, sizeof(*uuids->items));
+	void *grown = gl_grow(uuids->items, uuids->count, sizeof(*uuids->items));
 
-		if (!grown) {
-			return -1;
-		}
-		uuids->items = grown;
-		uuids->room = room;
+	if (!grown) {
+		return -1;
 	}
+	uuids->items = grown;
 	memcpy(uuids->items[uuids->count++], uuid, GUESTLOCK_UUID_STRING);
 	return 0;
 }
@@ -422,12 +418,10 @@ static int read_uuids(DIR *directory, struct uuids *uuids)
 	struct dirent *entry;
 
 	while (errno = 0, (entry = readdir(directory))) {
-		char uuid[GUESTLOCK_UUID_STRING];
-
-		if (!gl_uuid_parse(entry->d_name, uuid) || strcmp(uuid, entry->d_name) != 0) {
+		if (!gl_uuid_valid(entry->d_name)) {
 			continue;
 		}
-		if (add_uuid(uuids, uuid)) {
+		if (add_uuid(uuids, entry->d_name)) {
 			return -1;
 		}
 	}
