@@ -34,7 +34,7 @@ static void judge_epoch(struct gl_fcntl_call *call, struct gl_fcntl_slot *slot)
 	}
 }
 
-static void judge(struct gl_fcntl_call *call, struct gl_fcntl_slot *slot)
+static void judge_acquire(struct gl_fcntl_call *call, struct gl_fcntl_slot *slot)
 {
 	const struct gl_fcntl_line *own = gl_fcntl_slot_own(call, slot, false);
 	const struct gl_fcntl_line *other;
@@ -144,7 +144,7 @@ static void tell_all(struct gl_fcntl_call *call)
 	}
 }
 
-static void take(struct gl_fcntl_call *call)
+static void take_all(struct gl_fcntl_call *call)
 {
 	prune_all(call);
 	if (count_changes(call) > 1 && !round_of(call, set_intent)) {
@@ -166,11 +166,11 @@ enum guestlock_result gl_fcntl_acquire(struct guestlock_backend *backend, struct
 	gl_fcntl_call_open(&call, probe);
 	for (i = 0; i < call.count; i++) {
 		if (call.slots[i].item->result == GUESTLOCK_RES_GRANTED) {
-			judge(&call, &call.slots[i]);
+			judge_acquire(&call, &call.slots[i]);
 		}
 	}
 	if (call.result == GUESTLOCK_RES_GRANTED && !probe) {
-		take(&call);
+		take_all(&call);
 	}
 	return gl_fcntl_call_end(&call);
 }

@@ -36,8 +36,6 @@
 #define GL_FCNTL_LINE 192 /* room for an owner's line up to its tail */
 #define GL_FCNTL_TAIL 160 /* room for a tail without its names */
 
-const size_t gl_fcntl_entry_min = GL_FCNTL_HEAD;
-
 /* The first characters of the digest, as the records of the core have it. */
 static void put_check(const char *text, size_t size, char out[GL_FCNTL_CHECK])
 {
@@ -53,7 +51,7 @@ struct cursor {
 	const char *at, *end;
 };
 
-static bool take(struct cursor *cursor, const char *text)
+static bool take_text(struct cursor *cursor, const char *text)
 {
 	size_t size = strlen(text);
 
@@ -67,7 +65,7 @@ static bool take(struct cursor *cursor, const char *text)
 /* label, then everything up to the next blank or newline. */
 static bool take_word(struct cursor *cursor, const char *label, struct gl_fcntl_word *out)
 {
-	if (!take(cursor, label)) {
+	if (!take_text(cursor, label)) {
 		return false;
 	}
 	out->text = cursor->at;
@@ -146,11 +144,11 @@ static bool take_uuid(struct cursor *cursor, const char *label, char out[GUESTLO
 
 static bool take_undo(struct cursor *cursor, struct gl_fcntl_line *line)
 {
-	if (take(cursor, " before==")) {
+	if (take_text(cursor, " before==")) {
 		line->undo = GL_FCNTL_UNDO_NOTHING;
 		return true;
 	}
-	if (take(cursor, " before=-")) {
+	if (take_text(cursor, " before=-")) {
 		line->undo = GL_FCNTL_UNDO_NONE;
 		return true;
 	}
@@ -182,12 +180,13 @@ static bool take_line(struct cursor *cursor, struct gl_fcntl_line *line)
 	line->text.text = cursor->at;
 	if (!take_uuid(cursor, "owner ", owner->uuid) || !take_number(cursor, " ", 16, &owner->instance) ||
 	    !take_mode(cursor, " mode=", &line->mode) || !take_mode(cursor, " intent=", &line->intent) ||
-	    !take_undo(cursor, line) || !take_number(cursor, " since=", 10, &since) || !take(cursor, " ")) {
+	    !take_undo(cursor, line) || !take_number(cursor, " since=", 10, &since) ||
+	    !take_text(cursor, " ")) {
 		return false;
 	}
 	if (!take_process(cursor, owner) || !take_word(cursor, " host=", &line->host) ||
 	    !take_word(cursor, " manager=", &line->manager) || !take_word(cursor, " name=", &line->name) ||
-	    !take(cursor, "\n")) {
+	    !take_text(cursor, "\n")) {
 		return false;
 	}
 	line->text.size = (size_t)(cursor->at - line->text.text);
@@ -198,8 +197,9 @@ static bool take_line(struct cursor *cursor, struct gl_fcntl_line *line)
 
 static bool take_epoch(struct cursor *cursor, struct gl_fcntl_entry *entry)
 {
-	entry->has_epoch = !take(cursor, "epoch -\n");
-	return !entry->has_epoch || (take_number(cursor, "epoch ", 16, &entry->epoch) && take(cursor, "\n"));
+	entry->has_epoch = !take_text(cursor, "epoch -\n");
+	return !entry->has_epoch ||
+	       (take_number(cursor, "epoch ", 16, &entry->epoch) && take_text(cursor, "\n"));
 }
 
 size_t gl_fcntl_entry_announced(const char *text, size_t size)
@@ -261,8 +261,8 @@ static int parse_body(struct gl_fcntl_entry *entry, const char *key)
 	struct cursor cursor = {.at = entry->text + GL_FCNTL_HEAD, .end = entry->text + entry->size};
 	struct gl_fcntl_word word;
 
-	if (!take_word(&cursor, "key ", &word) || !take(&cursor, "\n") || !take_epoch(&cursor, entry) ||
-	    !take_word(&cursor, "identity ", &entry->identity) || !take(&cursor, "\n")) {
+	if (!take_word(&cursor, "key ", &word) || !take_text(&cursor, "\n") || !take_epoch(&cursor, entry) ||
+	    !take_word(&cursor, "identity ", &entry->identity) || !take_text(&cursor, "\n")) {
 		entry->damage = "it is malformed";
 		return 0;
 	}

@@ -136,13 +136,31 @@ static int visit_entry(const struct gl_fcntl *fc, int directory, const char *key
 	return 0;
 }
 
+/* Of one key, or of all. */
+static enum guestlock_result visit_entries(const struct gl_fcntl *fc, const char *key,
+					   struct enumeration *all)
+{
+	int result = 0;
+
+	all->entry = (struct gl_fcntl_entry)GL_FCNTL_ENTRY_INIT;
+	all->result = gl_fcntl_check_joined(fc, all->err);
+	if (all->result == GUESTLOCK_RES_GRANTED) {
+		result = key ? visit_entry(fc, -1, key, all) : gl_fcntl_scan(fc, visit_entry, all);
+	}
+	if (result < 0) {
+		all->result = gl_fcntl_fail(all->err, errno, "read the lock entries in", fc->keys_dir);
+	}
+	gl_fcntl_entry_close(&all->entry);
+	free(all->words);
+	return all->result;
+}
+
 enum guestlock_result gl_fcntl_enumerate(struct guestlock_backend *backend, guestlock_enumerate_fn *visit,
 					 guestlock_unchanged_fn *unchanged, void *data,
 					 struct guestlock_error *err)
 {
 	const struct gl_fcntl *fc = gl_fcntl_of(backend);
 	struct enumeration all = {
-		.entry = GL_FCNTL_ENTRY_INIT,
 		.visit = visit,
 		/* A server's clock need not be ours. */
 		.unchanged = fc->allow_network ? NULL : unchanged,
@@ -150,41 +168,18 @@ enum guestlock_result gl_fcntl_enumerate(struct guestlock_backend *backend, gues
 		.err = err,
 	};
 
-	all.result = gl_fcntl_check_joined(fc, err);
-	if (all.result == GUESTLOCK_RES_GRANTED && gl_fcntl_scan(fc, visit_entry, &all) < 0) {
-		all.result = gl_fcntl_fail(err, errno, "read the lock entries in", fc->keys_dir);
-	}
-	gl_fcntl_entry_close(&all.entry);
-	free(all.words);
-	return all.result;
+	return visit_entries(fc, NULL, &all);
 }
 
 enum guestlock_result gl_fcntl_survey(struct guestlock_backend *backend, const char *key, int64_t deadline_ms,
 				      guestlock_enumerate_fn *visit, guestlock_silent_fn *silent, void *data,
 				      struct guestlock_error *err)
 {
-	const struct gl_fcntl *fc = gl_fcntl_of(backend);
-	struct enumeration all = {
-		.entry = GL_FCNTL_ENTRY_INIT,
-		.visit = visit,
-		.data = data,
-		.everybody = true,
-		.err = err,
-	};
-	int result = 0;
+	struct enumeration all = {.visit = visit, .data = data, .everybody = true, .err = err};
 
 	(void)deadline_ms; /* nobody is waited for: */
 	(void)silent;      /* what other hosts hold stands in the same directory */
-	all.result = gl_fcntl_check_joined(fc, err);
-	if (all.result == GUESTLOCK_RES_GRANTED) {
-		result = key ? visit_entry(fc, -1, key, &all) : gl_fcntl_scan(fc, visit_entry, &all);
-	}
-	if (result < 0) {
-		all.result = gl_fcntl_fail(err, errno, "read the lock entries in", fc->keys_dir);
-	}
-	gl_fcntl_entry_close(&all.entry);
-	free(all.words);
-	return all.result;
+	return visit_entries(gl_fcntl_of(backend), key, &all);
 }
 
 /* ---- leave ---- */

@@ -96,8 +96,7 @@ struct gl_fcntl_entry {
 		.fd = -1                                                                                     \
 	}
 
-/* Bytes that an entry has at least, and those that it says it has; 0: this is not the beginning of one. */
-extern const size_t gl_fcntl_entry_min;
+/* Bytes that an entry says it has; 0: this is not the beginning of one. */
 size_t gl_fcntl_entry_announced(const char *text, size_t size);
 
 /* Fills presence, and the rest from text and size, which are set. 0, or -1 with errno ENOMEM. */
@@ -120,8 +119,6 @@ char *gl_fcntl_encode_cut(const char *text, size_t size);
 /* Decodes a word into a buffer, cut if too long. */
 void gl_fcntl_decode(struct gl_fcntl_word word, char *out, size_t size);
 
-/* Whether a text can be a key: 43 characters of base64url. */
-bool gl_fcntl_key_valid(const char *key);
 
 /*
  * Opens an entry and locks it for writing. 0, also if there is none or it is damaged (presence), or -1
@@ -168,7 +165,6 @@ enum guestlock_mode gl_fcntl_line_weight(const struct gl_fcntl_line *line);
 void gl_fcntl_prune(const struct gl_fcntl *fc, struct gl_fcntl_entry *entry,
 		    const struct guestlock_owner *owner);
 
-bool gl_fcntl_same_owner(const struct guestlock_owner *a, const struct guestlock_owner *b);
 bool gl_fcntl_is_ours(const struct gl_fcntl *fc, const struct gl_fcntl_line *line);
 void gl_fcntl_fill_holder(const struct gl_fcntl_line *line, struct guestlock_holder *out);
 

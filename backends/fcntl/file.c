@@ -10,7 +10,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,10 +17,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define GL_FCNTL_PAGE 4096
-#define GL_FCNTL_FIRST 1024             /* bytes that are read at first */
+#define GL_FCNTL_PAGE 4096  /* bytes that are written as a whole or not at all; more is replaced */
+#define GL_FCNTL_FIRST 1024 /* bytes that are read at first */
 #define GL_FCNTL_MAX (64 * 1024 * 1024) /* bytes of the largest entry */
-#define GL_FCNTL_TRIES 4
+#define GL_FCNTL_TRIES 4                /* of an entry that others replace at this moment; then AGAIN */
 #define GL_FCNTL_FLAGS (O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY)
 
 /*
@@ -33,7 +32,7 @@ static char *entry_path(const struct gl_fcntl *fc, const char *key)
 	size_t length = strlen(fc->keys_dir);
 	char *path;
 
-	if (!gl_fcntl_key_valid(key)) {
+	if (!guestlock_key_valid(key)) {
 		errno = EBADMSG;
 		return NULL;
 	}
@@ -179,15 +178,10 @@ static int peek_at(int fd, const char *key, struct gl_fcntl_entry *entry)
 static int open_entry(const struct gl_fcntl *fc, const char *key, int flags)
 {
 	char *path = entry_path(fc, key);
-	int fd, saved_errno;
+	int fd = path ? open(path, flags | GL_FCNTL_FLAGS) : -1;
 
-	if (!path) {
-		return -1;
-	}
-	fd = open(path, flags | GL_FCNTL_FLAGS);
-	saved_errno = errno;
+	/* This leaves errno as it is, here and below (glibc 2.33). */
 	free(path);
-	errno = saved_errno;
 	return fd;
 }
 
@@ -197,7 +191,7 @@ static int open_in(const struct gl_fcntl *fc, int directory, const char *key, in
 	if (directory < 0) {
 		return open_entry(fc, key, flags);
 	}
-	if (!gl_fcntl_key_valid(key)) {
+	if (!guestlock_key_valid(key)) {
 		errno = EBADMSG;
 		return -1;
 	}
@@ -376,11 +370,9 @@ static int replace_file(const struct gl_fcntl *fc, const char *key, struct gl_fc
 	char *path = entry_path(fc, key), *from = NULL;
 	int fd = path ? make_file(fc, entry, text, size, &from) : -1;
 	int result = fd < 0 ? -1 : replace_named(path, from, entry, fd);
-	int saved_errno = errno;
 
 	free(path);
 	free(from);
-	errno = saved_errno;
 	return result;
 }
 
@@ -401,15 +393,9 @@ int gl_fcntl_entry_write(const struct gl_fcntl *fc, const char *key, struct gl_f
 {
 	size_t size;
 	char *text = gl_fcntl_entry_format(entry, key, &size);
-	int result, saved_errno;
+	int result = text ? write_text(fc, key, entry, text, size) : -1;
 
-	if (!text) {
-		return -1;
-	}
-	result = write_text(fc, key, entry, text, size);
-	saved_errno = errno;
 	free(text);
-	errno = saved_errno;
 	return result;
 }
 
@@ -425,10 +411,8 @@ int gl_fcntl_entry_remove(const struct gl_fcntl *fc, const char *key)
 {
 	char *path = entry_path(fc, key);
 	int result = path ? unlink(path) : -1;
-	int saved_errno = errno;
 
 	free(path);
-	errno = saved_errno;
 	return result;
 }
 
@@ -445,7 +429,7 @@ static int scan_names(const struct gl_fcntl *fc, DIR *directory, gl_fcntl_visit_
 		if (!found) {
 			return errno == 0 ? 0 : -1;
 		}
-		if (!gl_fcntl_key_valid(found->d_name)) {
+		if (!guestlock_key_valid(found->d_name)) {
 			continue;
 		}
 		result = visit(fc, dirfd(directory), found->d_name, data);

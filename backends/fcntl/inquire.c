@@ -30,7 +30,7 @@ static void count_others(const struct gl_fcntl_call *call, struct gl_fcntl_slot 
 	}
 }
 
-static enum guestlock_result judge(struct guestlock_item *item, const struct gl_fcntl_line *own)
+static enum guestlock_result judge_holding(struct guestlock_item *item, const struct gl_fcntl_line *own)
 {
 	if (own && own->mode != GUESTLOCK_MODE_NONE) {
 		item->held_mode = own->mode;
@@ -81,19 +81,7 @@ static void inquire_slot(struct gl_fcntl_call *call, struct gl_fcntl_slot *slot)
 		list_holders(call, slot, own);
 	}
 	if (slot->item->result == GUESTLOCK_RES_GRANTED) {
-		slot->item->result = judge(slot->item, own);
-	}
-}
-
-/* Only an answer hands out memory. */
-static void take_back(struct guestlock_batch *batch)
-{
-	size_t i;
-
-	for (i = 0; i < batch->count; i++) {
-		free(batch->items[i].holders);
-		batch->items[i].holders = NULL;
-		batch->items[i].n_holders = 0;
+		slot->item->result = judge_holding(slot->item, own);
 	}
 }
 
@@ -109,7 +97,7 @@ enum guestlock_result gl_fcntl_inquire(struct guestlock_backend *backend, struct
 		gl_fcntl_entry_close(&call.slots[i].entry);
 	}
 	if (call.result != GUESTLOCK_RES_GRANTED && call.result != GUESTLOCK_RES_UNKNOWN) {
-		take_back(batch);
+		guestlock_batch_forget_holders(batch);
 	}
 	return gl_fcntl_call_end(&call);
 }

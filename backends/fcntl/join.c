@@ -15,7 +15,7 @@
 
 #define GL_FCNTL_FORMAT_FIRST "guestlock-format 1\n"
 #define GL_FCNTL_BOOT_ID "/proc/sys/kernel/random/boot_id"
-#define GL_FCNTL_FILE_MAX 4096
+#define GL_FCNTL_FILE_MAX 4096 /* bytes of the format file */
 
 /*
  * File systems that several machines can use at once: a lock there either is not seen by the others, or is

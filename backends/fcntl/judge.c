@@ -15,7 +15,7 @@ static const bool together[GUESTLOCK_MODE_EXCLUSIVE + 1][GUESTLOCK_MODE_EXCLUSIV
 	[GUESTLOCK_MODE_EXCLUSIVE] = {[GUESTLOCK_MODE_NONE] = true},
 };
 
-bool gl_fcntl_same_owner(const struct guestlock_owner *a, const struct guestlock_owner *b)
+static bool same_owner(const struct guestlock_owner *a, const struct guestlock_owner *b)
 {
 	return a->instance == b->instance && strcmp(a->uuid, b->uuid) == 0;
 }
@@ -26,7 +26,7 @@ struct gl_fcntl_line *gl_fcntl_entry_find(const struct gl_fcntl_entry *entry,
 	size_t i;
 
 	for (i = 0; i < entry->count; i++) {
-		if (gl_fcntl_same_owner(&entry->lines[i].owner, owner)) {
+		if (same_owner(&entry->lines[i].owner, owner)) {
 			return &entry->lines[i];
 		}
 	}
@@ -69,7 +69,7 @@ struct gl_fcntl_line *gl_fcntl_conflict(const struct gl_fcntl *fc, struct gl_fcn
 		bool handover = mode == GUESTLOCK_MODE_HANDOVER && gl_fcntl_line_weight(line) == mode;
 		bool fits = together[mode][line->mode] && together[mode][line->intent];
 
-		if ((owner && gl_fcntl_same_owner(&line->owner, owner)) || (fits && !handover)) {
+		if ((owner && same_owner(&line->owner, owner)) || (fits && !handover)) {
 			continue;
 		}
 		if (gl_fcntl_line_life(fc, line) == GUESTLOCK_LIFE_DEAD) {
@@ -94,7 +94,7 @@ void gl_fcntl_prune(const struct gl_fcntl *fc, struct gl_fcntl_entry *entry,
 		struct gl_fcntl_line *line = &entry->lines[at];
 
 		asked += !line->judged;
-		if (!(owner && gl_fcntl_same_owner(&line->owner, owner)) &&
+		if (!(owner && same_owner(&line->owner, owner)) &&
 		    gl_fcntl_line_life(fc, line) == GUESTLOCK_LIFE_DEAD) {
 			gl_fcntl_entry_drop(entry, at);
 		} else {

@@ -109,7 +109,7 @@ enum guestlock_result gl_fcntl_release_orphan(struct guestlock_backend *backend,
 	if (result != GUESTLOCK_RES_GRANTED) {
 		return result;
 	}
-	if (!gl_fcntl_key_valid(key)) {
+	if (!guestlock_key_valid(key)) {
 		return guestlock_backend_fail(
 			err, GUESTLOCK_RES_INVALID, 0, 0,
 			"cannot release %s: it is no key; a key has 43 letters, digits, \"-\" and "

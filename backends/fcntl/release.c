@@ -2,8 +2,6 @@
 /* Giving up, and changing the mode of what is held. */
 #include "fcntl_priv.h"
 
-#include <errno.h>
-
 /* The epoch moved with the grant that is undone. Nobody else can have taken the key exclusively since. */
 static void undo_epoch(struct gl_fcntl_entry *entry, const struct gl_fcntl_line *own)
 {

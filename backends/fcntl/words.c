@@ -34,18 +34,3 @@ void gl_fcntl_decode(struct gl_fcntl_word word, char *out, size_t size)
 	}
 	free(copy);
 }
-
-bool gl_fcntl_key_valid(const char *key)
-{
-	size_t i;
-
-	for (i = 0; i < GUESTLOCK_KEY_SIZE - 1; i++) {
-		char c = key[i];
-
-		if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') &&
-		    c != '-' && c != '_') {
-			return false;
-		}
-	}
-	return key[i] == '\0';
-}

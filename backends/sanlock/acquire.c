@@ -78,7 +78,7 @@ static void judge_file(struct gl_sanlock_call *call, struct gl_sanlock_slot *slo
 	}
 }
 
-static void judge(struct gl_sanlock_call *call, struct gl_sanlock_slot *slot)
+static void judge_acquire(struct gl_sanlock_call *call, struct gl_sanlock_slot *slot)
 {
 	enum guestlock_mode mode = slot->item->mode;
 
@@ -124,7 +124,7 @@ static bool carry_some(struct gl_sanlock_call *call)
  * Of several who begin to share the same leases at once each goes by the note of who came before him, lease
  * by lease, and each writes what he can while he waits for the others.
  */
-static void carry(struct gl_sanlock_call *call)
+static void carry_notes(struct gl_sanlock_call *call)
 {
 	const struct timespec step = {.tv_nsec = GL_SANLOCK_CARRY_STEP_NS};
 	int64_t until_ms = guestlock_monotonic_ms() + GL_SANLOCK_CARRY_MS;
@@ -173,7 +173,7 @@ static void take_back(struct gl_sanlock_call *call)
 	int rv = 0;
 
 	if (looked) {
-		carry(call);
+		carry_notes(call);
 	}
 	for (size_t i = 0; i < call->count; i++) {
 		struct gl_sanlock_slot *slot = &call->slots[i];
@@ -284,7 +284,7 @@ static void grant(struct gl_sanlock_call *call)
 		verify(call, &call->slots[i]);
 	}
 	if (call->result == GUESTLOCK_RES_GRANTED) {
-		carry(call);
+		carry_notes(call);
 	}
 	for (size_t i = 0; i < call->count; i++) {
 		check(call, &call->slots[i]);
@@ -315,7 +315,7 @@ static bool is_known(const struct gl_sanlock_call *call)
 	return i == call->count;
 }
 
-static void take(struct gl_sanlock_call *call)
+static void take_leases(struct gl_sanlock_call *call)
 {
 	if (call->looked && has_changes(call) && !call->registered) {
 		gl_sanlock_call_fail(call, gl_sanlock_fail(call->err, GL_SANLOCK_ESRCH, call->verb,
@@ -349,10 +349,10 @@ static void attempt(struct gl_sanlock_call *call, bool look)
 		return;
 	}
 	for (size_t i = 0; i < call->count; i++) {
-		judge(call, &call->slots[i]);
+		judge_acquire(call, &call->slots[i]);
 	}
 	if (call->result == GUESTLOCK_RES_GRANTED && !(call->batch->flags & GUESTLOCK_BATCH_PROBE)) {
-		take(call);
+		take_leases(call);
 	}
 }
 

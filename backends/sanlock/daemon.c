@@ -13,7 +13,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#define GL_SANLOCK_TEXT_MAX 65536
+#define GL_SANLOCK_TEXT_MAX 65536 /* bytes of a file in /proc of the daemon */
 
 /* ---- The storage ---- */
 

@@ -23,7 +23,7 @@ struct round {
 	int rv; /* the first failure */
 };
 
-static const struct gl_sanlock_held *ask(struct round *round, const struct guestlock_owner *owner)
+static const struct gl_sanlock_held *ask_daemon(struct round *round, const struct guestlock_owner *owner)
 {
 	struct asked *grown;
 	int rv;
@@ -59,7 +59,7 @@ static bool is_ours(const struct gl_sanlock *sl, const struct gl_sanlock_line *l
 static enum guestlock_mode mode_of(struct round *round, const struct gl_sanlock_lease *lease,
 				   const struct gl_sanlock_line *line)
 {
-	const struct gl_sanlock_held *held = ask(round, &line->owner);
+	const struct gl_sanlock_held *held = ask_daemon(round, &line->owner);
 
 	return held ? gl_sanlock_mode(gl_sanlock_held_find(held, lease)) : GUESTLOCK_MODE_NONE;
 }
@@ -142,18 +142,13 @@ static int visit_note(struct round *round, const char *key)
 /* "KEY.note" and "KEY.holders" are of interest. */
 static int visit_entry(struct round *round, const char *name)
 {
-	const char *dot = strchr(name, '.');
 	char key[GUESTLOCK_KEY_SIZE];
+	const char *ending = gl_sanlock_key_of(name, key);
 
-	if (!dot || !gl_sanlock_is_key(name, (size_t)(dot - name))) {
-		return 0;
-	}
-	memcpy(key, name, GUESTLOCK_KEY_SIZE - 1);
-	key[GUESTLOCK_KEY_SIZE - 1] = '\0';
-	if (strcmp(dot, ".note") == 0) {
+	if (ending && strcmp(ending, ".note") == 0) {
 		return visit_note(round, key);
 	}
-	if (strcmp(dot, ".holders") == 0) {
+	if (ending && strcmp(ending, ".holders") == 0) {
 		return gl_sanlock_holders_each(round->sl, key, round->sl->mark, visit_lines, round);
 	}
 	return 0;

@@ -7,7 +7,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -108,9 +107,8 @@ int gl_sanlock_identify(const char *path, struct gl_sanlock_file *out)
 	return result;
 }
 
-bool gl_sanlock_is_key(const char *text, size_t length)
+const char *gl_sanlock_key_of(const char *name, char out_key[GUESTLOCK_KEY_SIZE])
 {
-	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-	return length == GUESTLOCK_KEY_SIZE - 1 && strspn(text, allowed) >= length;
+	snprintf(out_key, GUESTLOCK_KEY_SIZE, "%s", name);
+	return guestlock_key_valid(out_key) ? name + GUESTLOCK_KEY_SIZE - 1 : NULL;
 }

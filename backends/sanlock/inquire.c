@@ -42,7 +42,8 @@ static void list(struct gl_sanlock_call *call, struct gl_sanlock_slot *slot, str
 	slot->item->n_holders = count;
 }
 
-static enum guestlock_result judge(const struct gl_sanlock_call *call, const struct gl_sanlock_slot *slot)
+static enum guestlock_result judge_holding(const struct gl_sanlock_call *call,
+					   const struct gl_sanlock_slot *slot)
 {
 	if (slot->mode == GUESTLOCK_MODE_NONE) {
 		return slot->item->n_others > 0 ? GUESTLOCK_RES_OTHER : GUESTLOCK_RES_FREE;
@@ -128,17 +129,7 @@ static void inquire_slot(struct gl_sanlock_call *call, struct gl_sanlock_slot *s
 		ask_lease(call, slot);
 	}
 	if (slot->item->result == GUESTLOCK_RES_GRANTED) {
-		slot->item->result = judge(call, slot);
-	}
-}
-
-/* Only an answer hands out memory. */
-static void take_back(struct guestlock_batch *batch)
-{
-	for (size_t i = 0; i < batch->count; i++) {
-		free(batch->items[i].holders);
-		batch->items[i].holders = NULL;
-		batch->items[i].n_holders = 0;
+		slot->item->result = judge_holding(call, slot);
 	}
 }
 
@@ -155,7 +146,7 @@ enum guestlock_result gl_sanlock_inquire(struct guestlock_backend *backend, stru
 		}
 	}
 	if (call.result != GUESTLOCK_RES_GRANTED && call.result != GUESTLOCK_RES_UNKNOWN) {
-		take_back(batch);
+		guestlock_batch_forget_holders(batch);
 	}
 	return gl_sanlock_call_end(&call);
 }

@@ -11,12 +11,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* ---- The format of the lease directory ---- */
 
-#define GL_SANLOCK_FORMAT_MAX 4096
-#define GL_SANLOCK_COMPARED_MS 30000
+#define GL_SANLOCK_FORMAT_MAX 4096   /* bytes of the format file, and of one with a host's name */
+#define GL_SANLOCK_COMPARED_MS 30000 /* no oftener is sanlock asked which hosts there are */
 
 static char *wanted_format(const struct gl_sanlock *sl)
 {
@@ -201,7 +200,7 @@ void gl_sanlock_adding_leave(struct gl_sanlock *sl)
 
 /* ---- join ---- */
 
-static int inquire(const struct gl_sanlock *sl)
+static int inquire_lockspace(const struct gl_sanlock *sl)
 {
 	struct sanlk_lockspace lockspace;
 
@@ -394,7 +393,7 @@ enum guestlock_result gl_sanlock_join(struct guestlock_backend *backend, struct 
 	if (result != GUESTLOCK_RES_GRANTED) {
 		return result;
 	}
-	rv = inquire(sl);
+	rv = inquire_lockspace(sl);
 	pthread_mutex_lock(&sl->mutex);
 	result = join_locked(sl, rv, err);
 	pthread_mutex_unlock(&sl->mutex);
@@ -456,7 +455,7 @@ enum guestlock_join_state gl_sanlock_status(struct guestlock_backend *backend, s
 	if (gl_sanlock_daemon_check(sl, err) != GUESTLOCK_RES_GRANTED) {
 		return joined ? GUESTLOCK_JOIN_LOST : GUESTLOCK_JOIN_OUT;
 	}
-	rv = inquire(sl);
+	rv = inquire_lockspace(sl);
 	if (rv == 0 && joined) {
 		return GUESTLOCK_JOIN_JOINED;
 	}

@@ -93,7 +93,7 @@ enum guestlock_result gl_sanlock_lease_init(const struct gl_sanlock *sl, const s
 	if (key->type == GUESTLOCK_LEASE && key->path && key->path[0]) {
 		return init_foreign(key, out, err);
 	}
-	if (!gl_sanlock_is_key(key->key, strlen(key->key))) {
+	if (!guestlock_key_valid(key->key)) {
 		return guestlock_backend_fail(err, GUESTLOCK_RES_INVALID, 0, 0,
 					      "cannot lock %s: it is no key; a key has 43 letters, digits, "
 					      "\"-\" and \"_\"",
@@ -143,7 +143,7 @@ void gl_sanlock_subject_of(const struct gl_sanlock *sl, const char *key, const s
 
 /* ---- Its file ---- */
 
-uint32_t gl_sanlock_sizes(const struct gl_sanlock *sl)
+static uint32_t sizes_of(const struct gl_sanlock *sl)
 {
 	return sl->sector == 4096 ? SANLK_RES_ALIGN8M | SANLK_RES_SECTOR4K
 				  : SANLK_RES_ALIGN1M | SANLK_RES_SECTOR512;
@@ -159,7 +159,7 @@ static int fill_lease(const struct gl_sanlock *sl, const char *path, const void 
 	struct gl_sanlock_lease lease = *(const struct gl_sanlock_lease *)data;
 
 	snprintf(lease.disk.path, sizeof(lease.disk.path), "%s", path);
-	lease.resource.flags = gl_sanlock_sizes(sl);
+	lease.resource.flags = sizes_of(sl);
 	return sanlock_write_resource(&lease.resource, 0, 0, 0);
 }
 

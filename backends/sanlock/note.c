@@ -40,7 +40,7 @@
 /* ---- Reading ---- */
 
 /* What follows key in a piece of text which must begin with it; "-" is an empty one. NULL: it does not. */
-static char *take(char **rest, const char *separator, const char *key)
+static char *take_field(char **rest, const char *separator, const char *key)
 {
 	char *word = strsep(rest, separator);
 	size_t size = strlen(key);
@@ -65,12 +65,12 @@ static bool to_number(const char *text, int base, uint64_t *out)
 
 static bool take_number(char **rest, const char *key, int base, uint64_t *out)
 {
-	return to_number(take(rest, " ", key), base, out);
+	return to_number(take_field(rest, " ", key), base, out);
 }
 
 static bool take_uuid(char **rest, const char *key, char out[GUESTLOCK_UUID_STRING])
 {
-	const char *text = take(rest, " ", key);
+	const char *text = take_field(rest, " ", key);
 
 	if (!text || strlen(text) >= GUESTLOCK_UUID_STRING) {
 		return false;
@@ -81,7 +81,7 @@ static bool take_uuid(char **rest, const char *key, char out[GUESTLOCK_UUID_STRI
 
 static bool take_text(char **rest, const char *key, const char **out)
 {
-	char *text = take(rest, " ", key);
+	char *text = take_field(rest, " ", key);
 
 	*out = text;
 	return text && guestlock_percent_decode(text) == 0;
@@ -89,7 +89,7 @@ static bool take_text(char **rest, const char *key, const char **out)
 
 static bool take_mode(char **rest, enum guestlock_mode *out)
 {
-	const char *name = take(rest, " ", "mode=");
+	const char *name = take_field(rest, " ", "mode=");
 
 	for (int mode = GUESTLOCK_MODE_NONE; name && mode <= GUESTLOCK_MODE_EXCLUSIVE; mode++) {
 		if (strcmp(name, guestlock_mode_name((enum guestlock_mode)mode)) == 0) {
@@ -126,7 +126,7 @@ static bool parse_line(char *rest, struct gl_sanlock_line *out)
 /* "-" is none, which is allowed. */
 static bool take_epoch(char **rest, const char *key, bool *out_has, uint64_t *out)
 {
-	const char *text = take(rest, "\n", key);
+	const char *text = take_field(rest, "\n", key);
 
 	*out_has = text && text[0] != '\0';
 	return text && (!*out_has || to_number(text, 16, out));
@@ -163,12 +163,12 @@ static bool parse(struct gl_sanlock_note *note)
 	const char *first = strsep(&rest, "\n");
 
 	if (strcmp(first, "guestlock-note 1") != 0 ||
-	    !to_number(take(&rest, "\n", "lver "), 10, &note->lver) ||
+	    !to_number(take_field(&rest, "\n", "lver "), 10, &note->lver) ||
 	    !take_epoch(&rest, "epoch ", &note->has_epoch, &note->epoch) ||
 	    !take_epoch(&rest, "before ", &note->has_before, &note->before)) {
 		return false;
 	}
-	identity = take(&rest, "\n", "identity ");
+	identity = take_field(&rest, "\n", "identity ");
 	note->identity = identity;
 	return identity && guestlock_percent_decode(identity) == 0 && parse_owners(rest, note);
 }

@@ -6,7 +6,6 @@
  */
 #include "sanlock_priv.h"
 
-#include <errno.h>
 #include <stdlib.h>
 
 static bool is_held(const struct gl_sanlock_slot *slot)

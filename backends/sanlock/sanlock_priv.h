@@ -110,8 +110,8 @@ struct gl_sanlock_file {
 };
 int gl_sanlock_identify(const char *path, struct gl_sanlock_file *out);
 
-/* Whether a text can be a key: 43 characters of base64url. */
-bool gl_sanlock_is_key(const char *text, size_t length);
+/* The key that the name of a file begins with, and what follows it; NULL: none. */
+const char *gl_sanlock_key_of(const char *name, char out_key[GUESTLOCK_KEY_SIZE]);
 
 /* ---- Notes: note.c ---- */
 
@@ -155,7 +155,7 @@ int gl_sanlock_note_leave(const char *path, const struct gl_sanlock_note *note);
 bool gl_sanlock_same_owner(const struct guestlock_owner *a, const struct guestlock_owner *b);
 void gl_sanlock_fill_holder(const struct gl_sanlock_line *line, struct guestlock_holder *out);
 
-/* ---- Who of this manager shares or has parked a key: holders.c ---- */
+/* ---- Who of this manager shares or has parked a key: sharers.c ---- */
 
 /* Sets the owner's line there; mode EXCLUSIVE: takes it away. 0 or -1 with errno. */
 int gl_sanlock_holders_set(struct gl_sanlock *sl, const struct guestlock_key *key,
@@ -197,8 +197,7 @@ void gl_sanlock_subject_of(const struct gl_sanlock *sl, const char *key, const s
 /* Makes the file of a lease of ours, unless it is there, and tells which it is. 0 or negative. */
 int gl_sanlock_lease_provision(const struct gl_sanlock *sl, const struct gl_sanlock_lease *lease,
 			       struct gl_sanlock_file *out);
-/* The flags of alignment and sector size, and the size of a lease. */
-uint32_t gl_sanlock_sizes(const struct gl_sanlock *sl);
+/* Bytes of a lease. */
 off_t gl_sanlock_size(const struct gl_sanlock *sl);
 
 /* What a process holds, as the daemon says. */
@@ -214,7 +213,7 @@ const struct sanlk_resource *gl_sanlock_held_find(const struct gl_sanlock_held *
 						  const struct gl_sanlock_lease *lease);
 enum guestlock_mode gl_sanlock_mode(const struct sanlk_resource *resource);
 
-/* ---- Who holds it: sector.c, holder.c ---- */
+/* ---- Who holds it: sector.c, who.c ---- */
 
 /* Has that host released the lease, whose record names it as the owner still? */
 bool gl_sanlock_has_left(const struct gl_sanlock_lease *lease, const struct sanlk_host *owner);

@@ -15,7 +15,7 @@ static bool is_new(const struct gl_sanlock_slot *slot)
 }
 
 /* A group was refused: which of them, and why. */
-static void explain(struct gl_sanlock_call *call, struct gl_sanlock_slot **group, int count, int rv)
+static void explain_refusal(struct gl_sanlock_call *call, struct gl_sanlock_slot **group, int count, int rv)
 {
 	enum guestlock_result result = gl_sanlock_result(rv);
 
@@ -104,7 +104,7 @@ static bool take_group(struct gl_sanlock_call *call, struct gl_sanlock_slot **gr
 		return false;
 	}
 	if (rv < 0) {
-		explain(call, group, count, rv);
+		explain_refusal(call, group, count, rv);
 		return false;
 	}
 	for (int i = 0; i < count; i++) {
@@ -154,7 +154,7 @@ static bool convert_held(struct gl_sanlock_call *call)
 		rv = sanlock_convert(-1, call->batch->owner->pid, SANLK_CONVERT_OWNER_NOWAIT,
 				     &slot->lease.resource);
 		if (rv < 0) {
-			explain(call, &slot, 1, rv);
+			explain_refusal(call, &slot, 1, rv);
 			return false;
 		}
 		slot->converted = true;

@@ -151,8 +151,8 @@ static bool is_wanted(const struct gl_sanlock *sl, const char *key)
 
 static void sweep_entry(struct gl_sanlock *sl, int directory, const char *name, time_t oldest)
 {
-	const char *dot = strchr(name, '.');
 	char key[GUESTLOCK_KEY_SIZE];
+	const char *ending = gl_sanlock_key_of(name, key);
 
 	/* A crash left it. Whoever makes one needs seconds. */
 	if (strncmp(name, ".new-", 5) == 0) {
@@ -161,12 +161,9 @@ static void sweep_entry(struct gl_sanlock *sl, int directory, const char *name, 
 		}
 		return;
 	}
-	if (!dot || strcmp(dot, ".lease") != 0 || !gl_sanlock_is_key(name, (size_t)(dot - name)) ||
-	    !is_old(directory, name, oldest)) {
+	if (!ending || strcmp(ending, ".lease") != 0 || !is_old(directory, name, oldest)) {
 		return;
 	}
-	memcpy(key, name, GUESTLOCK_KEY_SIZE - 1);
-	key[GUESTLOCK_KEY_SIZE - 1] = '\0';
 	if (!is_wanted(sl, key) && !gl_sanlock_holders_any(sl, key)) {
 		remove_lease(sl, key);
 	}

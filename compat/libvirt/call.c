@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What libvirt says before a call, parameter by parameter and resource by resource, kept until it acts. */
 #include "call.h"
 
 #include "report.h"

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Looks into /proc and stores nothing: what cannot be read there counts as not so. */
 #include "guest.h"
 
 #include <dirent.h>

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A handle for each configuration file that init was called for. They stay until the last driver that
+ * uses the plugin has gone.
+ */
 #include "instance.h"
 
 #include "abi.h"

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * libvirt's names of resources beside the record's: which of them mean the same, and which are in one
+ * only.
+ */
 #include "list.h"
 
 #include <string.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What a call means is told by the guest's record and the call's list: operation.h has the table. */
 #include "operation.h"
 
 #include "call.h"
@@ -7,7 +8,6 @@
 #include "list.h"
 #include "report.h"
 
-#include <guestlock/backend.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,20 +22,20 @@ struct gl_operation {
 	struct guestlock_error err;
 };
 
-static void finish(struct gl_operation *op)
+static void finish_operation(struct gl_operation *op)
 {
 	guestlock_guest_free(op->guest);
 	guestlock_info_free(op->info);
 }
 
 /* Ends the operation: 0, or -1 and the error of it is reported. */
-static int end(struct gl_operation *op, int status)
+static int end_operation(struct gl_operation *op, int status)
 {
-	finish(op);
+	finish_operation(op);
 	return status < 0 ? gl_report_error(&op->err) : 0;
 }
 
-static int begin(struct gl_operation *op, struct libvirt_lock_manager *manager, const char *uri)
+static int begin_operation(struct gl_operation *op, struct libvirt_lock_manager *manager, const char *uri)
 {
 	const struct gl_call *call = manager->private_data;
 
@@ -49,7 +49,7 @@ static int begin(struct gl_operation *op, struct libvirt_lock_manager *manager, 
 
 /* ---- The guest ---- */
 
-static int attach(struct gl_operation *op)
+static int attach_guest(struct gl_operation *op)
 {
 	int status = guestlock_guest_new(op->instance->gl, GUESTLOCK_NEW_ATTACH, &op->guest, &op->err);
 
@@ -61,7 +61,7 @@ static int attach(struct gl_operation *op)
 }
 
 /* What there is of it: op->info stays NULL where there is no record. */
-static int look(struct gl_operation *op)
+static int look_up_record(struct gl_operation *op)
 {
 	int status = guestlock_get_info(op->instance->gl, op->call->uuid, &op->info, &op->err);
 
@@ -71,7 +71,7 @@ static int look(struct gl_operation *op)
 /* The record of a former life, of another process, goes first, so that it is not taken for this one. */
 static int look_at_the_living(struct gl_operation *op)
 {
-	int status = look(op);
+	int status = look_up_record(op);
 
 	if (status < 0 || !op->info || op->info->life != GUESTLOCK_LIFE_DEAD ||
 	    op->info->pid == op->call->pid) {
@@ -83,7 +83,7 @@ static int look_at_the_living(struct gl_operation *op)
 	}
 	guestlock_info_free(op->info);
 	op->info = NULL;
-	return look(op);
+	return look_up_record(op);
 }
 
 static int set_params(struct gl_operation *op, const char *action)
@@ -131,7 +131,7 @@ static int adopt(struct gl_operation *op, const char *action)
 
 static int refuse_unknown(struct gl_operation *op, int status, const char *why)
 {
-	finish(op);
+	finish_operation(op);
 	return gl_report(
 		status,
 		"guestlock does not know guest %s (%s), which was not started under it, and %s: shut the "
@@ -145,7 +145,7 @@ static int acquire_unknown(struct gl_operation *op, const char *state, int actio
 	int status;
 
 	if (!name) {
-		finish(op);
+		finish_operation(op);
 		return -1;
 	}
 	if (state) {
@@ -160,7 +160,7 @@ static int acquire_unknown(struct gl_operation *op, const char *state, int actio
 			op, status,
 			"this backend cannot take over a guest that runs, unless it is saved and restored");
 	}
-	return end(op, status);
+	return end_operation(op, status);
 }
 
 /*
@@ -179,7 +179,7 @@ static int register_guest(struct gl_operation *op, int action, const int *fd)
 		return acquire_unknown(op, NULL, action);
 	}
 	status = describe(op, name);
-	return end(op, status < 0 ? status : guestlock_guest_bind(op->guest, NULL, &op->err));
+	return end_operation(op, status < 0 ? status : guestlock_guest_bind(op->guest, NULL, &op->err));
 }
 
 /* ---- What the call lists beside what the guest has ---- */
@@ -347,7 +347,7 @@ static int acquire_known(struct gl_operation *op, const char *state)
  * case. */
 static int acquire_listed(struct gl_operation *op)
 {
-	int status = attach(op);
+	int status = attach_guest(op);
 
 	for (size_t i = 0; i < op->call->n_resources && status == GUESTLOCK_OK; i++) {
 		status = guestlock_guest_register_resource(op->guest, &op->call->resources[i], &op->err);
@@ -373,7 +373,7 @@ int gl_operation_acquire(struct libvirt_lock_manager *manager, const char *state
 	if (fd) {
 		*fd = -1;
 	}
-	if (begin(&op, manager, ((const struct gl_call *)manager->private_data)->uri) < 0) {
+	if (begin_operation(&op, manager, ((const struct gl_call *)manager->private_data)->uri) < 0) {
 		return -1;
 	}
 	if (flags & ~known) {
@@ -387,23 +387,23 @@ int gl_operation_acquire(struct libvirt_lock_manager *manager, const char *state
 	}
 	status = state ? GUESTLOCK_REJECTED : acquire_listed(&op);
 	if (status == GUESTLOCK_OK) {
-		return end(&op, status);
+		return end_operation(&op, status);
 	}
 	/* What was dead is settled by now; libvirt may mean another process, of a later life. */
 	if (status == GUESTLOCK_NOT_FOUND || (status == GUESTLOCK_DEAD && gl_guest_is_there(op.call->pid))) {
 		return acquire_unknown(&op, state, action);
 	}
 	if (status != GUESTLOCK_REJECTED) {
-		return end(&op, status);
+		return end_operation(&op, status);
 	}
-	status = attach(&op);
+	status = attach_guest(&op);
 	if (status == GUESTLOCK_OK) {
 		status = look_at_the_living(&op);
 	}
 	if (status == GUESTLOCK_OK && !op.info) {
 		return acquire_unknown(&op, state, action);
 	}
-	return end(&op, status < 0 ? status : acquire_known(&op, state));
+	return end_operation(&op, status < 0 ? status : acquire_known(&op, state));
 }
 
 /* ---- Release ---- */
@@ -414,7 +414,7 @@ static bool is_over(int status)
 	return status == GUESTLOCK_NOT_FOUND || status == GUESTLOCK_DEAD || status == GUESTLOCK_REPLACED;
 }
 
-static int detach(struct gl_operation *op)
+static int detach_guest(struct gl_operation *op)
 {
 	int result = GUESTLOCK_OK;
 
@@ -464,14 +464,14 @@ int gl_operation_release(struct libvirt_lock_manager *manager, char **state, uns
 		return gl_report(GUESTLOCK_UNSUPPORTED,
 				 "cannot release locks in a way that is not known (flags 0x%x)", flags);
 	}
-	if (begin(&op, manager, ((const struct gl_call *)manager->private_data)->uri) < 0) {
+	if (begin_operation(&op, manager, ((const struct gl_call *)manager->private_data)->uri) < 0) {
 		return -1;
 	}
-	status = attach(&op);
+	status = attach_guest(&op);
 	if (status == GUESTLOCK_OK) {
-		status = state ? pause_guest(&op, state) : detach(&op);
+		status = state ? pause_guest(&op, state) : detach_guest(&op);
 	}
-	return end(&op, status);
+	return end_operation(&op, status);
 }
 
 /* A guest that is not known has no state to tell. */
@@ -484,15 +484,15 @@ int gl_operation_inquire(struct libvirt_lock_manager *manager, char **state, uns
 		return gl_report(GUESTLOCK_UNSUPPORTED,
 				 "cannot inquire in a way that is not known (flags 0x%x)", flags);
 	}
-	if (begin(&op, manager, ((const struct gl_call *)manager->private_data)->uri) < 0) {
+	if (begin_operation(&op, manager, ((const struct gl_call *)manager->private_data)->uri) < 0) {
 		return -1;
 	}
 	if (state) {
 		*state = NULL;
 	}
-	status = attach(&op);
+	status = attach_guest(&op);
 	if (status == GUESTLOCK_OK && state) {
 		status = guestlock_guest_inquire(op.guest, state, &op.err);
 	}
-	return end(&op, status == GUESTLOCK_NOT_FOUND ? GUESTLOCK_OK : status);
+	return end_operation(&op, status == GUESTLOCK_NOT_FOUND ? GUESTLOCK_OK : status);
 }

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * libvirt's own functions for errors and messages, where its library is loaded; else standard error.
+ * They are looked up once, since the process that is going to be the guest must not.
+ */
 #include "report.h"
 
 #include "abi.h"

@@ -3,6 +3,7 @@
 #include <guestlock/backend.h>
 
 #include <limits.h>
+#include <stdlib.h>
 
 void guestlock_batch_answer(struct guestlock_batch *batch, enum guestlock_result result)
 {
@@ -17,6 +18,15 @@ void guestlock_batch_answer(struct guestlock_batch *batch, enum guestlock_result
 		item->n_others = 0;
 		item->holders = NULL;
 		item->n_holders = 0;
+	}
+}
+
+void guestlock_batch_forget_holders(struct guestlock_batch *batch)
+{
+	for (size_t i = 0; i < batch->count; i++) {
+		free(batch->items[i].holders);
+		batch->items[i].holders = NULL;
+		batch->items[i].n_holders = 0;
 	}
 }
 

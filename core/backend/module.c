@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "config.h"
-
+/*
+ * From the name of a backend to its table: the directories where it may lie, dlopen, and what a module
+ * may ask of its context afterwards. What it has to look like is in check.c.
+ */
 #include "backend/module.h"
 #include "base/base.h"
 #include "base/error.h"

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Words: copied, cut, joined; uuids and numbers. No format is used where a record is read or written. */
 #include "base/base.h"
 
-#include <errno.h>
-#include <limits.h>
 #include <string.h>
-#include <sys/stat.h>
 
 int gl_set_string(char **slot, const char *text)
 {
@@ -34,6 +32,11 @@ char *gl_concat(const char *const words[], size_t count)
 		end = stpcpy(end, words[i]);
 	}
 	return text;
+}
+
+void *gl_grow(void *array, size_t count, size_t member_size)
+{
+	return count & (count - 1) ? array : reallocarray(array, count ? 2 * count : 1, member_size);
 }
 
 void gl_hex(char out[GL_HEX_SIZE], uint64_t number, unsigned width)
@@ -86,6 +89,13 @@ bool gl_uuid_parse(const char *text, char out_uuid[GUESTLOCK_UUID_STRING])
 	}
 	memcpy(out_uuid, uuid, sizeof(uuid));
 	return true;
+}
+
+bool gl_uuid_valid(const char *text)
+{
+	char uuid[GUESTLOCK_UUID_STRING];
+
+	return gl_uuid_parse(text, uuid) && strcmp(uuid, text) == 0;
 }
 
 bool gl_parse_u64(const char *text, int base, uint64_t *out_value)

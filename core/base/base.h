@@ -20,7 +20,7 @@ static inline void gl_cleanup_close(const int *fd)
 	}
 }
 
-/* A variable that is freed, or closed unless negative, when it goes out of scope. errno may change. */
+/* A variable that is freed, or closed unless negative, as it goes out of scope. To close may change errno. */
 #define GL_AUTOFREE __attribute__((cleanup(gl_cleanup_free)))
 #define GL_AUTOCLOSE __attribute__((cleanup(gl_cleanup_close)))
 
@@ -38,12 +38,18 @@ int gl_set_string(char **slot, const char *text);
 /* count words one after the other, without a format, which would cost more than all the rest: malloc'd or NULL. */
 char *gl_concat(const char *const words[], size_t count);
 
+/* Room for one more of count members: it is the next power of two, and kept nowhere. NULL: out of memory. */
+void *gl_grow(void *array, size_t count, size_t member_size);
+
 /* The hexadecimal digits of number, at least width of them, with a NUL. */
 #define GL_HEX_SIZE 17
 void gl_hex(char out[GL_HEX_SIZE], uint64_t number, unsigned width);
 
 /* Makes uuid canonical (lower case). false: not a uuid in the form 8-4-4-4-12. */
 bool gl_uuid_parse(const char *text, char out_uuid[GUESTLOCK_UUID_STRING]);
+
+/* Is it one in small letters? */
+bool gl_uuid_valid(const char *text);
 
 /* Whole-string parse of an unsigned number in base 10 or 16 (without 0x); false: not one, or too large. */
 bool gl_parse_u64(const char *text, int base, uint64_t *out_value);
@@ -64,6 +70,24 @@ void gl_copy_cut(char *out, size_t size, const char *text);
 /* mkdir -p with mode 0755 for parents and mode for the last. 0 or -1 with errno; an existing directory is
  * fine. */
 int gl_make_directory(const char *path, mode_t mode);
+
+/*
+ * A new file in the directory of path, to be renamed to it; *out_name is freed by the caller. Leftovers of a
+ * crash are known by their name, ".tmp-". -1 with errno.
+ */
+int gl_open_beside(const char *path, mode_t mode, char **out_name);
+
+/* Beyond the limit of this process for files (RLIMIT_FSIZE): to write that much would end it. */
+bool gl_is_too_much(size_t size);
+
+/* All of it, to a new file: 0 or -1 with errno. */
+int gl_write_all(int fd, const void *data, size_t size);
+
+/* What there is, up to size bytes, from where fd stands (offset -1) or from offset on. -1 with errno. */
+ssize_t gl_read_all(int fd, void *out, size_t size, off_t offset);
+
+/* Sends a message, which may not be empty, and a descriptor beside it. 0 or -1 with errno. */
+int gl_send_descriptor(int socket, const void *data, size_t size, int fd, int flags);
 
 /* Sleeps a little, longer with each attempt and never the same, not past deadline_ms. false: it has passed. */
 bool gl_pause_before_retry(unsigned attempt, int64_t max_ms, int64_t deadline_ms);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The time that deadlines go by, and numbers that nobody can foresee. */
-#include "base/base.h"
+#include <guestlock/backend.h>
 
 #include <errno.h>
 #include <sys/random.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* From what is locked to the 43 characters that a backend locks. */
-#include "base/base.h"
+#include <guestlock/backend.h>
 
 #include <nettle/base64.h>
 #include <nettle/sha2.h>
@@ -31,4 +31,15 @@ void guestlock_digest(const void *data, size_t size, char out[GUESTLOCK_KEY_SIZE
 	sha256_update(&context, size, data);
 	sha256_digest(&context, sizeof(digest), digest);
 	guestlock_base64url(digest, sizeof(digest), out);
+}
+
+bool guestlock_key_valid(const char *text)
+{
+	size_t i = 0;
+
+	while ((text[i] >= 'a' && text[i] <= 'z') || (text[i] >= 'A' && text[i] <= 'Z') ||
+	       (text[i] >= '0' && text[i] <= '9') || text[i] == '-' || text[i] == '_') {
+		i++;
+	}
+	return text[i] == '\0' && i == GUESTLOCK_KEY_SIZE - 1;
 }

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * An error is filled in one go: the message may be made of what stands in it already, of any length and
+ * any bytes, and is cut and made printable at the end. And the tables from results and errnos to
+ * statuses.
+ */
 #include "base/error.h"
 #include "base/base.h"
 
@@ -112,6 +117,13 @@ enum guestlock_result guestlock_backend_fail(struct guestlock_error *err, enum g
 	gl_error_fill(err, gl_status_of_result(result), sys_errno, vendor, format, args);
 	va_end(args);
 	return result;
+}
+
+void gl_error_pass(struct guestlock_error *err, const struct guestlock_error *cause)
+{
+	if (err) {
+		*err = *cause;
+	}
 }
 
 void gl_error_about(struct guestlock_error *err, const char *uuid, const char *resource)

@@ -18,6 +18,9 @@ int gl_fail(struct guestlock_error *err, int code, int sys_errno, const char *fo
 /* gl_fail() for a failed allocation. */
 int gl_fail_memory(struct guestlock_error *err);
 
+/* What was found out on the way becomes the error. err may be NULL. */
+void gl_error_pass(struct guestlock_error *err, const struct guestlock_error *cause);
+
 /* Names the guest and the resource an error is about; NULL leaves as it is. err may be NULL. */
 void gl_error_about(struct guestlock_error *err, const char *uuid, const char *resource);
 

@@ -73,45 +73,53 @@ int gl_make_directory(const char *path, mode_t mode)
 	return gl_make_parents(copy) < 0 ? -1 : gl_make_one(copy, mode);
 }
 
-#define GL_TEMPORARY_TRIES 16
+#define GL_BESIDE_TRIES 16 /* names by chance: even the second is hardly ever needed */
+#define GL_READ_STEP 4096  /* bytes of a file that does not tell its size */
 
-#define GL_READ_STEP 4096
-
-/* Opens a new file beside path. Leftovers of a crash are known by their name, ".tmp-". */
-static int gl_open_temporary(const char *path, mode_t mode, char out_name[PATH_MAX])
+int gl_open_beside(const char *path, mode_t mode, char **out_name)
 {
 	const char *slash = strrchr(path, '/');
 	int directory = slash ? (int)(slash - path) + 1 : 0;
-	int tries;
 
-	for (tries = 0; tries < GL_TEMPORARY_TRIES; tries++) {
-		int length = snprintf(out_name, PATH_MAX, "%.*s.tmp-%016llx", directory, path,
-				      (unsigned long long)guestlock_random64());
+	for (int tries = 0; tries < GL_BESIDE_TRIES; tries++) {
+		GL_AUTOFREE char *name = NULL;
 		int fd;
 
-		if (length < 0 || length >= PATH_MAX) {
-			errno = ENAMETOOLONG;
+		if (asprintf(&name, "%.*s.tmp-%016llx", directory, path,
+			     (unsigned long long)guestlock_random64()) < 0) {
+			name = NULL;
 			return -1;
 		}
-		fd = open(out_name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
-		if (fd >= 0 || errno != EEXIST) {
+		fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+		if (fd >= 0) {
+			*out_name = name;
+			name = NULL;
 			return fd;
+		}
+		if (errno != EEXIST) {
+			return -1;
 		}
 	}
 	return -1;
 }
 
-static int gl_write_all(int fd, const char *data, size_t size)
+bool gl_is_too_much(size_t size)
 {
 	struct rlimit limit;
 
-	/* Writing beyond such a limit would end the process. */
-	if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < size) {
+	return getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < size;
+}
+
+int gl_write_all(int fd, const void *data, size_t size)
+{
+	const char *from = data;
+
+	if (gl_is_too_much(size)) {
 		errno = EFBIG;
 		return -1;
 	}
 	while (size > 0) {
-		ssize_t written = write(fd, data, size);
+		ssize_t written = write(fd, from, size);
 
 		if (written < 0 && errno == EINTR) {
 			continue;
@@ -119,10 +127,32 @@ static int gl_write_all(int fd, const char *data, size_t size)
 		if (written < 0) {
 			return -1;
 		}
-		data += written;
+		from += written;
 		size -= (size_t)written;
 	}
 	return 0;
+}
+
+ssize_t gl_read_all(int fd, void *out, size_t size, off_t offset)
+{
+	size_t used = 0;
+
+	while (used < size) {
+		ssize_t got = offset < 0 ? read(fd, (char *)out + used, size - used)
+					 : pread(fd, (char *)out + used, size - used, offset + (off_t)used);
+
+		if (got < 0 && errno == EINTR) {
+			continue;
+		}
+		if (got < 0) {
+			return -1;
+		}
+		if (got == 0) {
+			break;
+		}
+		used += (size_t)got;
+	}
+	return (ssize_t)used;
 }
 
 /* Writes and closes fd in any case. */
@@ -145,8 +175,8 @@ static int gl_fill_temporary(int fd, const void *data, size_t size, mode_t mode)
 
 int guestlock_write_file(const char *path, const void *data, size_t size, mode_t mode)
 {
-	char temporary[PATH_MAX];
-	int fd = gl_open_temporary(path, mode, temporary);
+	GL_AUTOFREE char *temporary = NULL;
+	int fd = gl_open_beside(path, mode, &temporary);
 	int saved_errno;
 
 	if (fd < 0) {
@@ -161,29 +191,13 @@ int guestlock_write_file(const char *path, const void *data, size_t size, mode_t
 	return -1;
 }
 
-/* Reads until capacity is full or the file ends. */
-static int gl_read_some(int fd, char *data, size_t capacity, size_t *used)
-{
-	while (*used < capacity) {
-		ssize_t got = read(fd, data + *used, capacity - *used);
-
-		if (got < 0 && errno == EINTR) {
-			continue;
-		}
-		if (got <= 0) {
-			return (int)got;
-		}
-		*used += (size_t)got;
-	}
-	return 0;
-}
-
 /* The content of fd, expected to have size bytes (0: not known). */
-static char *gl_read_all(int fd, size_t size, size_t max, size_t *out_size)
+static char *gl_read_content(int fd, size_t size, size_t max, size_t *out_size)
 {
 	size_t capacity = (size > 0 ? size : GL_READ_STEP) + 1;
 	size_t used = 0;
 	GL_AUTOFREE char *data = NULL;
+	ssize_t got;
 	char *out;
 
 	for (;;) {
@@ -193,9 +207,11 @@ static char *gl_read_all(int fd, size_t size, size_t max, size_t *out_size)
 			return NULL;
 		}
 		data = grown;
-		if (gl_read_some(fd, data, capacity, &used) < 0) {
+		got = gl_read_all(fd, data + used, capacity - used, -1);
+		if (got < 0) {
 			return NULL;
 		}
+		used += (size_t)got;
 		if (used > max) {
 			errno = EFBIG;
 			return NULL;
@@ -232,7 +248,7 @@ int guestlock_read_file(const char *path, size_t max, char **out_data, size_t *o
 		errno = EFBIG;
 		return -1;
 	}
-	data = gl_read_all(fd, (size_t)st.stx_size, max, &size);
+	data = gl_read_content(fd, (size_t)st.stx_size, max, &size);
 	if (!data) {
 		return -1;
 	}

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A failed allocation is remembered, not returned, so that writers need not look after each piece. */
 #include "base/text.h"
 
 #include <stdlib.h>
 
-#define SMALLEST_ROOM 2048
+#define SMALLEST_ROOM 2048 /* bytes: the record of a guest with a few disks */
 
 bool gl_text_reserve(struct gl_text *text, size_t size)
 {

@@ -48,37 +48,24 @@ static const struct gl_entry *gl_find_duplicate(const struct gl_settings *settin
 	return NULL;
 }
 
-static int gl_make_room(struct gl_settings *settings)
-{
-	size_t room = settings->entry_room ? settings->entry_room * 2 : 32;
-	struct gl_entry *grown;
-
-	if (settings->n_entries < settings->entry_room) {
-		return 0;
-	}
-	grown = reallocarray(settings->entries, room, sizeof(*grown));
-	if (!grown) {
-		return -1;
-	}
-	settings->entries = grown;
-	settings->entry_room = room;
-	return 0;
-}
-
 int gl_settings_add(struct gl_settings *settings, const char *section, const char *key, const char *value,
 		    const char *file, size_t source, unsigned line, struct guestlock_error *err)
 {
 	struct gl_entry entry = {.source = source, .line = line};
+	struct gl_entry *grown = gl_grow(settings->entries, settings->n_entries, sizeof(*grown));
 	const struct gl_entry *other;
 
+	if (!grown) {
+		return gl_fail_memory(err);
+	}
+	settings->entries = grown;
 	if (source == GL_OVERRIDES) {
 		entry.origin = strdup("override");
 	} else if (asprintf(&entry.origin, "%s:%u", file, line) < 0) {
 		entry.origin = NULL;
 	}
 	if (!entry.origin || gl_set_string(&entry.section, section) < 0 ||
-	    gl_set_string(&entry.key, key) < 0 || gl_set_string(&entry.value, value) < 0 ||
-	    gl_make_room(settings) < 0) {
+	    gl_set_string(&entry.key, key) < 0 || gl_set_string(&entry.value, value) < 0) {
 		gl_entry_clear(&entry);
 		return gl_fail_memory(err);
 	}

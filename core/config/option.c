@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Values held against their types, each with the words for what would be right; and names that look
+ * alike.
+ */
 #include "config/option.h"
 #include "base/base.h"
 

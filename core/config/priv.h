@@ -26,7 +26,7 @@ struct gl_declared {
 
 struct gl_settings {
 	struct gl_entry *entries;
-	size_t n_entries, entry_room;
+	size_t n_entries;
 	size_t n_sources;
 	struct gl_declared *declared;
 	struct guestlock_setting *view; /* the same, as callers see it */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "config.h"
-
+/*
+ * Files first, then what the caller says instead; what the core knows is checked at once, the rest when
+ * a backend declares it.
+ */
 #include "base/base.h"
 #include "base/error.h"
 #include "config/priv.h"

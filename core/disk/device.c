@@ -26,7 +26,7 @@ struct gl_device {
 	const char *node; /* a path of it, or of the partition that led to it */
 };
 
-/* A way to know a device: 1 and out_disk has its text, 0 it is not of that kind, else a status. */
+/* Loop devices and partitions on top of each other. A loop device can come to stand for itself. */
 #define GL_DEPTH_MAX 16
 
 /* A step deeper than makes sense is INVALID: node is only for the message. */

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * From a path to the file or device that is written in the end. Devices are asked in device.c, which may
+ * lead to a path again: a loop device has a file behind it.
+ */
 #include "disk/disk.h"
 #include "base/base.h"
 #include "base/error.h"

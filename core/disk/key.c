@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What is digested for each type of resource. To change it is to lose every lock there is. */
 #include "disk/key.h"
 #include "base/base.h"
 #include "base/error.h"

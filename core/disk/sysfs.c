@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* sysfs says "there is none" in many ways; they are told apart from not being able to read here. */
 #include "disk/sysfs.h"
 #include "base/base.h"
 
@@ -31,18 +32,10 @@ static bool gl_means_none(int sys_errno)
 
 static ssize_t gl_read_attribute(int fd, char *out, size_t size)
 {
-	size_t used = 0;
+	ssize_t length = gl_read_all(fd, out, size, -1);
 
-	while (used < size) {
-		ssize_t got = read(fd, out + used, size - used);
-
-		if (got < 0 && errno == EINTR) {
-			continue;
-		}
-		if (got <= 0) {
-			return got < 0 ? -1 : (ssize_t)used;
-		}
-		used += (size_t)got;
+	if (length < (ssize_t)size) {
+		return length;
 	}
 	errno = ENOBUFS;
 	return -1;

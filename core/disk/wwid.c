@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A device may have several names. The first of one list that it has is taken, so that all hosts take
+ * the same.
+ */
 #include "disk/wwid.h"
 #include "base/base.h"
 

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Taking all of a guest's locks. */
-#include "base/base.h"
 #include "base/error.h"
 #include "guest/guest.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 struct acquire {

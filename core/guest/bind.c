@@ -148,9 +148,7 @@ static int bind_backend(struct gl_operation_run *run, bool ask, struct guestlock
 		batch.count = all;
 	}
 	if (status < 0) {
-		if (err) {
-			*err = cause;
-		}
+		gl_error_pass(err, &cause);
 		gl_call(run->gl, GL_CALL_RELEASE, &run->owner, &batch, GUESTLOCK_BATCH_UNDO, run->deadline_ms,
 			&cause);
 	}
@@ -159,7 +157,7 @@ static int bind_backend(struct gl_operation_run *run, bool ask, struct guestlock
 }
 
 /* Record, then hints, then backend: each is found by recovery if we die before the next. */
-static int enter(struct gl_operation_run *run, bool ask, struct guestlock_error *err)
+static int enter_record(struct gl_operation_run *run, bool ask, struct guestlock_error *err)
 {
 	int status = gl_run_save(run, err);
 
@@ -241,7 +239,7 @@ static int bind_record(struct gl_operation_run *run, struct guestlock_guest *gue
 	for (size_t i = 0; i < run->record->n_resources; i++) {
 		run->record->resources[i].unhinted = false;
 	}
-	status = enter(run, ask, err);
+	status = enter_record(run, ask, err);
 	if (status < 0) {
 		close(fd);
 		gl_run_remove(run, NULL);
@@ -317,7 +315,7 @@ static int adopt_record(struct gl_operation_run *run, struct guestlock_guest *gu
 	run->record->process = *process;
 	gl_run_refresh_owner(run);
 	run->life = GUESTLOCK_LIFE_ADOPTED;
-	status = enter(run, false, err);
+	status = enter_record(run, false, err);
 	if (status < 0) {
 		gl_run_remove(run, &ignored);
 	}

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Whole sequences: a handle is made, used and freed in each, so that callers keep none. */
 #include <guestlock/domain.h>
-
-#include "base/error.h"
 
 /* A handle with everything of the description. */
 static int make(struct guestlock *gl, enum guestlock_new_mode mode, const struct guestlock_domain *domain,
@@ -31,8 +30,8 @@ static int make(struct guestlock *gl, enum guestlock_new_mode mode, const struct
 	return GUESTLOCK_OK;
 }
 
-static int attach(struct guestlock *gl, const char *uuid, struct guestlock_guest **out_guest,
-		  struct guestlock_error *err)
+static int attach_guest(struct guestlock *gl, const char *uuid, struct guestlock_guest **out_guest,
+			struct guestlock_error *err)
 {
 	const struct guestlock_domain domain = {.uuid = uuid};
 
@@ -40,7 +39,7 @@ static int attach(struct guestlock *gl, const char *uuid, struct guestlock_guest
 }
 
 /* Frees the handle, passes the status on. */
-static int finish(struct guestlock_guest *guest, int status)
+static int finish_guest(struct guestlock_guest *guest, int status)
 {
 	guestlock_guest_free(guest);
 	return status;
@@ -52,7 +51,7 @@ int guestlock_domain_bind(struct guestlock *gl, const struct guestlock_domain *d
 	struct guestlock_guest *guest;
 	int status = make(gl, GUESTLOCK_NEW_START, domain, &guest, err);
 
-	return status < 0 ? status : finish(guest, guestlock_guest_bind(guest, NULL, err));
+	return status < 0 ? status : finish_guest(guest, guestlock_guest_bind(guest, NULL, err));
 }
 
 int guestlock_domain_acquire(struct guestlock *gl, const struct guestlock_domain *domain, int wait_ms,
@@ -61,7 +60,8 @@ int guestlock_domain_acquire(struct guestlock *gl, const struct guestlock_domain
 	struct guestlock_guest *guest;
 	int status = make(gl, GUESTLOCK_NEW_ATTACH, domain, &guest, err);
 
-	return status < 0 ? status : finish(guest, guestlock_guest_acquire(guest, NULL, 0, wait_ms, err));
+	return status < 0 ? status
+			  : finish_guest(guest, guestlock_guest_acquire(guest, NULL, 0, wait_ms, err));
 }
 
 static int start(struct guestlock *gl, enum guestlock_new_mode mode, const struct guestlock_domain *domain,
@@ -75,7 +75,7 @@ static int start(struct guestlock *gl, enum guestlock_new_mode mode, const struc
 	}
 	status = guestlock_guest_start(guest, argv, NULL, wait_ms, out_pid, err);
 	guestlock_guest_detach(guest);
-	return finish(guest, status);
+	return finish_guest(guest, status);
 }
 
 int guestlock_domain_start(struct guestlock *gl, const struct guestlock_domain *domain, char *const argv[],
@@ -88,7 +88,7 @@ int guestlock_domain_attach(struct guestlock *gl, const char *uuid, pid_t *out_p
 			    struct guestlock_error *err)
 {
 	struct guestlock_guest *guest;
-	int status = attach(gl, uuid, &guest, err);
+	int status = attach_guest(gl, uuid, &guest, err);
 
 	if (status < 0) {
 		return status;
@@ -97,71 +97,72 @@ int guestlock_domain_attach(struct guestlock *gl, const char *uuid, pid_t *out_p
 	if (status == GUESTLOCK_OK) {
 		status = guestlock_guest_child(guest, out_pid, err);
 	}
-	return finish(guest, status);
+	return finish_guest(guest, status);
 }
 
 int guestlock_domain_shutdown(struct guestlock *gl, const char *uuid, unsigned flags,
 			      struct guestlock_error *err)
 {
 	struct guestlock_guest *guest;
-	int status = attach(gl, uuid, &guest, err);
+	int status = attach_guest(gl, uuid, &guest, err);
 
-	return status < 0 ? status : finish(guest, guestlock_guest_shutdown(guest, flags, err));
+	return status < 0 ? status : finish_guest(guest, guestlock_guest_shutdown(guest, flags, err));
 }
 
 int guestlock_domain_plug(struct guestlock *gl, const char *uuid, const struct guestlock_resource *resource,
 			  struct guestlock_error *err)
 {
 	struct guestlock_guest *guest;
-	int status = attach(gl, uuid, &guest, err);
+	int status = attach_guest(gl, uuid, &guest, err);
 
 	return status < 0 ? status
-			  : finish(guest, guestlock_guest_acquire_resource(guest, resource, 0, 0, err));
+			  : finish_guest(guest, guestlock_guest_acquire_resource(guest, resource, 0, 0, err));
 }
 
 int guestlock_domain_unplug(struct guestlock *gl, const char *uuid, const struct guestlock_resource *resource,
 			    struct guestlock_error *err)
 {
 	struct guestlock_guest *guest;
-	int status = attach(gl, uuid, &guest, err);
+	int status = attach_guest(gl, uuid, &guest, err);
 
-	return status < 0 ? status : finish(guest, guestlock_guest_release_resource(guest, resource, err));
+	return status < 0 ? status
+			  : finish_guest(guest, guestlock_guest_release_resource(guest, resource, err));
 }
 
 int guestlock_domain_suspend(struct guestlock *gl, const char *uuid, char **out_state,
 			     struct guestlock_error *err)
 {
 	struct guestlock_guest *guest;
-	int status = attach(gl, uuid, &guest, err);
+	int status = attach_guest(gl, uuid, &guest, err);
 
 	return status < 0 ? status
-			  : finish(guest, guestlock_guest_pause(guest, GUESTLOCK_EXTERNALLY_STOPPED,
-								out_state, err));
+			  : finish_guest(guest, guestlock_guest_pause(guest, GUESTLOCK_EXTERNALLY_STOPPED,
+								      out_state, err));
 }
 
 int guestlock_domain_resume(struct guestlock *gl, const char *uuid, const char *state,
 			    struct guestlock_error *err)
 {
 	struct guestlock_guest *guest;
-	int status = attach(gl, uuid, &guest, err);
+	int status = attach_guest(gl, uuid, &guest, err);
 
-	return status < 0 ? status : finish(guest, guestlock_guest_resume(guest, state, 0, err));
+	return status < 0 ? status : finish_guest(guest, guestlock_guest_resume(guest, state, 0, err));
 }
 
 int guestlock_domain_migrate_out(struct guestlock *gl, const char *uuid, const char *uri,
 				 struct guestlock_error *err)
 {
 	struct guestlock_guest *guest;
-	int status = attach(gl, uuid, &guest, err);
+	int status = attach_guest(gl, uuid, &guest, err);
 
-	return status < 0 ? status : finish(guest, guestlock_guest_prepare_migrate(guest, uri, err));
+	return status < 0 ? status : finish_guest(guest, guestlock_guest_prepare_migrate(guest, uri, err));
 }
 
 int guestlock_domain_migrate_out_end(struct guestlock *gl, const char *uuid, unsigned flags,
 				     struct guestlock_error *err)
 {
 	struct guestlock_guest *guest;
-	int status = attach(gl, uuid, &guest, err);
+	int status = attach_guest(gl, uuid, &guest, err);
 
 	if (status < 0) {
 		return status;
@@ -170,7 +171,7 @@ int guestlock_domain_migrate_out_end(struct guestlock *gl, const char *uuid, uns
 	if (status == GUESTLOCK_OK && !(flags & GUESTLOCK_MIGRATE_CANCEL)) {
 		status = guestlock_guest_shutdown(guest, 0, err);
 	}
-	return finish(guest, status);
+	return finish_guest(guest, status);
 }
 
 int guestlock_domain_migrate_in(struct guestlock *gl, const struct guestlock_domain *domain,
@@ -183,7 +184,7 @@ int guestlock_domain_migrate_in_end(struct guestlock *gl, const char *uuid, unsi
 				    struct guestlock_error *err)
 {
 	struct guestlock_guest *guest;
-	int status = attach(gl, uuid, &guest, err);
+	int status = attach_guest(gl, uuid, &guest, err);
 
 	if (status < 0) {
 		return status;
@@ -192,5 +193,5 @@ int guestlock_domain_migrate_in_end(struct guestlock *gl, const char *uuid, unsi
 	if (status == GUESTLOCK_OK && flags & GUESTLOCK_MIGRATE_CANCEL) {
 		status = guestlock_guest_shutdown(guest, 0, err);
 	}
-	return finish(guest, status);
+	return finish_guest(guest, status);
 }

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A handle gathers what its caller says until bind; after that it only says which life of which uuid is
+ * meant.
+ */
 #include "guest/guest.h"
 
 #include "base/base.h"
 #include "base/error.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -200,8 +203,7 @@ static void named_clear(struct gl_named *named)
 int guestlock_guest_register_resource(struct guestlock_guest *guest,
 				      const struct guestlock_resource *resource, struct guestlock_error *err)
 {
-	struct gl_named *named = guest->resources, added = {0};
-	size_t count = guest->n_resources;
+	struct gl_named *named, added = {0};
 	int status = check_process(guest, err);
 
 	if (status == GUESTLOCK_OK) {
@@ -218,14 +220,11 @@ int guestlock_guest_register_resource(struct guestlock_guest *guest,
 		gl_error_about(err, guest->uuid, resource->name);
 		return GUESTLOCK_REJECTED;
 	}
-	/* There is room for as many as the next power of two. */
-	if ((count & (count - 1)) == 0) {
-		named = reallocarray(named, count ? 2 * count : 1, sizeof(*named));
-		if (!named) {
-			return gl_fail_memory(err);
-		}
-		guest->resources = named;
+	named = gl_grow(guest->resources, guest->n_resources, sizeof(*named));
+	if (!named) {
+		return gl_fail_memory(err);
 	}
+	guest->resources = named;
 	added.type = resource->type;
 	added.flags = resource->flags;
 	added.offset = resource->offset;

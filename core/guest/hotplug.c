@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Taking and releasing one resource of a guest. */
-#include "base/base.h"
 #include "base/error.h"
 #include "guest/guest.h"
 

@@ -21,7 +21,8 @@ static int check_handover(const struct guestlock_guest *guest, struct guestlock_
 	return GUESTLOCK_UNSUPPORTED;
 }
 
-static int begin(struct guestlock_guest *guest, struct gl_operation_run *run, struct guestlock_error *err)
+static int begin_migration(struct guestlock_guest *guest, struct gl_operation_run *run,
+			   struct guestlock_error *err)
 {
 	int status = gl_guest_usable(guest, err);
 
@@ -92,7 +93,7 @@ int guestlock_guest_prepare_migrate(struct guestlock_guest *guest, const char *u
 				    struct guestlock_error *err)
 {
 	struct gl_operation_run run;
-	int status = begin(guest, &run, err);
+	int status = begin_migration(guest, &run, err);
 
 	if (status < 0) {
 		return status;
@@ -106,7 +107,7 @@ static int complete(struct guestlock_guest *guest, enum gl_event event, struct g
 {
 	const struct gl_wish wish = {.event = event};
 	struct gl_operation_run run;
-	int status = begin(guest, &run, err);
+	int status = begin_migration(guest, &run, err);
 
 	if (status < 0) {
 		return status;

@@ -3,9 +3,7 @@
 #include "base/base.h"
 #include "base/error.h"
 #include "guest/guest.h"
-#include "life/tether.h"
 
-#include <errno.h>
 #include <string.h>
 
 static int state_of_record(const struct guestlock *gl, struct gl_record *record, char **out_text,

@@ -63,7 +63,7 @@ bool gl_guest_kill(struct guestlock *gl, const char *uuid, const struct gl_life 
 	}
 }
 
-#define KILL_WAIT_MS 10000
+#define KILL_WAIT_MS 10000 /* a process in the midst of a read or write of storage ends after that */
 
 int guestlock_guest_shutdown(struct guestlock_guest *guest, unsigned flags, struct guestlock_error *err)
 {

@@ -17,31 +17,10 @@
 #include "guest/guest.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-
-static bool read_all(int fd, void *data, size_t size)
-{
-	char *to = data;
-
-	while (size > 0) {
-		ssize_t n = read(fd, to, size);
-
-		if (n < 0 && errno == EINTR) {
-			continue;
-		}
-		if (n <= 0) {
-			return false;
-		}
-		to += n;
-		size -= (size_t)n;
-	}
-	return true;
-}
 
 static bool send_all(int fd, const void *data, size_t size)
 {
@@ -83,7 +62,7 @@ __attribute__((noreturn)) static void be_the_guest(struct guestlock_guest *guest
 	int status = gl_bind(guest, false, NULL, &err);
 
 	report(fd, status, &err);
-	if (status < 0 || !read_all(fd, &go, 1)) {
+	if (status < 0 || gl_read_all(fd, &go, 1, -1) != 1) {
 		_exit(125);
 	}
 	execvp(argv[0], argv);
@@ -104,9 +83,7 @@ static int child_failed(const struct guestlock_guest *guest, const struct report
 			"cannot start guest %s: its process ended before it was bound", guest->uuid);
 		return GUESTLOCK_FAILED;
 	}
-	if (err) {
-		*err = r->error;
-	}
+	gl_error_pass(err, &r->error);
 	return r->status;
 }
 
@@ -123,7 +100,7 @@ static int wait_for_exec(const struct guestlock_guest *guest, int fd, struct gue
 	if (n <= 0) {
 		return GUESTLOCK_OK;
 	}
-	return child_failed(guest, &r, read_all(fd, &r, sizeof(r)), err);
+	return child_failed(guest, &r, gl_read_all(fd, &r, sizeof(r), -1) == sizeof(r), err);
 }
 
 static void give_up(struct guestlock_guest *guest, pid_t pid)
@@ -141,7 +118,7 @@ static int lead(struct guestlock_guest *guest, int fd, pid_t pid, const char *st
 		struct guestlock_error *err)
 {
 	struct report r;
-	bool complete = read_all(fd, &r, sizeof(r));
+	bool complete = gl_read_all(fd, &r, sizeof(r), -1) == sizeof(r);
 	int status;
 
 	if (!complete || r.status < 0) {

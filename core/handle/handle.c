@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Opening, in order: settings, module, backend, keeper. It makes no file and joins nothing: what is
+ * needed first does (membership.c).
+ */
 #include "handle/handle.h"
 
 #include "base/base.h"
@@ -8,7 +12,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #ifndef GL_BINDIR
 #error "GL_BINDIR, the directory of the installed command, comes from the build"
@@ -96,9 +99,7 @@ static int make_backend(struct guestlock *gl, struct guestlock_error *err)
 	if (result != GUESTLOCK_RES_GRANTED) {
 		free(backend);
 		cause.code = GUESTLOCK_CONFIG;
-		if (err) {
-			*err = cause;
-		}
+		gl_error_pass(err, &cause);
 		return GUESTLOCK_CONFIG;
 	}
 	gl->backend = backend;

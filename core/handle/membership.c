@@ -14,10 +14,8 @@ static int backend_status(const struct guestlock *gl, enum guestlock_result resu
 {
 	/* What a backend finds wrong before anything was asked of it is its configuration. */
 	cause->code = result == GUESTLOCK_RES_INVALID ? GUESTLOCK_CONFIG : gl_status_of_result(result);
-	if (err) {
-		*err = *cause;
-		gl_copy_cut(err->backend, sizeof(err->backend), gl_technology(gl));
-	}
+	gl_copy_cut(cause->backend, sizeof(cause->backend), gl_technology(gl));
+	gl_error_pass(err, cause);
 	return cause->code;
 }
 

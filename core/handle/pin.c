@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define PIN_MAX (4 * 4096)
+#define PIN_MAX (4 * 4096) /* a name, and a path with three characters for each byte */
 
 /* "BACKEND LIFE_DIR\n", the directory percent-encoded. */
 static char *pin_text(const struct guestlock *gl)

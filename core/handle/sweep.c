@@ -7,14 +7,13 @@
 #include "handle/owner.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 
-#define GRACE_S 3600
+#define GRACE_S 3600 /* what is younger may belong to somebody who is making it */
 
 struct sweeper {
 	const struct guestlock *gl;

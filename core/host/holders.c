@@ -48,9 +48,7 @@ static int inquire_holders(struct guestlock *gl, struct gl_resource *resource,
 		if (cause.code == 0) {
 			cause.code = GUESTLOCK_DAMAGED;
 		}
-		if (err) {
-			*err = cause;
-		}
+		gl_error_pass(err, &cause);
 	} else {
 		*out_holders = batch.items[0].holders;
 		*out_count = batch.items[0].n_holders;

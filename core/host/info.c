@@ -167,9 +167,7 @@ static int make_info(struct guestlock *gl, const char *uuid, bool damage_counts,
 	if (damage_counts && gl_is_unreadable(status)) {
 		return damaged_info(uuid, cause.message, out_info, err);
 	}
-	if (err) {
-		*err = cause;
-	}
+	gl_error_pass(err, &cause);
 	return status;
 }
 

@@ -54,9 +54,7 @@ int guestlock_release_orphan(struct guestlock *gl, const char *key, bool force, 
 	enum guestlock_result result;
 	int status;
 
-	if (strlen(key) != GUESTLOCK_KEY_SIZE - 1 ||
-	    strspn(key, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-			"0123456789-_") != GUESTLOCK_KEY_SIZE - 1) {
+	if (!guestlock_key_valid(key)) {
 		return gl_fail(err, GUESTLOCK_INVALID, 0,
 			       "\"%.80s\" is not a key: a key has 43 characters, as guestlock check PATH and "
 			       "guestlock reap show it",
@@ -77,9 +75,7 @@ int guestlock_release_orphan(struct guestlock *gl, const char *key, bool force, 
 	if (result == GUESTLOCK_RES_FREE || result == GUESTLOCK_RES_NO_ORPHAN) {
 		cause.code = GUESTLOCK_NOT_FOUND;
 	}
-	if (err) {
-		*err = cause;
-		gl_copy_cut(err->backend, sizeof(err->backend), gl_technology(gl));
-	}
+	gl_copy_cut(cause.backend, sizeof(cause.backend), gl_technology(gl));
+	gl_error_pass(err, &cause);
 	return cause.code;
 }

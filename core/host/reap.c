@@ -346,7 +346,7 @@ static int visit(void *data, const struct guestlock_lock *lock)
 
 /* ---- What the records claim ---- */
 
-static bool claims(struct gl_resource *resource, const char *technology)
+static bool is_claimed(struct gl_resource *resource, const char *technology)
 {
 	const struct gl_holding *holding = gl_resource_holding(resource, technology, false);
 
@@ -364,7 +364,7 @@ static bool drop_vanished(struct gl_operation_run *run, struct guestlock_error *
 		return false;
 	}
 	for (size_t i = 0; i < run->record->n_resources; i++) {
-		if (claims(&run->record->resources[i], gl_technology(run->gl))) {
+		if (is_claimed(&run->record->resources[i], gl_technology(run->gl))) {
 			gl_batch_add(&batch, &run->record->resources[i], GUESTLOCK_MODE_NONE);
 		}
 	}
@@ -418,7 +418,8 @@ static void check_claims(struct reaper *reaper, const struct known *known)
 	bool missing = false;
 
 	for (size_t i = 0; i < known->record->n_resources; i++) {
-		missing |= !known->seen[i] && claims(&known->record->resources[i], gl_technology(reaper->gl));
+		missing |= !known->seen[i] &&
+			   is_claimed(&known->record->resources[i], gl_technology(reaper->gl));
 	}
 	if (!missing || known->life == GUESTLOCK_LIFE_DEAD ||
 	    gl_run_begin(&run, reaper->gl, known->record->uuid, &life, gl_deadline(reaper->gl), &cause) < 0) {
@@ -455,9 +456,7 @@ int guestlock_reap(struct guestlock *gl, struct guestlock_reap_result *out_resul
 		result = gl->ops->enumerate(gl->backend, visit, is_unchanged, &reaper, &cause);
 		if (result != GUESTLOCK_RES_GRANTED) {
 			status = cause.code = gl_status_of_result(result);
-			if (err) {
-				*err = cause;
-			}
+			gl_error_pass(err, &cause);
 		}
 	}
 	for (size_t i = 0; i < reaper.count && status == GUESTLOCK_OK; i++) {

@@ -2,8 +2,7 @@
 /* What the guests of all hosts hold. */
 #include "base/base.h"
 #include "base/error.h"
-#include "guest/guest.h"
-#include "record/fields.h"
+#include "handle/handle.h"
 
 #include <string.h>
 
@@ -28,7 +27,6 @@ void guestlock_survey_free(struct guestlock_survey *survey)
 
 struct collection {
 	struct guestlock_survey *survey;
-	size_t room;
 	bool failed; /* out of memory */
 };
 
@@ -52,38 +50,23 @@ static void fill_holder(const struct guestlock_lock *lock, struct guestlock_hold
 	gl_copy_cut(out->host, sizeof(out->host), text_of(owner->host));
 }
 
-static struct guestlock_survey_lock *new_lock(struct collection *collection)
-{
-	struct guestlock_survey *survey = collection->survey;
-
-	if (survey->n_locks == collection->room) {
-		size_t room = collection->room * 2 + 16;
-		void *grown = reallocarray(survey->locks, room, sizeof(*survey->locks));
-
-		if (!grown) {
-			return NULL;
-		}
-		survey->locks = grown;
-		collection->room = room;
-	}
-	return &survey->locks[survey->n_locks];
-}
-
 static int collect_lock(void *data, const struct guestlock_lock *lock)
 {
 	struct collection *collection = data;
-	struct guestlock_survey_lock *to = new_lock(collection);
+	struct guestlock_survey *survey = collection->survey;
+	struct guestlock_survey_lock *grown = gl_grow(survey->locks, survey->n_locks, sizeof(*grown)), *to;
 	char *identity = strdup(text_of(lock->key.identity));
 
-	if (!to || !identity) {
+	survey->locks = grown ? grown : survey->locks;
+	if (!grown || !identity) {
 		free(identity);
 		collection->failed = true;
 		return -1;
 	}
+	to = &grown[survey->n_locks++];
 	to->identity = identity;
 	memcpy(to->key, lock->key.key, sizeof(to->key));
 	fill_holder(lock, &to->holder);
-	collection->survey->n_locks++;
 	return 0;
 }
 
@@ -91,8 +74,7 @@ static void collect_silent(void *data, const char *host, const char *reason)
 {
 	struct collection *collection = data;
 	struct guestlock_survey *survey = collection->survey;
-	struct guestlock_survey_silent *grown =
-		reallocarray(survey->silent, survey->n_silent + 1, sizeof(*grown));
+	struct guestlock_survey_silent *grown = gl_grow(survey->silent, survey->n_silent, sizeof(*grown));
 
 	if (!grown) {
 		collection->failed = true;
@@ -146,7 +128,7 @@ static int check(struct guestlock *gl, const char *key, int64_t deadline_ms, str
 			       "backend %s knows what this host has, and nothing of others; ask on each host",
 			       gl_technology(gl));
 	}
-	if (key && !gl_key_valid(key)) {
+	if (key && !guestlock_key_valid(key)) {
 		return gl_fail(
 			err, GUESTLOCK_INVALID, 0,
 			"\"%.80s\" is not a key: a key has 43 characters, as guestlock check PATH shows "
@@ -156,8 +138,8 @@ static int check(struct guestlock *gl, const char *key, int64_t deadline_ms, str
 	return gl_ready(gl, deadline_ms, err);
 }
 
-static int ask(struct guestlock *gl, const char *key, int64_t deadline_ms, struct collection *collection,
-	       struct guestlock_error *err)
+static int ask_backend(struct guestlock *gl, const char *key, int64_t deadline_ms,
+		       struct collection *collection, struct guestlock_error *err)
 {
 	struct guestlock_error cause;
 	enum guestlock_result result;
@@ -175,10 +157,8 @@ static int ask(struct guestlock *gl, const char *key, int64_t deadline_ms, struc
 		return GUESTLOCK_OK;
 	}
 	cause.code = gl_status_of_result(result);
-	if (err) {
-		*err = cause;
-		gl_copy_cut(err->backend, sizeof(err->backend), gl_technology(gl));
-	}
+	gl_copy_cut(cause.backend, sizeof(cause.backend), gl_technology(gl));
+	gl_error_pass(err, &cause);
 	return cause.code;
 }
 
@@ -196,7 +176,7 @@ int guestlock_survey(struct guestlock *gl, const char *key, struct guestlock_sur
 	if (!collection.survey) {
 		return gl_fail_memory(err);
 	}
-	status = ask(gl, key, deadline_ms, &collection, err);
+	status = ask_backend(gl, key, deadline_ms, &collection, err);
 	if (status < 0) {
 		guestlock_survey_free(collection.survey);
 		return status;

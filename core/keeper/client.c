@@ -125,14 +125,14 @@ static enum guestlock_result take_answer(struct gl_keeper *keeper, struct ask *a
 	if (answer->count != ask->count) {
 		set_all(ask, answer->result);
 	}
-	if (answer->has_error && err) {
-		*err = answer->error;
+	if (answer->has_error) {
+		gl_error_pass(err, &answer->error);
 	}
 	return answer->result;
 }
 
-static enum guestlock_result carry(struct guestlock_backend *backend, struct ask *ask,
-				   struct guestlock_error *err)
+static enum guestlock_result carry_request(struct guestlock_backend *backend, struct ask *ask,
+					   struct guestlock_error *err)
 {
 	GL_AUTOWIRE struct gl_wire wire = {.size = 0};
 	struct gl_keeper *keeper = keeper_of(backend);
@@ -177,7 +177,7 @@ static enum guestlock_result plain(struct guestlock_backend *backend, struct gl_
 	};
 
 	ask.request.deadline_ms = guestlock_monotonic_ms() + keeper_of(backend)->timeout_ms;
-	return carry(backend, &ask, err);
+	return carry_request(backend, &ask, err);
 }
 
 static enum guestlock_result batched(struct guestlock_backend *backend, enum gl_keeper_call call,
@@ -201,7 +201,7 @@ static enum guestlock_result batched(struct guestlock_backend *backend, enum gl_
 	if (batch->owner) {
 		ask.request.owner = *batch->owner;
 	}
-	return carry(backend, &ask, err);
+	return carry_request(backend, &ask, err);
 }
 
 static enum guestlock_result keeper_init(struct guestlock_backend *backend, struct guestlock_error *err)
@@ -242,7 +242,7 @@ static enum guestlock_join_state keeper_status(struct guestlock_backend *backend
 	enum guestlock_result result;
 
 	ask.request.deadline_ms = guestlock_monotonic_ms() + keeper_of(backend)->timeout_ms;
-	result = carry(backend, &ask, err);
+	result = carry_request(backend, &ask, err);
 	if (result == GUESTLOCK_RES_GRANTED) {
 		return ask.answer.state;
 	}
@@ -298,7 +298,7 @@ static enum guestlock_result keeper_enumerate(struct guestlock_backend *backend,
 
 	(void)unchanged;
 	ask.request.deadline_ms = guestlock_monotonic_ms() + keeper_of(backend)->timeout_ms;
-	result = carry(backend, &ask, err);
+	result = carry_request(backend, &ask, err);
 	for (size_t i = 0; i < ask.answer.n_locks; i++) {
 		if (visit(data, &ask.answer.locks[i]) != 0) {
 			break;
@@ -317,7 +317,7 @@ static enum guestlock_result keeper_survey(struct guestlock_backend *backend, co
 		.late = GUESTLOCK_RES_STOPPED,
 		.start = true,
 	};
-	enum guestlock_result result = carry(backend, &ask, err);
+	enum guestlock_result result = carry_request(backend, &ask, err);
 
 	for (size_t i = 0; i < ask.answer.n_locks; i++) {
 		if (visit(data, &ask.answer.locks[i]) != 0) {
@@ -383,7 +383,7 @@ static enum guestlock_result keeper_unprovision(struct guestlock_backend *backen
 		ask.request.batch = *batch;
 		ask.request.deadline_ms = batch->deadline_ms;
 	}
-	return carry(backend, &ask, err);
+	return carry_request(backend, &ask, err);
 }
 
 /* The keeper watches, and acts on what it sees. */

@@ -12,7 +12,7 @@
 #include "keeper/wire.h"
 #include "config/settings.h"
 
-#define GL_KEEPER_SLOTS 8
+#define GL_KEEPER_SLOTS 8       /* connections kept for the next calls; of more threads some connect anew */
 #define GL_KEEPER_SOCKET "keeper"       /* in the run directory */
 #define GL_KEEPER_LOCK "keeper.lock"    /* held by the keeper's processes as long as one of them lives */
 #define GL_KEEPER_START_LOCK "keeper.start"     /* held by who starts it */

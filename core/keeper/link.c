@@ -5,18 +5,14 @@
 #include "keeper/client.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
-#include <time.h>
 
 /* So often a request may lose its keeper before it is given up: it may be what ends it. */
 #define LOSSES 8
-#define FIRST_PAUSE_US 200
-#define LAST_PAUSE_US 20000
+#define LONGEST_PAUSE_MS 20
 
 /* ---- Connections ---- */
 
@@ -57,27 +53,6 @@ static void drop(int fd)
 }
 
 /* ---- One message there and back ---- */
-
-static int64_t lesser(int64_t a, int64_t b)
-{
-	return a < b ? a : b;
-}
-
-/* false: the deadline has passed. */
-static bool pause_before(unsigned attempt, int64_t deadline_ms)
-{
-	int64_t left_us = (deadline_ms - guestlock_monotonic_ms()) * 1000;
-	int64_t us = FIRST_PAUSE_US << (attempt < 7 ? attempt : 7);
-	struct timespec pause;
-
-	if (left_us <= 0) {
-		return false;
-	}
-	us = lesser(lesser(us, LAST_PAUSE_US), left_us);
-	pause = (struct timespec){.tv_nsec = (long)us * 1000};
-	nanosleep(&pause, NULL);
-	return true;
-}
 
 /* false: not by then. */
 static bool wait_for_answer(int fd, int64_t deadline_ms)
@@ -131,7 +106,7 @@ static enum guestlock_result connected(struct gl_keeper *keeper, int64_t deadlin
 		} else if (failure != EAGAIN && failure != EINTR) {
 			return not_reachable(keeper, failure, err);
 		}
-		if (!pause_before(attempt, deadline_ms)) {
+		if (!gl_pause_before_retry(attempt, LONGEST_PAUSE_MS, deadline_ms)) {
 			return not_reachable(keeper, failure, err);
 		}
 	}
@@ -197,7 +172,8 @@ enum gl_keeper_outcome gl_keeper_exchange(struct gl_keeper *keeper, const struct
 			drop(fd);
 			/* It had ended while the connection was not in use: nobody got this. */
 			if (is_gone(failure) &&
-			    (!fresh || (++losses <= LOSSES && pause_before(losses, deadline_ms)))) {
+			    (!fresh || (++losses <= LOSSES &&
+					gl_pause_before_retry(losses, LONGEST_PAUSE_MS, deadline_ms)))) {
 				continue;
 			}
 			*out_result = not_reachable(keeper, failure, err);
@@ -216,7 +192,7 @@ enum gl_keeper_outcome gl_keeper_exchange(struct gl_keeper *keeper, const struct
 		if (!is_gone(failure)) {
 			return not_understood(keeper, failure, out_result, err);
 		}
-		if (++losses > LOSSES || !pause_before(losses, deadline_ms)) {
+		if (++losses > LOSSES || !gl_pause_before_retry(losses, LONGEST_PAUSE_MS, deadline_ms)) {
 			*out_result = keeper_ended(keeper, err);
 			return GL_KEEPER_LOST;
 		}

@@ -22,20 +22,10 @@ union control {
 /* A memfd with the body in it, which nobody can change any more. */
 static int make_body(const struct gl_wire *wire)
 {
-	const unsigned char *from = wire->data + GL_KEEPER_HEADER;
-	size_t left = wire->size - GL_KEEPER_HEADER;
 	int fd = memfd_create("guestlock-message", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
-	while (fd >= 0 && left > 0) {
-		ssize_t written = write(fd, from, left);
-
-		if (written < 0 && errno != EINTR) {
-			break;
-		}
-		from += written > 0 ? written : 0;
-		left -= written > 0 ? (size_t)written : 0;
-	}
-	if (fd >= 0 && (left > 0 || fcntl(fd, F_ADD_SEALS, SEALS) < 0)) {
+	if (fd >= 0 && (gl_write_all(fd, wire->data + GL_KEEPER_HEADER, wire->size - GL_KEEPER_HEADER) < 0 ||
+			fcntl(fd, F_ADD_SEALS, SEALS) < 0)) {
 		int saved_errno = errno;
 
 		close(fd);
@@ -48,24 +38,11 @@ static int make_body(const struct gl_wire *wire)
 static int send_beside(int fd, const struct gl_wire *wire)
 {
 	GL_AUTOCLOSE int body = make_body(wire);
-	union control control = {{0}};
-	struct iovec part = {.iov_base = wire->data, .iov_len = GL_KEEPER_HEADER};
-	struct msghdr message = {
-		.msg_iov = &part,
-		.msg_iovlen = 1,
-		.msg_control = control.buffer,
-		.msg_controllen = CMSG_SPACE(sizeof(int)),
-	};
-	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
 
 	if (body < 0) {
 		return -1;
 	}
-	header->cmsg_level = SOL_SOCKET;
-	header->cmsg_type = SCM_RIGHTS;
-	header->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(header), &body, sizeof(int));
-	return sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -1 : 0;
+	return gl_send_descriptor(fd, wire->data, GL_KEEPER_HEADER, body, MSG_DONTWAIT);
 }
 
 int gl_keeper_send(int fd, const struct gl_wire *wire)
@@ -112,7 +89,6 @@ static unsigned char *read_body(int fd, size_t size)
 {
 	unsigned char *data;
 	struct stat st;
-	size_t done = 0;
 
 	if (fd < 0 || (fcntl(fd, F_GET_SEALS) & SEALS) != SEALS || fstat(fd, &st) < 0 ||
 	    st.st_size != (off_t)size) {
@@ -120,18 +96,10 @@ static unsigned char *read_body(int fd, size_t size)
 		return NULL;
 	}
 	data = malloc(size + 1);
-	while (data && done < size) {
-		ssize_t got = pread(fd, data + done, size - done, (off_t)done);
-
-		if (got < 0 && errno == EINTR) {
-			continue;
-		}
-		if (got <= 0) {
-			free(data);
-			errno = EBADMSG;
-			return NULL;
-		}
-		done += (size_t)got;
+	if (data && gl_read_all(fd, data, size, 0) != (ssize_t)size) {
+		free(data);
+		errno = EBADMSG;
+		return NULL;
 	}
 	return data;
 }

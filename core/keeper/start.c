@@ -12,7 +12,6 @@
  * If we are killed on the way, the keeper comes up, or the next one starts it.
  */
 #include "base/base.h"
-#include "base/error.h"
 #include "keeper/client.h"
 
 #include <errno.h>
@@ -23,11 +22,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #define REPORT_FD 3
-#define REPORT_MAX 1024
-#define STEP_MS 5
+#define REPORT_MAX 1024    /* bytes of why it could not start, with NUL */
+#define LONGEST_PAUSE_MS 5 /* whoever has the lock starts a process: some milliseconds */
 
 static void arguments_free(char **argv)
 {
@@ -174,7 +172,6 @@ static enum guestlock_result spawn(const struct gl_keeper *keeper, int64_t deadl
 /* 0 when we have the lock of those who start, or an errno. */
 static int take_lock(const struct gl_keeper *keeper, int64_t deadline_ms, int *out_fd)
 {
-	const struct timespec step = {.tv_nsec = STEP_MS * 1000000};
 	char path[PATH_MAX];
 	int length = snprintf(path, sizeof(path), "%s/" GL_KEEPER_START_LOCK, keeper->run_dir);
 	int fd;
@@ -186,14 +183,14 @@ static int take_lock(const struct gl_keeper *keeper, int64_t deadline_ms, int *o
 	if (fd < 0) {
 		return errno;
 	}
-	while (guestlock_ofd_lock(fd, F_WRLCK) < 0) {
+	for (unsigned attempt = 0; guestlock_ofd_lock(fd, F_WRLCK) < 0; attempt++) {
 		int failure = errno;
 
-		if ((failure != EAGAIN && failure != EACCES) || guestlock_monotonic_ms() >= deadline_ms) {
+		if ((failure != EAGAIN && failure != EACCES) ||
+		    !gl_pause_before_retry(attempt, LONGEST_PAUSE_MS, deadline_ms)) {
 			close(fd);
 			return failure == EAGAIN ? ETIMEDOUT : failure;
 		}
-		nanosleep(&step, NULL);
 	}
 	*out_fd = fd;
 	return 0;

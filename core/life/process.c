@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A pid is the same process only with its start time, boot and pid namespace. What cannot be told is no
+ * proof that it is gone.
+ */
 #include "life/process.h"
 #include "base/base.h"
 #include "life/procfs.h"
@@ -8,7 +12,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-void gl_boot_id(char out_boot_id[GUESTLOCK_UUID_STRING])
+/* Of this kernel; "" when /proc is not there. */
+static void gl_boot_id(char out_boot_id[GUESTLOCK_UUID_STRING])
 {
 	char text[GUESTLOCK_UUID_STRING + 1];
 	ssize_t length = gl_read_proc("/proc/sys/kernel/random/boot_id", text, sizeof(text));

@@ -38,8 +38,7 @@ int gl_process_look_here(const struct gl_family *family, struct gl_process *out_
 /* A process of another boot is gone. What /proc does not show but kill(pid, 0) finds is here. */
 enum gl_presence gl_process_presence(const struct gl_process *process);
 
-/* The boot id of this kernel; "" when /proc is not there. The inode of the own pid namespace; 0 likewise. */
-void gl_boot_id(char out_boot_id[GUESTLOCK_UUID_STRING]);
+/* The inode of the own pid namespace; 0 when /proc is not there. */
 uint64_t gl_pid_namespace(void);
 
 /* All threads of all processes stopped (SIGSTOP sent, state T confirmed) by the deadline: 0; else -1 with

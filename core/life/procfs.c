@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Reads of /proc that need no memory: they are made in the guest's process before it is one. */
 #include "life/procfs.h"
 #include "base/base.h"
 

@@ -5,7 +5,6 @@
 #include "life/tether.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -20,21 +19,17 @@ struct gl_sought {
 
 struct gl_pids {
 	pid_t *pids;
-	size_t count, room;
+	size_t count;
 };
 
 static int gl_pids_add(struct gl_pids *pids, pid_t pid)
 {
-	if (pids->count == pids->room) {
-		size_t room = pids->room ? pids->room * 2 : 8;
-		pid_t *grown = reallocarray(pids->pids, room, sizeof(*grown));
+	pid_t *grown = gl_grow(pids->pids, pids->count, sizeof(*grown));
 
-		if (!grown) {
-			return -1;
-		}
-		pids->pids = grown;
-		pids->room = room;
+	if (!grown) {
+		return -1;
 	}
+	pids->pids = grown;
 	pids->pids[pids->count++] = pid;
 	return 0;
 }

@@ -9,10 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
-#include <time.h>
 
-#define GL_FIRST_SLEEP_US 200
-#define GL_LONGEST_SLEEP_US 16000
+#define GL_LONGEST_PAUSE_MS 16 /* between two looks at processes that were told to stop */
 
 /* A process that is to be stopped. The descriptor makes sure that no later process of that pid is meant. */
 struct gl_target {
@@ -116,20 +114,17 @@ static int gl_targets_still(struct gl_target *targets, size_t count)
 
 static int gl_targets_wait(struct gl_target *targets, size_t count, int64_t deadline_ms)
 {
-	struct timespec pause = {.tv_nsec = GL_FIRST_SLEEP_US * 1000};
-	int result;
+	for (unsigned attempt = 0;; attempt++) {
+		int result = gl_targets_still(targets, count);
 
-	while ((result = gl_targets_still(targets, count)) == 0) {
-		if (guestlock_monotonic_ms() >= deadline_ms) {
+		if (result != 0) {
+			return result < 0 ? -1 : 0;
+		}
+		if (!gl_pause_before_retry(attempt, GL_LONGEST_PAUSE_MS, deadline_ms)) {
 			errno = ETIMEDOUT;
 			return -1;
 		}
-		nanosleep(&pause, NULL);
-		if (pause.tv_nsec < GL_LONGEST_SLEEP_US * 1000) {
-			pause.tv_nsec *= 2;
-		}
 	}
-	return result < 0 ? -1 : 0;
 }
 
 static int gl_targets_stop(struct gl_target *targets, size_t count, int64_t deadline_ms)

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Making the tether: the life file first, locked before anybody can look for it; then the socket that
+ * holds it. And what the lock and the process together say about the life of a guest.
+ */
 #include "life/tether.h"
 #include "base/base.h"
 #include "base/error.h"
@@ -163,33 +167,6 @@ static int gl_life_lock(int fd)
 	return 0;
 }
 
-/* Puts a descriptor into the queue of the socket at the other end. */
-static int gl_send_descriptor(int socket, int fd)
-{
-	union {
-		struct cmsghdr header;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control = {.space = {0}};
-	char byte = 0;
-	struct iovec data = {.iov_base = &byte, .iov_len = 1};
-	struct msghdr message = {
-		.msg_iov = &data,
-		.msg_iovlen = 1,
-		.msg_control = control.space,
-		.msg_controllen = sizeof(control.space),
-	};
-	ssize_t sent;
-
-	control.header.cmsg_level = SOL_SOCKET;
-	control.header.cmsg_type = SCM_RIGHTS;
-	control.header.cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(&control.header), &fd, sizeof(int));
-	do {
-		sent = sendmsg(socket, &message, MSG_NOSIGNAL);
-	} while (sent < 0 && errno == EINTR);
-	return sent == 1 ? 0 : -1;
-}
-
 static int gl_inheritable_copy(int fd)
 {
 	return fcntl(fd, F_DUPFD, GL_FIRST_INHERITABLE);
@@ -218,7 +195,8 @@ static int gl_tether_tie(int life, uint64_t *out_inode)
 	}
 	near = ends[0];
 	far = ends[1];
-	if (gl_send_descriptor(near, life) < 0) {
+	/* Into the queue of the socket at the other end. */
+	if (gl_send_descriptor(near, "", 1, life, 0) < 0) {
 		*out_inode = 0;
 		return errno == ETOOMANYREFS ? gl_inheritable_copy(life) : -1;
 	}

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The two tables, and looking a row up in them. Nothing else is decided here, and nothing is done. */
 #include "lifecycle/lifecycle.h"
 
 #include "base/base.h"

@@ -140,10 +140,6 @@ bool gl_operation_finishes(enum gl_operation op);
 const struct gl_row *gl_lifecycle_rows(size_t *out_count);
 
 const char *gl_operation_name(enum gl_operation op); /* "" for GL_OP_NONE */
-bool gl_operation_parse(const char *name, enum gl_operation *out_op);
 const char *gl_event_name(enum gl_event event);
-bool gl_guest_state_parse(const char *name, enum guestlock_guest_state *out_state);
-bool gl_resource_state_parse(const char *name, enum guestlock_resource_state *out_state);
-bool gl_mode_parse(const char *name, enum guestlock_mode *out_mode);
 
 #endif

@@ -5,7 +5,6 @@
 #include "lifecycle/lifecycle.h"
 
 #include <pthread.h>
-#include <string.h>
 
 static const char *const guest_states[] = {
 	[GUESTLOCK_GUEST_NONE] = "none",
@@ -73,17 +72,6 @@ static const char *name_of(const char *const *names, size_t count, unsigned valu
 	return value < count ? names[value] : "?";
 }
 
-/* -1 when there is no such name. */
-static int find_name(const char *const *names, size_t count, const char *name)
-{
-	for (size_t i = 0; i < count; i++) {
-		if (strcmp(names[i], name) == 0) {
-			return (int)i;
-		}
-	}
-	return -1;
-}
-
 const char *guestlock_guest_state_name(enum guestlock_guest_state state)
 {
 	return name_of(guest_states, GL_COUNT(guest_states), state);
@@ -107,47 +95,6 @@ const char *gl_operation_name(enum gl_operation op)
 const char *gl_event_name(enum gl_event event)
 {
 	return name_of(events, GL_COUNT(events), event);
-}
-
-bool gl_operation_parse(const char *name, enum gl_operation *out_op)
-{
-	int i = find_name(operations, GL_COUNT(operations), name);
-
-	if (i >= 0) {
-		*out_op = (enum gl_operation)i;
-	}
-	return i >= 0;
-}
-
-bool gl_guest_state_parse(const char *name, enum guestlock_guest_state *out_state)
-{
-	int i = find_name(guest_states, GL_COUNT(guest_states), name);
-
-	if (i >= 0) {
-		*out_state = (enum guestlock_guest_state)i;
-	}
-	return i >= 0;
-}
-
-bool gl_resource_state_parse(const char *name, enum guestlock_resource_state *out_state)
-{
-	int i = find_name(resource_states, GL_COUNT(resource_states), name);
-
-	if (i >= 0) {
-		*out_state = (enum guestlock_resource_state)i;
-	}
-	return i >= 0;
-}
-
-bool gl_mode_parse(const char *name, enum guestlock_mode *out_mode)
-{
-	for (unsigned mode = GUESTLOCK_MODE_NONE; mode <= GUESTLOCK_MODE_EXCLUSIVE; mode++) {
-		if (strcmp(guestlock_mode_name(mode), name) == 0) {
-			*out_mode = mode;
-			return true;
-		}
-	}
-	return false;
 }
 
 /* ---- The lifecycle table in words ---- */

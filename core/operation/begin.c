@@ -119,7 +119,7 @@ static int settle_operation(struct gl_operation_run *run, struct guestlock_error
 	return gl_run_outcome(run, event, err);
 }
 
-static GL_APART void settle(struct gl_operation_run *run)
+static GL_APART void settle_pending(struct gl_operation_run *run)
 {
 	struct guestlock_error cause = {0};
 
@@ -145,7 +145,7 @@ static int put_right(struct gl_operation_run *run, const struct gl_life *life, s
 		return gl_life_replaced(run->record, err);
 	}
 	if (run->record->op != GL_OP_NONE) {
-		settle(run);
+		settle_pending(run);
 	}
 	/* A pause killed before it released anything, or a resume before it continued the guest. */
 	gl_run_continue(run);

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One call for a whole batch: split to what the backend takes, repeated while it says AGAIN, joined anew
+ * where this host has left meanwhile, undone where a later part fails; and the refusal in words.
+ */
 #include "operation/call.h"
 
 #include "base/base.h"
@@ -125,8 +129,8 @@ static size_t item_of_result(const struct gl_batch *batch, enum guestlock_result
 }
 
 /* Adds to what the backend said what the batch is about. */
-static GL_APART void explain(const struct guestlock *gl, const struct gl_batch *batch,
-			     enum guestlock_result result, struct guestlock_error *err)
+static GL_APART void explain_failure(const struct guestlock *gl, const struct gl_batch *batch,
+				     enum guestlock_result result, struct guestlock_error *err)
 {
 	size_t i = item_of_result(batch, result);
 	const struct gl_resource *resource = batch->resources[i];
@@ -216,13 +220,13 @@ enum guestlock_result gl_call(struct guestlock *gl, enum gl_call_type type,
 		result = call_joined(gl, type, &part, err);
 		if (succeeded(type, result)) {
 			if (result == GUESTLOCK_RES_UNKNOWN) {
-				explain(gl, batch, result, err);
+				explain_failure(gl, batch, result, err);
 			}
 			continue;
 		}
 		/* Whatever it was, the next operation makes sure again that the backend is joined. */
 		__atomic_store_n(&gl->joined, result == GUESTLOCK_RES_BUSY, __ATOMIC_RELEASE);
-		explain(gl, batch, result, err);
+		explain_failure(gl, batch, result, err);
 		if (done > 0 && !undo_parts(gl, type, owner, batch, done, flags, deadline_ms)) {
 			return GUESTLOCK_RES_INFLIGHT;
 		}

@@ -44,9 +44,6 @@ enum guestlock_result gl_call(struct guestlock *gl, enum gl_call_type type,
 int gl_fail_busy(const struct guestlock *gl, const struct gl_resource *resource,
 		 const struct guestlock_holder *holder, struct guestlock_error *err);
 
-/* "guest NAME (UUID) on HOST, pid N, since DATE", as much of it as is known. */
-void gl_holder_text(const struct guestlock_holder *holder, char *out, size_t size);
-
 /* "disk PATH", "lease KEY", "guest UUID", for messages; malloc'd or NULL. */
 char *gl_resource_words(const struct gl_resource *resource);
 

@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-#define FILE_NAME_SIZE 40
+#define FILE_NAME_SIZE (2 * GL_HEX_SIZE) /* DEVICE-INODE */
 
 static void file_name(const struct gl_resource *resource, char out[FILE_NAME_SIZE])
 {
@@ -55,7 +55,7 @@ static int judge_record(const struct judgement *judgement, struct gl_record *oth
 	return aliased(judgement, other, theirs, err);
 }
 
-static int judge(void *data, const struct gl_hint *other, struct guestlock_error *err)
+static int judge_hint(void *data, const struct gl_hint *other, struct guestlock_error *err)
 {
 	const struct judgement *judgement = data;
 	struct gl_operation_run *run = judgement->run;
@@ -95,8 +95,8 @@ int gl_hint_file(struct gl_operation_run *run, const struct gl_resource *resourc
 	file_name(resource, name);
 	memcpy(hint.uuid, run->lock.uuid, sizeof(hint.uuid));
 	memcpy(hint.value, resource->key, sizeof(hint.value));
-	return gl_hint_add(&run->gl->store, GL_HINT_FILE, name, &hint, judge, &judgement, run->deadline_ms,
-			   err);
+	return gl_hint_add(&run->gl->store, GL_HINT_FILE, name, &hint, judge_hint, &judgement,
+			   run->deadline_ms, err);
 }
 
 void gl_unhint_file(struct gl_operation_run *run, const struct gl_resource *resource)

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Steps 3 and 5 of an operation (operation.h): the rows of the tables are applied to the record, which
+ * is written or goes. Asking the backend is in wish.c and underway.c, what comes before in begin.c.
+ */
 #include "operation/operation.h"
 
-#include "base/base.h"
 #include "base/error.h"
 #include "life/tether.h"
 

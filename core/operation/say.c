@@ -6,7 +6,6 @@
 #include "base/error.h"
 
 #include <stdio.h>
-#include <string.h>
 
 char *gl_resource_words(const struct gl_resource *resource)
 {
@@ -42,7 +41,8 @@ static void put_since(int64_t since, char *out, size_t size)
 		 seconds / 3600, seconds / 60 % 60, seconds % 60);
 }
 
-void gl_holder_text(const struct guestlock_holder *holder, char *out, size_t size)
+/* "guest NAME (UUID) on HOST, pid N, since DATE", as much of it as is known. */
+static void holder_text(const struct guestlock_holder *holder, char *out, size_t size)
 {
 	GL_AUTOFREE char *name = gl_printable(holder->name);
 	char since[48] = "", pid[24] = "";
@@ -69,7 +69,7 @@ int gl_fail_busy(const struct guestlock *gl, const struct gl_resource *resource,
 	GL_AUTOFREE char *words = gl_resource_words(resource);
 	char who[3 * GUESTLOCK_HOLDER_TEXT];
 
-	gl_holder_text(holder, who, sizeof(who));
+	holder_text(holder, who, sizeof(who));
 	gl_fail(err, GUESTLOCK_BUSY, 0,
 		"cannot lock %s: it is held%s%s%s by %s; end that guest, or wait until it has ended",
 		words ? words : "a resource", holder->mode ? " (" : "",

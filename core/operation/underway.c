@@ -41,7 +41,8 @@ static void step_all(struct gl_operation_run *run, struct gl_batch *batch, enum 
 }
 
 /* Asks until everything is known or the time is up. A damaged entry is not asked twice: it stays damaged. */
-static bool inquire(struct gl_operation_run *run, struct gl_batch *batch, struct guestlock_error *cause)
+static bool inquire_under_way(struct gl_operation_run *run, struct gl_batch *batch,
+			      struct guestlock_error *cause)
 {
 	for (unsigned attempt = 0;; attempt++) {
 		enum guestlock_result result =
@@ -143,7 +144,8 @@ static bool is_other_end(const struct gl_operation_run *run, enum guestlock_resu
 	return result == GUESTLOCK_RES_BUSY && strcmp(cause->holder.uuid, run->record->uuid) == 0;
 }
 
-static enum gl_event finish(struct gl_operation_run *run, struct gl_batch *batch, struct guestlock_error *err)
+static enum gl_event finish_operation(struct gl_operation_run *run, struct gl_batch *batch,
+				      struct guestlock_error *err)
 {
 	struct guestlock_error cause = {0};
 	enum gl_call_type type = aim(run, batch, true);
@@ -158,9 +160,7 @@ static enum gl_event finish(struct gl_operation_run *run, struct gl_batch *batch
 		step_all(run, batch, GL_RES_DONE);
 		return GL_EVENT_DONE;
 	}
-	if (err) {
-		*err = cause;
-	}
+	gl_error_pass(err, &cause);
 	if (type == GL_CALL_RELEASE || result == GUESTLOCK_RES_INFLIGHT) {
 		step_all(run, batch, GL_RES_UNSURE);
 		return GL_EVENT_UNSURE;
@@ -171,7 +171,8 @@ static enum gl_event finish(struct gl_operation_run *run, struct gl_batch *batch
 											 : GL_EVENT_REFUSED;
 }
 
-static enum gl_event undo(struct gl_operation_run *run, struct gl_batch *batch, struct guestlock_error *err)
+static enum gl_event undo_operation(struct gl_operation_run *run, struct gl_batch *batch,
+				    struct guestlock_error *err)
 {
 	struct guestlock_error cause = {0};
 	enum gl_call_type type = aim(run, batch, false);
@@ -180,12 +181,10 @@ static enum gl_event undo(struct gl_operation_run *run, struct gl_batch *batch, 
 
 	/* Too late to take back what was prepared: the target is there already. */
 	if (type == GL_CALL_CONVERT && is_other_end(run, result, &cause)) {
-		return finish(run, batch, err);
+		return finish_operation(run, batch, err);
 	}
 	if (result != GUESTLOCK_RES_GRANTED) {
-		if (err) {
-			*err = cause;
-		}
+		gl_error_pass(err, &cause);
 		step_all(run, batch, GL_RES_UNSURE);
 		return GL_EVENT_UNSURE;
 	}
@@ -209,7 +208,7 @@ void gl_run_resolve(struct gl_operation_run *run, bool finish_taken, enum gl_eve
 		gl_fail_memory(err);
 		return;
 	}
-	if (batch.count > 0 && !inquire(run, &batch, &cause)) {
+	if (batch.count > 0 && !inquire_under_way(run, &batch, &cause)) {
 		step_all(run, &batch, GL_RES_UNSURE);
 		gl_fail(err, GUESTLOCK_INDETERMINATE, cause.sys_errno,
 			"%s of guest %s: it is not known what the backend did%s%s; the guest must not run "
@@ -222,9 +221,9 @@ void gl_run_resolve(struct gl_operation_run *run, bool finish_taken, enum gl_eve
 		step_all(run, &batch, GL_RES_DONE);
 		*out_event = GL_EVENT_DONE;
 	} else if (gl_operation_finishes(run->record->op)) {
-		*out_event = finish(run, &batch, err);
+		*out_event = finish_operation(run, &batch, err);
 	} else {
-		*out_event = undo(run, &batch, err);
+		*out_event = undo_operation(run, &batch, err);
 	}
 	gl_batch_free(&batch);
 }

@@ -4,8 +4,10 @@
 #include "base/error.h"
 #include "operation/operation.h"
 
+/* The longest pause: a lock that is given back is taken so much later at the most. */
 #define WAIT_STEP_MS 250
 
+/* Releasing what a dead holder left takes less, unless somebody else is at work on it, who ends it. */
 #define SETTLE_HOLDER_MS 2000
 
 /*
@@ -58,9 +60,7 @@ int gl_wait_while_busy(struct guestlock *gl, const char *uuid, int wait_ms, gl_a
 			told = true;
 		}
 		if (status != GUESTLOCK_BUSY || !gl_pause_before_retry(i, WAIT_STEP_MS, until)) {
-			if (err) {
-				*err = cause;
-			}
+			gl_error_pass(err, &cause);
 			return status;
 		}
 	}

@@ -87,8 +87,9 @@ static int expect_epoch(const struct gl_operation_run *run, const struct gl_wish
 }
 
 /* Sets the resources that the row's actions concern under way, and collects them. */
-static int collect(struct gl_operation_run *run, const struct gl_wish *wish, unsigned actions,
-		   struct gl_batch *batch, enum gl_request *out_request, struct guestlock_error *err)
+static int collect_resources(struct gl_operation_run *run, const struct gl_wish *wish, unsigned actions,
+			     struct gl_batch *batch, enum gl_request *out_request,
+			     struct guestlock_error *err)
 {
 	struct gl_record *record = run->record;
 
@@ -226,8 +227,8 @@ static bool waits_for_source(const struct gl_operation_run *run, const struct gu
 }
 
 /* The outcome of the backend's call, with the resources stepped accordingly. */
-static enum gl_event judge(struct gl_operation_run *run, struct gl_batch *batch, enum gl_request what,
-			   enum guestlock_result result, struct guestlock_error *cause)
+static enum gl_event judge_answer(struct gl_operation_run *run, struct gl_batch *batch, enum gl_request what,
+				  enum guestlock_result result, struct guestlock_error *cause)
 {
 	enum gl_event event = GL_EVENT_REFUSED;
 	bool partial = false;
@@ -277,7 +278,7 @@ static int carry_out(struct gl_operation_run *run, const struct gl_row *row, con
 		return status;
 	}
 	result = request(run, what, row->actions, wish, batch, &cause);
-	event = judge(run, batch, what, result, &cause);
+	event = judge_answer(run, batch, what, result, &cause);
 	if (event == GL_EVENT_DONE) {
 		/* The outcome could not be written: what was done is found and settled under the intent. */
 		return gl_run_outcome(run, event, err);
@@ -285,10 +286,8 @@ static int carry_out(struct gl_operation_run *run, const struct gl_row *row, con
 	if (result == GUESTLOCK_RES_DEAD) {
 		look_again(run, &cause);
 	}
-	if (err) {
-		*err = cause;
-		gl_error_about(err, run->lock.uuid, NULL);
-	}
+	gl_error_pass(err, &cause);
+	gl_error_about(err, run->lock.uuid, NULL);
 	if (event == GL_EVENT_UNSURE && cause.code != GUESTLOCK_INDETERMINATE && err) {
 		err->code = GUESTLOCK_INDETERMINATE;
 	}
@@ -303,8 +302,8 @@ static int probe_only(struct gl_operation_run *run, struct gl_batch *batch, stru
 	enum guestlock_result result = acquire(run, GUESTLOCK_BATCH_PROBE, batch, &cause);
 
 	step_batch(run, batch, GL_RES_UNDONE);
-	if (result != GUESTLOCK_RES_GRANTED && err) {
-		*err = cause;
+	if (result != GUESTLOCK_RES_GRANTED) {
+		gl_error_pass(err, &cause);
 		gl_error_about(err, run->lock.uuid, NULL);
 	}
 	return result == GUESTLOCK_RES_GRANTED ? GUESTLOCK_OK : cause.code;
@@ -344,7 +343,7 @@ int gl_run_wish(struct gl_operation_run *run, const struct gl_wish *wish, struct
 			return status;
 		}
 	}
-	status = collect(run, wish, row->actions, &batch, &what, err);
+	status = collect_resources(run, wish, row->actions, &batch, &what, err);
 	if (status < 0) {
 		step_batch(run, &batch, GL_RES_UNDONE);
 	} else if (wish->probe) {

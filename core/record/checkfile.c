@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The one place that knows how such a file is laid out. Reading never waits for a writer: a check that
+ * does not fit is looked at again, and only then called damage.
+ */
 #include "record/checkfile.h"
 
 #include "base/base.h"
@@ -9,17 +13,15 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #define CHECK_SIZE 8
 #define LENGTH_SIZE 8
 #define TAIL_SIZE (1 + LENGTH_SIZE + 1 + CHECK_SIZE + 1) /* " LENGTH CHECK\n" */
 #define TURN "turn "
 #define TURN_SIZE (sizeof(TURN) - 1 + 16 + 1)
+/* Some 100 ms with the pauses: a change takes less, unless its writer is stopped in it. */
 #define READ_TRIES 500
-#define READ_PAUSE_US 200
 
 void gl_checked_clear(struct gl_checked *checked)
 {
@@ -147,6 +149,7 @@ static void find_body(struct gl_checked *checked, const char *magic)
 int gl_checked_read(int fd, size_t size, const char *magic, struct gl_checked *out)
 {
 	struct gl_checked made = {.changed_ns = out->changed_ns};
+	ssize_t got;
 
 	if (size > GL_RECORD_MAX) {
 		errno = EFBIG;
@@ -156,18 +159,12 @@ int gl_checked_read(int fd, size_t size, const char *magic, struct gl_checked *o
 	if (!made.data) {
 		return -1;
 	}
-	while (made.size < size) {
-		ssize_t got = pread(fd, made.data + made.size, size - made.size, (off_t)made.size);
-
-		if (got < 0 && errno != EINTR) {
-			gl_checked_clear(&made);
-			return -1;
-		}
-		if (got == 0) {
-			break;
-		}
-		made.size += got > 0 ? (size_t)got : 0;
+	got = gl_read_all(fd, made.data, size, 0);
+	if (got < 0) {
+		gl_checked_clear(&made);
+		return -1;
 	}
+	made.size = (size_t)got;
 	made.data[made.size] = '\0';
 	find_body(&made, magic);
 	*out = made;
@@ -195,8 +192,6 @@ static int look_once(const char *path, const char *magic, struct gl_checked *out
 
 int gl_checked_look(const char *path, const char *magic, struct gl_checked *out)
 {
-	const struct timespec pause = {.tv_nsec = READ_PAUSE_US * 1000};
-
 	for (int tries = 1;; tries++) {
 		if (look_once(path, magic, out) < 0) {
 			return -1;
@@ -205,7 +200,7 @@ int gl_checked_look(const char *path, const char *magic, struct gl_checked *out)
 			return 0;
 		}
 		gl_checked_clear(out);
-		nanosleep(&pause, NULL);
+		gl_pause_before_retry(0, 1, guestlock_monotonic_ms() + 1);
 	}
 }
 
@@ -263,14 +258,6 @@ static void make_half(struct gl_text *text, const char *magic, uint64_t turn)
 	put_header(text->data, magic, text->data + header, text->size - header);
 }
 
-/* Such a limit would cut a write off in the midst. */
-static bool is_too_much(size_t size)
-{
-	struct rlimit limit;
-
-	return getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < size;
-}
-
 static bool is_writable(const struct gl_text *text)
 {
 	errno = text->failed ? ENOMEM : EFBIG;
@@ -282,7 +269,7 @@ static int write_at(int fd, const char *data, size_t size, size_t offset)
 {
 	ssize_t written;
 
-	if (is_too_much(offset + size)) {
+	if (gl_is_too_much(offset + size)) {
 		errno = EFBIG;
 		return -1;
 	}
@@ -330,37 +317,6 @@ int gl_checked_write(int fd, size_t *size, const char *magic, struct gl_text *te
 	return 0;
 }
 
-/* A new file beside path. Leftovers of a crash are known by their name, ".tmp-". */
-static int open_beside(const char *path, char **out_name)
-{
-	const char *slash = strrchr(path, '/');
-	int directory = slash ? (int)(slash - path) + 1 : 0;
-
-	if (asprintf(out_name, "%.*s.tmp-%016llx", directory, path,
-		     (unsigned long long)guestlock_random64()) < 0) {
-		*out_name = NULL;
-		return -1;
-	}
-	return open(*out_name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-}
-
-static int write_all(int fd, const char *text, size_t size)
-{
-	if (is_too_much(size)) {
-		errno = EFBIG;
-		return -1;
-	}
-	for (size_t used = 0; used < size;) {
-		ssize_t put = pwrite(fd, text + used, size - used, (off_t)used);
-
-		if (put < 0 && errno != EINTR) {
-			return -1;
-		}
-		used += put > 0 ? (size_t)put : 0;
-	}
-	return 0;
-}
-
 /* The smallest half that has room for a text and for some more. */
 static size_t half_size(const struct gl_text *text)
 {
@@ -378,11 +334,11 @@ static int write_halves(int fd, const char *magic, struct gl_text *text, size_t 
 	*out_size = 2 * half_size(text);
 	*out_turn = 1;
 	make_half(text, magic, *out_turn);
-	if (is_too_much(*out_size)) {
+	if (gl_is_too_much(*out_size)) {
 		errno = EFBIG;
 		return -1;
 	}
-	return write_all(fd, text->data, text->size) < 0 ? -1 : ftruncate(fd, (off_t)*out_size);
+	return gl_write_all(fd, text->data, text->size) < 0 ? -1 : ftruncate(fd, (off_t)*out_size);
 }
 
 static int write_new(int fd, const char *magic, struct gl_text *text, bool halves, size_t *out_size,
@@ -396,7 +352,7 @@ static int write_new(int fd, const char *magic, struct gl_text *text, bool halve
 	if (reserve_page(fd) < 0) {
 		return -1;
 	}
-	return write_all(fd, make_page(text, magic), *out_size);
+	return gl_write_all(fd, make_page(text, magic), *out_size);
 }
 
 int gl_checked_replace(const char *path, const char *magic, struct gl_text *text, bool halves, int *fd,
@@ -408,7 +364,7 @@ int gl_checked_replace(const char *path, const char *magic, struct gl_text *text
 	if (!is_writable(text)) {
 		return -1;
 	}
-	new = open_beside(path, &beside);
+	new = gl_open_beside(path, 0600, &beside);
 	if (new < 0) {
 		return -1;
 	}

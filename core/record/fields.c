@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The kinds of members first, how each is written and read; then the tables, in the order of the text. */
 #include "record/fields.h"
 #include "base/base.h"
 
@@ -187,13 +188,6 @@ static const struct gl_field_kind kind_true = {
 
 /* ---- Strings in arrays ---- */
 
-static bool is_uuid(const char *value)
-{
-	char uuid[GUESTLOCK_UUID_STRING];
-
-	return gl_uuid_parse(value, uuid) && strcmp(value, uuid) == 0;
-}
-
 static bool is_lower(char c)
 {
 	return c >= 'a' && c <= 'z';
@@ -202,17 +196,6 @@ static bool is_lower(char c)
 static bool is_digit(char c)
 {
 	return c >= '0' && c <= '9';
-}
-
-bool gl_key_valid(const char *value)
-{
-	size_t i = 0;
-
-	while (is_lower(value[i]) || is_digit(value[i]) || (value[i] >= 'A' && value[i] <= 'Z') ||
-	       value[i] == '-' || value[i] == '_') {
-		i++;
-	}
-	return value[i] == '\0' && i == GUESTLOCK_KEY_SIZE - 1;
 }
 
 bool gl_technology_valid(const char *value)
@@ -250,8 +233,8 @@ static bool get_array(const struct gl_field_kind *kind, void *member, const char
 		.size = bytes, .what = name, .put = put_array, .get = get_array, .valid = function,          \
 	}
 
-static const struct gl_field_kind kind_uuid = ARRAY(GUESTLOCK_UUID_STRING, is_uuid, "a uuid");
-static const struct gl_field_kind kind_key = ARRAY(GUESTLOCK_KEY_SIZE, gl_key_valid, "a key");
+static const struct gl_field_kind kind_uuid = ARRAY(GUESTLOCK_UUID_STRING, gl_uuid_valid, "a uuid");
+static const struct gl_field_kind kind_key = ARRAY(GUESTLOCK_KEY_SIZE, guestlock_key_valid, "a key");
 static const struct gl_field_kind kind_technology =
 	ARRAY(GL_TECHNOLOGY_SIZE, gl_technology_valid, "the name of a backend");
 

@@ -51,7 +51,6 @@ extern const struct gl_field gl_holding_fields[];  /* of struct gl_holding */
 /* Is there a line for this member of object? */
 bool gl_field_present(const struct gl_field *field, const void *object);
 
-bool gl_key_valid(const char *value);
 bool gl_technology_valid(const char *value);
 
 /* A new last parameter, zeroed, or NULL: out of memory. */

@@ -14,7 +14,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #define MAGIC "guestlock-hints 1"
 #define FILE_DIGITS 2 /* of 64 kinds each: 4096 files of a kind, a few hints in each on a large host */
@@ -225,11 +224,8 @@ static int add_locked(const char *path, int *fd, size_t size, const struct entry
 
 static int check_hint(const struct gl_hint *hint, struct guestlock_error *err)
 {
-	char uuid[GUESTLOCK_UUID_STRING];
-
 	if (memchr(hint->uuid, '\0', sizeof(hint->uuid)) && memchr(hint->value, '\0', sizeof(hint->value)) &&
-	    gl_uuid_parse(hint->uuid, uuid) && strcmp(uuid, hint->uuid) == 0 &&
-	    is_word(hint->value, strlen(hint->value))) {
+	    gl_uuid_valid(hint->uuid) && is_word(hint->value, strlen(hint->value))) {
 		return GUESTLOCK_OK;
 	}
 	return gl_fail(err, GUESTLOCK_INVALID, 0, "'%.*s' is not the uuid of a guest, or '%.*s' not a key",
@@ -314,7 +310,7 @@ void gl_hint_remove(const struct gl_store *store, enum gl_hint_kind kind, const 
 }
 
 /* *out_hints stays without items when there is no file. 0 or -1 with errno. */
-static int look(const char *path, struct hints *out_hints)
+static int look_at_hints(const char *path, struct hints *out_hints)
 {
 	struct gl_checked file = {0};
 	int result;
@@ -339,7 +335,7 @@ int gl_hint_read(const struct gl_store *store, enum gl_hint_kind kind, const cha
 	if (status) {
 		return status;
 	}
-	if (look(path, &hints) < 0) {
+	if (look_at_hints(path, &hints) < 0) {
 		return gl_rundir_fail(err, errno, "read", path);
 	}
 	found = calloc(hints.count + 1, sizeof(*found));

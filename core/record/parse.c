@@ -370,12 +370,6 @@ static int compare(struct parser *parser)
 		      (int)strcspn(right + start, "\n"), right + start);
 }
 
-int gl_record_parse(const char *text, size_t size, const char *file, struct gl_record **out_record,
-		    struct guestlock_error *err)
-{
-	return gl_record_parse_behind(0, false, text, size, file, out_record, err);
-}
-
 /* A record with a copy of the text in it, which the lines are cut out of and the strings stay in. */
 static struct gl_record *new_record(const char *text, size_t size)
 {
@@ -393,8 +387,8 @@ static struct gl_record *new_record(const char *text, size_t size)
 	return record;
 }
 
-int gl_record_parse_behind(unsigned lines_before, bool trusted, const char *text, size_t size,
-			   const char *file, struct gl_record **out_record, struct guestlock_error *err)
+int gl_record_parse(unsigned lines_before, bool trusted, const char *text, size_t size, const char *file,
+		    struct gl_record **out_record, struct guestlock_error *err)
 {
 	static const struct gl_field none[1] = {{.key = NULL}};
 	struct parser parser = {.text = text,

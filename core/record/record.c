@@ -1,18 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Records in memory. Strings of one that was read lie in its text, those that were set since are
+ * allocated: whoever frees or replaces one has to tell them apart.
+ */
 #include "record/record.h"
 #include "base/base.h"
 #include "record/fields.h"
 
 #include <string.h>
-
-/* Room for one more of count members: the room is the next power of two, so that no field must keep it. */
-static void *grow(void *array, size_t count, size_t member_size)
-{
-	if (count & (count - 1)) {
-		return array;
-	}
-	return reallocarray(array, count ? 2 * count : 1, member_size);
-}
 
 struct gl_record *gl_record_new(const char *uuid)
 {
@@ -62,7 +57,7 @@ void gl_record_free(struct gl_record *record)
 
 struct gl_param *gl_record_add_param(struct gl_record *record)
 {
-	struct gl_param *grown = grow(record->params, record->n_params, sizeof(*grown));
+	struct gl_param *grown = gl_grow(record->params, record->n_params, sizeof(*grown));
 	struct gl_param *added;
 
 	if (!grown) {
@@ -154,19 +149,6 @@ void gl_resource_clear(struct gl_resource *resource)
 		free(resource->identity);
 	}
 	memset(resource, 0, sizeof(*resource));
-}
-
-int gl_resource_copy(struct gl_resource *out, const struct gl_resource *from)
-{
-	*out = *from;
-	out->inside = false;
-	out->name = out->lockspace = out->path = out->identity = NULL;
-	if (gl_set_string(&out->name, from->name) || gl_set_string(&out->lockspace, from->lockspace) ||
-	    gl_set_string(&out->path, from->path) || gl_set_string(&out->identity, from->identity)) {
-		gl_resource_clear(out);
-		return -1;
-	}
-	return 0;
 }
 
 struct gl_holding *gl_resource_holding(struct gl_resource *resource, const char *technology, bool add)

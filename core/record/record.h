@@ -11,12 +11,20 @@
 #define GL_HOLDINGS 2         /* technologies that can hold one resource at once, while they change */
 #define GL_RECORD_MAX (64 * 1024 * 1024) /* bytes of the largest record that is read */
 
-/* How one technology holds one resource. state is under way (INTENT, DROPPING, UNKNOWN) from `from` to `to`.
+/*
+ * How one technology holds one resource.
+ *
+ *     state                       from, to    epoch
+ *     NONE                        NONE        means nothing
+ *     HELD, HANDOVER              NONE        of the key, when it was granted
+ *     PARKED                      NONE        that the key must still have to be taken again; none: it was given
+ *                                             up for good, to the other end of a migration
+ *     INTENT, DROPPING, UNKNOWN   the step    still that of from
  */
 struct gl_holding {
 	char technology[GL_TECHNOLOGY_SIZE]; /* "": the slot is free */
 	enum guestlock_resource_state state, from, to;
-	enum guestlock_mode mode; /* held, or wanted once the step succeeds */
+	enum guestlock_mode mode; /* exclusive or shared: of HELD, and of what will be */
 	bool has_epoch;
 	uint64_t epoch;
 };
@@ -79,8 +87,6 @@ struct gl_resource *gl_record_add_resource(struct gl_record *record);
 void gl_record_remove_resource(struct gl_record *record, size_t index);
 struct gl_resource *gl_record_find_key(struct gl_record *record, const char *key);
 void gl_resource_clear(struct gl_resource *resource);
-/* A deep copy into zeroed memory: 0, or -1 when out of memory. */
-int gl_resource_copy(struct gl_resource *out, const struct gl_resource *from);
 
 /* The holding of a technology; add: a free slot is taken if there is none yet. NULL: none, or no slot free.
  */
@@ -90,17 +96,14 @@ struct gl_holding *gl_resource_holding(struct gl_resource *resource, const char 
  * To text and back. The text is INI: [guestlock-record] version, ..., [guest], [resource N] each, and ends
  * with a line "[end]" so that truncation is noticed. Values are percent-encoded; file is for messages only.
  * Parsing gives DAMAGED with file, line and reason for anything that is not exactly what serialize writes:
- * unknown versions, keys and values, duplicates, missing parts. *out_text is malloc'd.
+ * unknown versions, keys and values, duplicates, missing parts. lines_before stand before the text in its file;
+ * trusted: it is known to be as written, and not compared. *out_text is malloc'd.
  */
 int gl_record_serialize(const struct gl_record *record, char **out_text, size_t *out_size,
 			struct guestlock_error *err);
 /* The same at the end of a text. */
 int gl_record_put(struct gl_text *out, const struct gl_record *record, struct guestlock_error *err);
-int gl_record_parse(const char *text, size_t size, const char *file, struct gl_record **out_record,
-		    struct guestlock_error *err);
-/* The same of a text that stands in its file behind that many lines, and is known (trusted) to be as written.
- */
-int gl_record_parse_behind(unsigned lines_before, bool trusted, const char *text, size_t size,
-			   const char *file, struct gl_record **out_record, struct guestlock_error *err);
+int gl_record_parse(unsigned lines_before, bool trusted, const char *text, size_t size, const char *file,
+		    struct gl_record **out_record, struct guestlock_error *err);
 
 #endif

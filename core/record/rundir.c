@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A file is locked and then looked at again: whoever had the lock before may have removed or replaced
+ * it. Parts of the run directory are made when they are missing, not before.
+ */
 #include "record/rundir.h"
 #include "base/base.h"
 #include "base/error.h"
@@ -8,10 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
-#define FIRST_SLEEP_US 200
-#define LONGEST_SLEEP_US 10000
+#define LONGEST_PAUSE_MS 10 /* between two looks at a lock that lasts as long as a call to the backend */
 
 int gl_rundir_path(const struct gl_store *store, const char *part, const char *name, char **out_path,
 		   struct guestlock_error *err)
@@ -105,34 +107,14 @@ int gl_store_prepare(const struct gl_store *store, struct guestlock_error *err)
 	return gl_rundir_make(store, err);
 }
 
-/* Sleeps for *sleep_us, and longer the next time, but not beyond the deadline: false if it has passed. */
-static bool sleep_until(int64_t deadline_ms, int64_t *sleep_us)
-{
-	int64_t rest_us = (deadline_ms - guestlock_monotonic_ms()) * 1000;
-	struct timespec pause;
-
-	if (rest_us <= 0) {
-		return false;
-	}
-	if (*sleep_us > rest_us) {
-		*sleep_us = rest_us;
-	}
-	pause = (struct timespec){.tv_nsec = (long)*sleep_us * 1000};
-	nanosleep(&pause, NULL);
-	*sleep_us = *sleep_us * 2 < LONGEST_SLEEP_US ? *sleep_us * 2 : LONGEST_SLEEP_US;
-	return true;
-}
-
 /* Locks fd. 0 or -1 with errno. */
 static int lock_until(int fd, int64_t deadline_ms)
 {
-	int64_t sleep_us = FIRST_SLEEP_US;
-
-	while (guestlock_ofd_lock(fd, F_WRLCK) < 0) {
+	for (unsigned attempt = 0; guestlock_ofd_lock(fd, F_WRLCK) < 0; attempt++) {
 		if (errno != EAGAIN && errno != EACCES && errno != EINTR) {
 			return -1;
 		}
-		if (!sleep_until(deadline_ms, &sleep_us)) {
+		if (!gl_pause_before_retry(attempt, LONGEST_PAUSE_MS, deadline_ms)) {
 			errno = ETIMEDOUT;
 			return -1;
 		}

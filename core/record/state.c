@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * State strings are taken as a whole or not at all: whatever is not what would be written is refused
+ * with a reason.
+ */
 #include "record/state.h"
 #include "base/base.h"
 #include "base/error.h"
@@ -21,23 +25,15 @@ static int compare_entries(const void *a, const void *b)
 	return strcmp(left->key, right->key);
 }
 
-static bool is_uuid(const char *text)
-{
-	char uuid[GUESTLOCK_UUID_STRING];
-
-	return gl_uuid_parse(text, uuid) && strcmp(uuid, text) == 0;
-}
-
-/* entries are sorted. */
 static bool is_valid(const struct gl_state *state, const struct gl_state_entry *entries)
 {
 	for (size_t i = 0; i < state->count; i++) {
-		if (!gl_key_valid(entries[i].key) ||
+		if (!guestlock_key_valid(entries[i].key) ||
 		    (i > 0 && strcmp(entries[i - 1].key, entries[i].key) == 0)) {
 			return false;
 		}
 	}
-	return gl_technology_valid(state->technology) && is_uuid(state->uuid);
+	return gl_technology_valid(state->technology) && gl_uuid_valid(state->uuid);
 }
 
 static void put_check(struct gl_text *out)
@@ -178,7 +174,7 @@ static bool take_entry(const char **text, struct gl_state_entry *out)
 		memcpy(digits, epoch, strnlen(epoch, EPOCH_LENGTH));
 		*text = epoch + EPOCH_LENGTH;
 	}
-	return gl_key_valid(out->key) &&
+	return guestlock_key_valid(out->key) &&
 	       (!out->has_epoch || (strspn(digits, "0123456789abcdef") == EPOCH_LENGTH &&
 				    gl_parse_u64(digits, 16, &out->epoch)));
 }
@@ -214,7 +210,7 @@ static int take_state(const char *text, const char *end, struct gl_state *out)
 {
 	if (!take_word(&text, out->technology, sizeof(out->technology)) ||
 	    !gl_technology_valid(out->technology) || !take_word(&text, out->uuid, sizeof(out->uuid)) ||
-	    !is_uuid(out->uuid) || text > end) {
+	    !gl_uuid_valid(out->uuid) || text > end) {
 		return 1;
 	}
 	return take_entries(text, end, out);

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Records on disk: under their lock loaded, saved and removed; without it looked at; damaged ones set
+ * aside.
+ */
 #include "record/store.h"
 #include "base/base.h"
 #include "base/error.h"
@@ -8,7 +12,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -157,8 +160,8 @@ static int check_uuid(const struct gl_record *record, const char *uuid, const ch
 static int parse_file(const struct gl_checked *file, const char *path, struct gl_record **out_record,
 		      struct guestlock_error *err)
 {
-	int status = gl_record_parse_behind(file->lines, !file->damaged, file->body, file->length, path,
-					    out_record, err);
+	int status =
+		gl_record_parse(file->lines, !file->damaged, file->body, file->length, path, out_record, err);
 
 	if (status == GUESTLOCK_OK && file->damaged) {
 		gl_record_free(*out_record);
@@ -394,21 +397,17 @@ int gl_store_set_aside(const struct gl_store *store, const char *uuid, struct gl
 
 struct uuids {
 	char (*items)[GUESTLOCK_UUID_STRING];
-	size_t count, room;
+	size_t count;
 };
 
 static int add_uuid(struct uuids *uuids, const char *uuid)
 {
-	if (uuids->count == uuids->room) {
-		size_t room = uuids->room ? 2 * uuids->room : 64;
-		void *grown = reallocarray(uuids->items, room, sizeof(*uuids->items));
+	void *grown = gl_grow(uuids->items, uuids->count, sizeof(*uuids->items));
 
-		if (!grown) {
-			return -1;
-		}
-		uuids->items = grown;
-		uuids->room = room;
+	if (!grown) {
+		return -1;
 	}
+	uuids->items = grown;
 	memcpy(uuids->items[uuids->count++], uuid, GUESTLOCK_UUID_STRING);
 	return 0;
 }
@@ -419,12 +418,10 @@ static int read_uuids(DIR *directory, struct uuids *uuids)
 	struct dirent *entry;
 
 	while (errno = 0, (entry = readdir(directory))) {
-		char uuid[GUESTLOCK_UUID_STRING];
-
-		if (!gl_uuid_parse(entry->d_name, uuid) || strcmp(uuid, entry->d_name) != 0) {
+		if (!gl_uuid_valid(entry->d_name)) {
 			continue;
 		}
-		if (add_uuid(uuids, uuid)) {
+		if (add_uuid(uuids, entry->d_name)) {
 			return -1;
 		}
 	}

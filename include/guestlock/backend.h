@@ -356,6 +356,9 @@ enum guestlock_result guestlock_backend_fail(struct guestlock_error *err, enum g
 /* Each item gets this result and tells nothing else. What the items told before is not freed. */
 void guestlock_batch_answer(struct guestlock_batch *batch, enum guestlock_result result);
 
+/* Of an inquiry that failed, as only an answer hands out memory: frees item.holders of all items. */
+void guestlock_batch_forget_holders(struct guestlock_batch *batch);
+
 /*
  * What happened to one item of a call: the worse of item->result and result is kept there, the worst of the call in *worst.
  * True if *worst was worsened, so that result is what the error has to tell. The order is that of the results, but that
@@ -403,6 +406,9 @@ void guestlock_base64url(const void *data, size_t size, char *out);
 
 /* SHA-256 of a text, as 43 characters of base64url. */
 void guestlock_digest(const void *data, size_t size, char out[GUESTLOCK_KEY_SIZE]);
+
+/* Can a text be a key: 43 characters of base64url? */
+bool guestlock_key_valid(const char *text);
 
 /*
  * Percent-encoding (RFC 3986, 2.1) of every byte that is not a letter, a digit or one of "-._~/:@+,=":

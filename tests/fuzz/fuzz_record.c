@@ -21,7 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char *again = NULL;
 	size_t again_size = 0;
 
-	if (gl_record_parse((const char *)data, size, "fuzz", &record, &err)) {
+	if (gl_record_parse(0, false, (const char *)data, size, "fuzz", &record, &err)) {
 		require(err.code == GUESTLOCK_DAMAGED || (err.code == GUESTLOCK_UNSUPPORTED &&
 							  strstr(err.message, "a newer guestlock wrote it")));
 		require(strstr(err.message, "fuzz: line "));

@@ -712,56 +712,6 @@ END_TEST
 
 /* ---- Words ---- */
 
-START_TEST(names_are_parsed_back)
-{
-	enum guestlock_guest_state guest;
-	enum guestlock_resource_state resource;
-	enum guestlock_mode mode;
-	enum gl_operation op;
-
-	for (unsigned i = 0; i < GL_GUEST_STATES; i++) {
-		ck_assert(gl_guest_state_parse(guestlock_guest_state_name(i), &guest));
-		ck_assert_uint_eq(guest, i);
-	}
-	for (unsigned i = 0; i < GL_RESOURCE_STATES; i++) {
-		ck_assert(gl_resource_state_parse(guestlock_resource_state_name(i), &resource));
-		ck_assert_uint_eq(resource, i);
-	}
-	for (unsigned i = 0; i < GL_OPERATIONS; i++) {
-		ck_assert(gl_operation_parse(gl_operation_name(i), &op));
-		ck_assert_uint_eq(op, i);
-	}
-	for (unsigned i = GUESTLOCK_MODE_NONE; i <= GUESTLOCK_MODE_EXCLUSIVE; i++) {
-		ck_assert(gl_mode_parse(guestlock_mode_name(i), &mode));
-		ck_assert_uint_eq(mode, i);
-	}
-}
-END_TEST
-
-START_TEST(other_words_are_no_names)
-{
-	static const char *const words[] = {"?", "Running", "running ", " running", "unknown?", "x"};
-	enum guestlock_guest_state guest = GUESTLOCK_GUEST_LOST;
-	enum guestlock_resource_state resource = STATE(PARKED);
-	enum guestlock_mode mode = GUESTLOCK_MODE_SHARED;
-	enum gl_operation op = GL_OP_PAUSE;
-
-	for (size_t i = 0; i < GL_COUNT(words); i++) {
-		ck_assert(!gl_guest_state_parse(words[i], &guest));
-		ck_assert(!gl_resource_state_parse(words[i], &resource));
-		ck_assert(!gl_operation_parse(words[i], &op));
-		ck_assert(!gl_mode_parse(words[i], &mode));
-	}
-	ck_assert(!gl_guest_state_parse("", &guest));
-	ck_assert(!gl_resource_state_parse("", &resource));
-	ck_assert(!gl_mode_parse("", &mode));
-	ck_assert_int_eq(guest, GUESTLOCK_GUEST_LOST);
-	ck_assert_int_eq(resource, STATE(PARKED));
-	ck_assert_int_eq(mode, GUESTLOCK_MODE_SHARED);
-	ck_assert_int_eq(op, GL_OP_PAUSE);
-}
-END_TEST
-
 START_TEST(what_has_no_name_is_a_question_mark)
 {
 	ck_assert_str_eq(guestlock_guest_state_name(GL_GUEST_STATES), "?");
@@ -833,8 +783,6 @@ Suite *lifecycle_suite(void)
 	tcase_add_test(resource, steps_under_way_end);
 	suite_add_tcase(suite, resource);
 
-	tcase_add_test(words, names_are_parsed_back);
-	tcase_add_test(words, other_words_are_no_names);
 	tcase_add_test(words, what_has_no_name_is_a_question_mark);
 	tcase_add_test(words, the_table_in_words_is_the_table);
 	suite_add_tcase(suite, words);

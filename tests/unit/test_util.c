@@ -153,6 +153,26 @@ START_TEST(backend_fail_translates)
 }
 END_TEST
 
+START_TEST(a_failed_inquiry_hands_out_no_memory)
+{
+	struct guestlock_item items[2] = {
+		{.result = GUESTLOCK_RES_OTHER,
+		 .holders = calloc(2, sizeof(struct guestlock_holder)),
+		 .n_holders = 2},
+		{.result = GUESTLOCK_RES_IO},
+	};
+	struct guestlock_batch batch = {.items = items, .count = 2};
+
+	guestlock_batch_forget_holders(&batch);
+	for (size_t i = 0; i < 2; i++) {
+		ck_assert_ptr_null(items[i].holders);
+		ck_assert_uint_eq(items[i].n_holders, 0);
+	}
+	ck_assert_int_eq(items[0].result, GUESTLOCK_RES_OTHER);
+	ck_assert_int_eq(items[1].result, GUESTLOCK_RES_IO);
+}
+END_TEST
+
 START_TEST(batch_answer_tells_nothing_else)
 {
 	struct guestlock_holder holder = {.pid = 7};
@@ -515,6 +535,25 @@ START_TEST(digest)
 }
 END_TEST
 
+START_TEST(keys)
+{
+	static const char *const none[] = {
+		"",
+		"47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuF",
+		"47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFUx",
+		"47DEQpj8HBSa+_TImW-5JCeuQeRkm5NMpJWZG3hSuFU",
+		"47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuF=",
+		"47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuF\xe9",
+		" 7DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU",
+	};
+
+	ck_assert(guestlock_key_valid("47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"));
+	for (size_t i = 0; i < GL_COUNT(none); i++) {
+		ck_assert_msg(!guestlock_key_valid(none[i]), "%s", none[i]);
+	}
+}
+END_TEST
+
 START_TEST(random_and_clock)
 {
 	uint64_t one = guestlock_random64(), two = guestlock_random64();
@@ -772,6 +811,7 @@ Suite *util_suite(void)
 	tcase_add_test(errors, about_and_prefix);
 	tcase_add_test(errors, backend_fail_translates);
 	tcase_add_test(errors, batch_answer_tells_nothing_else);
+	tcase_add_test(errors, a_failed_inquiry_hands_out_no_memory);
 	tcase_add_test(errors, item_worsen_keeps_the_worst);
 	tcase_add_loop_test(errors, status_of_result, 0, (int)GL_COUNT(result_rows));
 	tcase_add_loop_test(errors, status_of_errno, 0, (int)GL_COUNT(errno_rows));
@@ -791,6 +831,7 @@ Suite *util_suite(void)
 	tcase_add_loop_test(text, percent_malformed, 0, (int)GL_COUNT(malformed));
 	tcase_add_test(text, base64url);
 	tcase_add_test(text, digest);
+	tcase_add_test(text, keys);
 	tcase_add_test(text, random_and_clock);
 	suite_add_tcase(suite, text);
 

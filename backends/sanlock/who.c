@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* So long a lease without a note may be about to get one; after that nobody is known to have it. */
 #define GL_SANLOCK_PASSING_MS 1000
 
 /* ---- Hosts ---- */
