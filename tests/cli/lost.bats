@@ -33,7 +33,9 @@ write_config()
 
 plan()
 {
-	printf '%s\n' "$@" >"$dir/plan"
+	# At once: a call that is under way reads it again and again.
+	printf '%s\n' "$@" >"$dir/plan.new"
+	mv "$dir/plan.new" "$dir/plan"
 }
 
 # instance: of the life that the guest has now, 1 where there is none.

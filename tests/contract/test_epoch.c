@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Epochs move with exclusive grants and nothing else, and tell whether anybody else had one. */
-#include "pair.h"
+#include "steps.h"
 
-#define PARK GUESTLOCK_BATCH_PARK
-#define UNDO GUESTLOCK_BATCH_UNDO
 #define N 5
 
 /* Epochs live as long as somebody has interest in them: this one has, in all. */
@@ -36,37 +34,16 @@ static uint64_t take_epoch(const struct guest *guest, const struct guestlock_key
 	return ask.items[0].epoch;
 }
 
-static enum guestlock_result take_if(const struct guest *guest, const struct guestlock_key *key,
-				     uint64_t epoch, bool soon)
+static enum guestlock_result take_checked(const struct guest *guest, const struct guestlock_key *key,
+					  uint64_t epoch)
 {
 	struct ask ask;
 
 	ask_for(&ask, key, 1, EXCLUSIVE);
 	ask.items[0].check_epoch = true;
 	ask.items[0].expected_epoch = epoch;
-	return soon ? ask_acquire_soon(guest, &ask) : ask_acquire(guest, &ask);
+	return ask_acquire(guest, &ask);
 }
-
-static enum guestlock_result take_checked(const struct guest *guest, const struct guestlock_key *key,
-					  uint64_t epoch)
-{
-	return take_if(guest, key, epoch, false);
-}
-
-START_TEST(each_exclusive_grant_moves_it_by_one)
-{
-	uint64_t epoch;
-
-	start_three("moves");
-	epoch = take_epoch(&one, keys.key);
-	ck_assert_uint_eq(epoch_of(&one, keys.key), epoch);
-	ck_assert_int_eq(drop(&one, keys.key, 0), GRANTED);
-	ck_assert_uint_eq(take_epoch(&two, keys.key), epoch + 1);
-	ck_assert_int_eq(drop(&two, keys.key, 0), GRANTED);
-	ck_assert_uint_eq(take_epoch(&two, keys.key), epoch + 2);
-	end_three();
-}
-END_TEST
 
 START_TEST(first_epochs_are_not_guessed)
 {
@@ -77,62 +54,6 @@ START_TEST(first_epochs_are_not_guessed)
 	ck_assert_int_eq(ask_acquire(&one, &ask), GRANTED);
 	ck_assert_uint_ne(ask.items[0].epoch, ask.items[1].epoch);
 	ck_assert_uint_ne(ask.items[1].epoch, ask.items[2].epoch);
-	end_three();
-}
-END_TEST
-
-START_TEST(release_and_inquire_tell_the_same)
-{
-	struct ask ask;
-	uint64_t epoch;
-
-	start_three("same");
-	epoch = take_epoch(&one, keys.key);
-	ask_for(&ask, keys.key, 1, GUESTLOCK_MODE_NONE);
-	ck_assert_int_eq(ask_release(&one, &ask), GRANTED);
-	ck_assert(ask.items[0].has_epoch);
-	ck_assert_uint_eq(ask.items[0].epoch, epoch);
-	/* A second release of the same gives the same again. */
-	ck_assert_int_eq(ask_release(&one, &ask), GRANTED);
-	ck_assert(ask.items[0].has_epoch);
-	ck_assert_uint_eq(ask.items[0].epoch, epoch);
-	ck_assert_uint_eq(epoch_of(&one, keys.key), epoch);
-	ck_assert_uint_eq(epoch_of(&two, keys.key), epoch);
-	ask_for(&ask, keys.key, 1, GUESTLOCK_MODE_NONE);
-	ck_assert_int_eq(ask_nobody(&host_b, &ask), GRANTED);
-	ck_assert_uint_eq(ask.items[0].epoch, epoch);
-	end_three();
-}
-END_TEST
-
-START_TEST(shared_does_not_move_it)
-{
-	struct ask ask;
-	uint64_t epoch;
-
-	start_three("shared-epoch");
-	epoch = take_epoch(&one, keys.key);
-	ck_assert_int_eq(drop(&one, keys.key, PARK), GRANTED);
-	ask_for(&ask, keys.key, 1, SHARED);
-	ck_assert_int_eq(ask_acquire(&two, &ask), GRANTED);
-	ck_assert(ask.items[0].has_epoch);
-	ck_assert_uint_eq(ask.items[0].epoch, epoch);
-	ck_assert_int_eq(drop(&two, keys.key, 0), GRANTED);
-	ck_assert_int_eq(take_checked(&one, keys.key, epoch), GRANTED);
-	ck_assert_uint_eq(epoch_of(&one, keys.key), epoch + 1);
-	end_three();
-}
-END_TEST
-
-START_TEST(a_new_key_taken_shared_has_one)
-{
-	struct ask ask;
-
-	start_three("shared-new");
-	ask_for(&ask, keys.key, 1, SHARED);
-	ck_assert_int_eq(ask_acquire(&one, &ask), GRANTED);
-	ck_assert(ask.items[0].has_epoch);
-	ck_assert_uint_eq(epoch_of(&two, keys.key), ask.items[0].epoch);
 	end_three();
 }
 END_TEST
@@ -176,73 +97,6 @@ START_TEST(a_refused_batch_moves_none)
 		ck_assert_uint_eq(epoch_of(&one, &keys.key[i]), epochs[i]);
 	}
 	end_three();
-}
-END_TEST
-
-START_TEST(a_probe_moves_none)
-{
-	uint64_t epoch;
-
-	start_three("probed");
-	epoch = take_epoch(&one, keys.key);
-	ck_assert_int_eq(drop(&one, keys.key, 0), GRANTED);
-	ck_assert_int_eq(probe(&two, keys.key, EXCLUSIVE), GRANTED);
-	ck_assert_uint_eq(epoch_of(&two, keys.key), epoch);
-	end_three();
-}
-END_TEST
-
-START_TEST(resume_when_nobody_was_there)
-{
-	uint64_t epoch;
-
-	start_three("resume");
-	epoch = take_epoch(&one, keys.key);
-	ck_assert_int_eq(drop(&one, keys.key, PARK), GRANTED);
-	ck_assert_int_eq(look(&one, keys.key, NULL), GUESTLOCK_RES_FREE);
-	/* Libvirt pauses twice. */
-	ck_assert_int_eq(drop(&one, keys.key, PARK), GRANTED);
-	ck_assert_uint_eq(epoch_of(&one, keys.key), epoch);
-	ck_assert_int_eq(take_checked(&one, keys.key, epoch), GRANTED);
-	assert_all(&one, keys.key, 1, EXCLUSIVE);
-	/* Resumed twice, or by a manager that was killed after the grant: it is held already. */
-	ck_assert_int_eq(take_checked(&one, keys.key, epoch), GRANTED);
-	ck_assert_uint_eq(epoch_of(&one, keys.key), epoch + 1);
-	end_three();
-}
-END_TEST
-
-START_TEST(resume_after_somebody_else)
-{
-	uint64_t epoch;
-
-	start_three("stale");
-	epoch = take_epoch(&one, keys.key);
-	ck_assert_int_eq(drop(&one, keys.key, PARK), GRANTED);
-	take_epoch(&two, keys.key);
-	/* As long as it is held, that is the answer. */
-	ck_assert_int_eq(take_checked(&one, keys.key, epoch), BUSY);
-	ck_assert_int_eq(drop(&two, keys.key, 0), GRANTED);
-	ck_assert_int_eq(take_checked(&one, keys.key, epoch), GUESTLOCK_RES_STALE);
-	assert_none(&one, keys.key, 1);
-	ck_assert_uint_eq(epoch_of(&one, keys.key), epoch + 1);
-	ck_assert_int_eq(take(&one, keys.key, EXCLUSIVE), GRANTED);
-	end_three();
-}
-END_TEST
-
-START_TEST(resume_after_a_dead_guest)
-{
-	uint64_t epoch;
-
-	start_three("stale-dead");
-	epoch = take_epoch(&one, keys.key);
-	ck_assert_int_eq(drop(&one, keys.key, PARK), GRANTED);
-	take_epoch(&two, keys.key);
-	guest_kill(&two);
-	ck_assert_int_eq(take_if(&one, keys.key, epoch, true), GUESTLOCK_RES_STALE);
-	guest_kill(&witness);
-	guest_kill(&one);
 }
 END_TEST
 
@@ -296,79 +150,60 @@ START_TEST(a_key_without_epoch_is_not_proven)
 }
 END_TEST
 
-START_TEST(undo_puts_it_back)
-{
-	uint64_t epoch;
+/* ---- Step by step ---- */
 
-	start_three("undo");
-	epoch = take_epoch(&one, keys.key);
-	ck_assert_int_eq(drop(&one, keys.key, PARK), GRANTED);
-	ck_assert_uint_eq(take_epoch(&two, keys.key), epoch + 1);
+static const struct walk walks[] = {
+	{"each-exclusive-grant-moves-it-by-one", 0, 1,
+	 STEPS(TAKE(one, EXCLUSIVE, IS(0)), LOOK(one, IS(0)), DROP(one, 0), TAKE(two, EXCLUSIVE, IS(1)),
+	       DROP(two, 0), TAKE(two, EXCLUSIVE, IS(2)))},
+	/* A second release of the same gives the same again. */
+	{"release-and-inquire-tell-the-same", 0, 1,
+	 STEPS(TAKE(one, EXCLUSIVE, IS(0)), DROP(one, 0, IS(0)), DROP(one, 0, IS(0)), LOOK(one, IS(0)),
+	       LOOK(two, IS(0)), LOOK_BY_NOBODY(IS(0)))},
+	{"shared-does-not-move-it", GUESTLOCK_CAP_SHARED, 1,
+	 STEPS(TAKE(one, EXCLUSIVE, IS(0)), DROP(one, PARK), TAKE(two, SHARED, IS(0)), DROP(two, 0),
+	       TAKE(one, EXCLUSIVE, IF(0)), LOOK(one, IS(1)))},
+	{"a-new-key-taken-shared-has-one", GUESTLOCK_CAP_SHARED, 1,
+	 STEPS(TAKE(one, SHARED, IS(0)), LOOK(two, IS(0)))},
+	{"a-probe-moves-none", 0, 1,
+	 STEPS(TAKE(one, EXCLUSIVE, IS(0)), DROP(one, 0), PROBE(two, EXCLUSIVE), LOOK(two, IS(0)))},
+	/* Libvirt pauses twice. Resumed twice, or by a manager killed after the grant: it is held already. */
+	{"resume-when-nobody-was-there", 0, 1,
+	 STEPS(TAKE(one, EXCLUSIVE, IS(0)), DROP(one, PARK), LOOK(one, .gives = GUESTLOCK_RES_FREE),
+	       DROP(one, PARK), LOOK(one, IS(0)), TAKE(one, EXCLUSIVE, IF(0)), HOLDS(one, EXCLUSIVE),
+	       TAKE(one, EXCLUSIVE, IF(0)), LOOK(one, IS(1)))},
+	/* As long as somebody else holds it, that is the answer. */
+	{"resume-after-somebody-else", 0, 1,
+	 STEPS(TAKE(one, EXCLUSIVE, IS(0)), DROP(one, PARK), TAKE(two, EXCLUSIVE, IS(1)),
+	       TAKE(one, EXCLUSIVE, BUSY, IF(0)), DROP(two, 0),
+	       TAKE(one, EXCLUSIVE, GUESTLOCK_RES_STALE, IF(0)), HOLDS(one, NONE), LOOK(one, IS(1)),
+	       TAKE(one, EXCLUSIVE))},
+	{"resume-after-a-dead-guest", 0, 1,
+	 STEPS(TAKE(one, EXCLUSIVE, IS(0)), DROP(one, PARK), TAKE(two, EXCLUSIVE, IS(1)), KILL(two),
+	       TAKE_SOON(one, EXCLUSIVE, GUESTLOCK_RES_STALE, IF(0)))},
 	/* The guest never ran under that grant. */
-	ck_assert_int_eq(drop(&two, keys.key, UNDO), GRANTED);
-	ck_assert_uint_eq(epoch_of(&one, keys.key), epoch);
-	ck_assert_int_eq(take_checked(&one, keys.key, epoch), GRANTED);
-	end_three();
-}
-END_TEST
-
-START_TEST(undo_and_park)
-{
-	uint64_t epoch;
-
-	start_three("undo-park");
-	epoch = take_epoch(&one, keys.key);
-	ck_assert_int_eq(drop(&one, keys.key, PARK), GRANTED);
-	ck_assert_int_eq(take_checked(&one, keys.key, epoch), GRANTED);
-	ck_assert_int_eq(drop(&one, keys.key, UNDO | PARK), GRANTED);
-	assert_none(&one, keys.key, 1);
-	ck_assert_int_eq(take_checked(&one, keys.key, epoch), GRANTED);
-	end_three();
-}
-END_TEST
-
-START_TEST(undo_of_an_idle_key)
-{
-	uint64_t epoch;
-
-	start_three("undo-idle");
-	epoch = take_epoch(&one, keys.key);
-	ck_assert_int_eq(drop(&one, keys.key, PARK), GRANTED);
-	ck_assert_int_eq(drop(&one, keys.key, UNDO), GRANTED);
-	ck_assert_uint_eq(epoch_of(&one, keys.key), epoch);
+	{"undo-puts-it-back", 0, 1,
+	 STEPS(TAKE(one, EXCLUSIVE, IS(0)), DROP(one, PARK), TAKE(two, EXCLUSIVE, IS(1)), DROP(two, UNDO),
+	       LOOK(one, IS(0)), TAKE(one, EXCLUSIVE, IF(0)))},
+	{"undo-and-park", 0, 1,
+	 STEPS(TAKE(one, EXCLUSIVE, IS(0)), DROP(one, PARK), TAKE(one, EXCLUSIVE, IF(0)),
+	       DROP(one, UNDO | PARK), HOLDS(one, NONE), TAKE(one, EXCLUSIVE, IF(0)))},
 	/* Somebody else's epoch is not put back by one who does not hold it. */
-	ck_assert_uint_eq(take_epoch(&two, keys.key), epoch + 1);
-	ck_assert_int_eq(drop(&one, keys.key, UNDO), GRANTED);
-	ck_assert_uint_eq(epoch_of(&two, keys.key), epoch + 1);
-	end_three();
-}
-END_TEST
+	{"undo-of-an-idle-key", 0, 1,
+	 STEPS(TAKE(one, EXCLUSIVE, IS(0)), DROP(one, PARK), DROP(one, UNDO), LOOK(one, IS(0)),
+	       TAKE(two, EXCLUSIVE, IS(1)), DROP(one, UNDO), LOOK(two, IS(1)))},
+	{"undo-after-the-grant-was-seen", GUESTLOCK_CAP_HANDOVER, 1,
+	 STEPS(TAKE(one, EXCLUSIVE, IS(0)), CHANGE(one, HANDOVER), CHANGE(one, EXCLUSIVE), DROP(one, UNDO),
+	       LOOK(one, IS(0)))},
+	{"it-outlives-its-guests", 0, 1,
+	 STEPS(TAKE(one, EXCLUSIVE, IS(0)), KILL(one), TAKE_SOON(two, EXCLUSIVE), LOOK(two, IS(1)))},
+};
 
-START_TEST(undo_after_the_grant_was_seen)
+START_TEST(it_goes_as_written)
 {
-	uint64_t epoch;
-
-	start_three("undo-seen");
-	epoch = take_epoch(&one, keys.key);
-	ck_assert_int_eq(change(&one, keys.key, HANDOVER), GRANTED);
-	ck_assert_int_eq(change(&one, keys.key, EXCLUSIVE), GRANTED);
-	ck_assert_int_eq(drop(&one, keys.key, UNDO), GRANTED);
-	ck_assert_uint_eq(epoch_of(&one, keys.key), epoch);
+	start_three(walks[_i].name);
+	walk(&walks[_i]);
 	end_three();
-}
-END_TEST
-
-START_TEST(it_outlives_its_guests)
-{
-	uint64_t epoch;
-
-	start_three("outlives");
-	epoch = take_epoch(&one, keys.key);
-	guest_kill(&one);
-	ck_assert_int_eq(take_soon(&two, keys.key, EXCLUSIVE), GRANTED);
-	ck_assert_uint_eq(epoch_of(&two, keys.key), epoch + 1);
-	guest_kill(&witness);
-	guest_kill(&two);
 }
 END_TEST
 
@@ -379,26 +214,16 @@ void epoch_tests(Suite *suite)
 	if (!contract_can(GUESTLOCK_CAP_EPOCH)) {
 		return;
 	}
-	tcase_add_test(tcase, each_exclusive_grant_moves_it_by_one);
+	for (int i = 0; i < (int)GL_COUNT(walks); i++) {
+		if (contract_can(walks[i].needs)) {
+			tcase_add_loop_test(tcase, it_goes_as_written, i, i + 1);
+		}
+	}
 	tcase_add_test(tcase, first_epochs_are_not_guessed);
-	tcase_add_test(tcase, release_and_inquire_tell_the_same);
 	tcase_add_test(tcase, a_refused_batch_moves_none);
-	tcase_add_test(tcase, a_probe_moves_none);
-	tcase_add_test(tcase, resume_when_nobody_was_there);
-	tcase_add_test(tcase, resume_after_somebody_else);
-	tcase_add_test(tcase, resume_after_a_dead_guest);
 	tcase_add_test(tcase, one_stale_key_refuses_the_batch);
 	tcase_add_test(tcase, a_key_without_epoch_is_not_proven);
-	tcase_add_test(tcase, undo_puts_it_back);
-	tcase_add_test(tcase, undo_and_park);
-	tcase_add_test(tcase, undo_of_an_idle_key);
-	tcase_add_test(tcase, it_outlives_its_guests);
 	if (contract_can(GUESTLOCK_CAP_SHARED)) {
-		tcase_add_test(tcase, shared_does_not_move_it);
-		tcase_add_test(tcase, a_new_key_taken_shared_has_one);
 		tcase_add_test(tcase, from_shared_to_exclusive_moves_it);
-	}
-	if (contract_can(GUESTLOCK_CAP_HANDOVER)) {
-		tcase_add_test(tcase, undo_after_the_grant_was_seen);
 	}
 }

@@ -1,16 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Migration without a gap: the two ends of one guest, and everybody else. */
-#include "contract.h"
+#include "steps.h"
 
-#define EXCLUSIVE GUESTLOCK_MODE_EXCLUSIVE
-#define SHARED GUESTLOCK_MODE_SHARED
-#define HANDOVER GUESTLOCK_MODE_HANDOVER
-#define GRANTED GUESTLOCK_RES_GRANTED
-#define BUSY GUESTLOCK_RES_BUSY
+#define MISMATCH GUESTLOCK_RES_MODE_MISMATCH
+#define STALE GUESTLOCK_RES_STALE
 #define N 9
 
-static struct keys keys;
-static struct guest source, target, stranger;
+static struct guest source, target, stranger, late;
 
 /* source and target are one guest, on A and B; stranger is on B. */
 static void start_all(const char *group)
@@ -26,316 +22,92 @@ static void end_all(void)
 	guest_kill(&source);
 	guest_kill(&target);
 	guest_kill(&stranger);
-}
-
-static enum guestlock_result take_all(const struct guest *guest, enum guestlock_mode mode)
-{
-	struct ask ask;
-
-	ask_for(&ask, keys.key, N, mode);
-	return ask_acquire(guest, &ask);
-}
-
-static enum guestlock_result change_all(const struct guest *guest, enum guestlock_mode mode)
-{
-	struct ask ask;
-
-	ask_for(&ask, keys.key, N, mode);
-	return ask_convert(guest, &ask);
-}
-
-static enum guestlock_result drop_all(const struct guest *guest)
-{
-	struct ask ask;
-
-	ask_for(&ask, keys.key, N, GUESTLOCK_MODE_NONE);
-	return ask_release(guest, &ask);
-}
-
-static void refuse_strangers(void)
-{
-	size_t i;
-
-	for (i = 0; i < N; i++) {
-		ck_assert_int_eq(take(&stranger, &keys.key[i], EXCLUSIVE), BUSY);
-		ck_assert_int_eq(take(&stranger, &keys.key[i], HANDOVER), BUSY);
-		if (contract_can(GUESTLOCK_CAP_SHARED)) {
-			ck_assert_int_eq(take(&stranger, &keys.key[i], SHARED), BUSY);
-		}
+	if (late.host) {
+		guest_kill(&late);
 	}
 }
 
-START_TEST(a_migration)
+/* One more end of the same guest. */
+static void start_third(void)
 {
-	uint64_t epoch;
+	guest_start(&late, &host_a, "moving", source.owner.uuid, GUEST_PLAIN);
+}
 
-	start_all("migration");
-	ck_assert_int_eq(take_all(&source, EXCLUSIVE), GRANTED);
-	epoch = epoch_of(&source, keys.key);
+static void start_again(void)
+{
+	guest_start(&late, &host_b, "moving", source.owner.uuid, GUEST_PLAIN);
+}
+
+static const struct walk walks[] = {
 	/* Before the source is ready, the target is as foreign as anybody. */
-	ck_assert_int_eq(take_all(&target, HANDOVER), BUSY);
-	ck_assert_int_eq(change_all(&source, HANDOVER), GRANTED);
-	assert_all(&source, keys.key, N, HANDOVER);
-	refuse_strangers();
-	ck_assert_int_eq(take_all(&target, EXCLUSIVE), BUSY);
-	ck_assert_int_eq(take_all(&target, HANDOVER), GRANTED);
-	assert_all(&target, keys.key, N, HANDOVER);
-	refuse_strangers();
-	ck_assert_int_eq(drop_all(&source), GRANTED);
-	refuse_strangers();
-	ck_assert_int_eq(change_all(&target, EXCLUSIVE), GRANTED);
-	assert_all(&target, keys.key, N, EXCLUSIVE);
-	refuse_strangers();
-	ck_assert_int_eq(take_all(&source, HANDOVER), BUSY);
-	if (contract_can(GUESTLOCK_CAP_EPOCH)) {
-		ck_assert_uint_eq(epoch_of(&target, keys.key), epoch);
-	}
-	end_all();
-}
-END_TEST
-
-START_TEST(the_target_completes_first)
-{
-	struct ask ask;
-
-	start_all("target-first");
-	ck_assert_int_eq(take_all(&source, EXCLUSIVE), GRANTED);
-	ck_assert_int_eq(change_all(&source, HANDOVER), GRANTED);
-	ck_assert_int_eq(take_all(&target, HANDOVER), GRANTED);
-	ask_for(&ask, keys.key, N, EXCLUSIVE);
-	ck_assert_int_eq(ask_convert(&target, &ask), BUSY);
-	assert_holder(&ask.items[0].holder, &source);
-	assert_all(&target, keys.key, N, HANDOVER);
-	assert_all(&source, keys.key, N, HANDOVER);
-	ck_assert_int_eq(drop_all(&source), GRANTED);
-	ck_assert_int_eq(change_all(&target, EXCLUSIVE), GRANTED);
-	end_all();
-}
-END_TEST
-
-/* The target as it completes. Repeated, nothing moves any more. */
-static enum guestlock_result take_over(struct ask *ask)
-{
-	ask_for(ask, keys.key, N, EXCLUSIVE);
-	ask->flags = GUESTLOCK_BATCH_TAKE_OVER;
-	return ask_convert(&target, ask);
-}
-
-START_TEST(a_target_that_takes_over_moves_the_epoch)
-{
-	uint64_t epoch;
-	struct ask ask;
-
-	start_all("take-over");
-	ck_assert_int_eq(take_all(&source, EXCLUSIVE), GRANTED);
-	epoch = epoch_of(&source, keys.key);
-	ck_assert_int_eq(change_all(&source, HANDOVER), GRANTED);
-	ck_assert_int_eq(take_all(&target, HANDOVER), GRANTED);
-	ck_assert_int_eq(take_over(&ask), BUSY);
-	ck_assert_uint_eq(epoch_of(&target, keys.key), epoch);
-	ck_assert_int_eq(drop_all(&source), GRANTED);
-	for (size_t times = 0; times < 2; times++) {
-		ck_assert_int_eq(take_over(&ask), GRANTED);
-		for (size_t i = 0; i < N; i++) {
-			ck_assert(ask.items[i].has_epoch);
-		}
-		ck_assert_uint_eq(ask.items[0].epoch, epoch + 1);
-		ck_assert_uint_eq(epoch_of(&target, keys.key), epoch + 1);
-	}
-	assert_all(&target, keys.key, N, EXCLUSIVE);
-	refuse_strangers();
-	/* What was saved before the migration is not resumed any more. */
-	ck_assert_int_eq(drop_all(&target), GRANTED);
-	ask_for(&ask, keys.key, 1, EXCLUSIVE);
-	ask.items[0].check_epoch = true;
-	ask.items[0].expected_epoch = epoch;
-	ck_assert_int_eq(ask_acquire(&source, &ask), GUESTLOCK_RES_STALE);
-	end_all();
-}
-END_TEST
-
-START_TEST(a_migration_that_is_cancelled)
-{
-	uint64_t epoch;
-
-	start_all("cancelled");
-	ck_assert_int_eq(take_all(&source, EXCLUSIVE), GRANTED);
-	epoch = epoch_of(&source, keys.key);
-	ck_assert_int_eq(change_all(&source, HANDOVER), GRANTED);
-	ck_assert_int_eq(take_all(&target, HANDOVER), GRANTED);
-	ck_assert_int_eq(change_all(&source, EXCLUSIVE), BUSY);
-	assert_all(&source, keys.key, N, HANDOVER);
-	ck_assert_int_eq(drop_all(&target), GRANTED);
-	refuse_strangers();
-	ck_assert_int_eq(change_all(&source, EXCLUSIVE), GRANTED);
-	assert_all(&source, keys.key, N, EXCLUSIVE);
-	refuse_strangers();
-	ck_assert_uint_eq(epoch_of(&source, keys.key), epoch);
-	end_all();
-}
-END_TEST
-
-START_TEST(only_two_ends)
-{
-	struct guest third;
-
-	start_all("third");
-	guest_start(&third, &host_a, "moving", source.owner.uuid, GUEST_PLAIN);
-	ck_assert_int_eq(take_all(&source, EXCLUSIVE), GRANTED);
-	ck_assert_int_eq(change_all(&source, HANDOVER), GRANTED);
-	ck_assert_int_eq(take_all(&target, HANDOVER), GRANTED);
-	ck_assert_int_eq(take_all(&third, HANDOVER), BUSY);
-	assert_none(&third, keys.key, N);
+	{"a-migration", 0, N,
+	 STEPS(TAKE(source, EXCLUSIVE), LOOK(source, IS(0)), TAKE(target, HANDOVER, BUSY),
+	       CHANGE(source, HANDOVER), HOLDS(source, HANDOVER), REFUSED(stranger),
+	       TAKE(target, EXCLUSIVE, BUSY), TAKE(target, HANDOVER), HOLDS(target, HANDOVER),
+	       REFUSED(stranger), DROP(source, 0), REFUSED(stranger), CHANGE(target, EXCLUSIVE),
+	       HOLDS(target, EXCLUSIVE), REFUSED(stranger), TAKE(source, HANDOVER, BUSY),
+	       LOOK(target, IS(0)))},
+	{"the-target-completes-first", 0, N,
+	 STEPS(TAKE(source, EXCLUSIVE), CHANGE(source, HANDOVER), TAKE(target, HANDOVER),
+	       CHANGE(target, EXCLUSIVE, BUSY, .holder = &source), HOLDS(target, HANDOVER),
+	       HOLDS(source, HANDOVER), DROP(source, 0), CHANGE(target, EXCLUSIVE))},
+	/* Repeated, nothing moves any more. What was saved before the migration is not resumed. */
+	{"a-target-that-takes-over-moves-the-epoch", GUESTLOCK_CAP_EPOCH, N,
+	 STEPS(TAKE(source, EXCLUSIVE), LOOK(source, IS(0)), CHANGE(source, HANDOVER), TAKE(target, HANDOVER),
+	       TAKE_OVER(target, EXCLUSIVE, BUSY), LOOK(target, IS(0)), DROP(source, PARK),
+	       TAKE_OVER(target, EXCLUSIVE, IS(1)), LOOK(target, IS(1)), TAKE_OVER(target, EXCLUSIVE, IS(1)),
+	       LOOK(target, IS(1)), HOLDS(target, EXCLUSIVE), REFUSED(stranger), DROP(target, 0),
+	       TAKE(source, EXCLUSIVE, STALE, IF(0), .count = 1))},
+	{"a-migration-that-is-cancelled", 0, N,
+	 STEPS(TAKE(source, EXCLUSIVE), LOOK(source, IS(0)), CHANGE(source, HANDOVER), TAKE(target, HANDOVER),
+	       CHANGE(source, EXCLUSIVE, BUSY), HOLDS(source, HANDOVER), DROP(target, 0), REFUSED(stranger),
+	       CHANGE(source, EXCLUSIVE), HOLDS(source, EXCLUSIVE), REFUSED(stranger), LOOK(source, IS(0)))},
 	/* The next migration is one of its own. */
-	ck_assert_int_eq(drop_all(&source), GRANTED);
-	ck_assert_int_eq(change_all(&target, EXCLUSIVE), GRANTED);
-	ck_assert_int_eq(change_all(&target, HANDOVER), GRANTED);
-	ck_assert_int_eq(take_all(&third, HANDOVER), GRANTED);
-	guest_kill(&third);
-	end_all();
-}
-END_TEST
+	{"only-two-ends", 0, N,
+	 STEPS(CALL(start_third), TAKE(source, EXCLUSIVE), CHANGE(source, HANDOVER), TAKE(target, HANDOVER),
+	       TAKE(late, HANDOVER, BUSY), HOLDS(late, NONE), DROP(source, 0), CHANGE(target, EXCLUSIVE),
+	       CHANGE(target, HANDOVER), TAKE(late, HANDOVER))},
+	{"an-end-that-died-makes-room", 0, N,
+	 STEPS(TAKE(source, EXCLUSIVE), CHANGE(source, HANDOVER), TAKE(target, HANDOVER), KILL(target),
+	       REFUSED(stranger), CALL(start_again), TAKE(late, HANDOVER), KILL(source),
+	       CHANGE(late, EXCLUSIVE), REFUSED(stranger))},
+	{"handover-of-a-free-key", 0, N,
+	 STEPS(TAKE(target, HANDOVER), REFUSED(stranger), CHANGE(target, EXCLUSIVE),
+	       HOLDS(target, EXCLUSIVE))},
+	/* A guest that is paused when its migration begins. Undone, it was never had. */
+	{"handover-of-what-was-parked", GUESTLOCK_CAP_EPOCH, 1,
+	 STEPS(TAKE(source, EXCLUSIVE), LOOK(source, IS(0)), DROP(source, PARK),
+	       TAKE(source, HANDOVER, IF(0)), LOOK(source, IS(0)), TAKE(stranger, EXCLUSIVE, BUSY),
+	       TAKE(target, HANDOVER), CHANGE(source, EXCLUSIVE, BUSY), DROP(target, 0),
+	       DROP(source, PARK | UNDO), TAKE(source, HANDOVER, IF(0)), CHANGE(source, EXCLUSIVE),
+	       DROP(source, PARK), TAKE(source, EXCLUSIVE, IF(0)), LOOK(source, IS(1)), DROP(source, PARK),
+	       TAKE(stranger, EXCLUSIVE), TAKE(source, HANDOVER, BUSY, IF(1)), DROP(stranger, 0),
+	       TAKE(source, HANDOVER, STALE, IF(1)), HOLDS(source, NONE))},
+	/* One key of the batch is in the way: all keep their old modes. */
+	{"a-conversion-is-all-or-nothing", 0, N,
+	 STEPS(TAKE(source, EXCLUSIVE), CHANGE(source, HANDOVER),
+	       TAKE(target, HANDOVER, .from = N - 2, .count = 1),
+	       CHANGE(source, EXCLUSIVE, BUSY, .because_of = N - 2), HOLDS(source, HANDOVER),
+	       DROP(target, 0, .from = N - 2, .count = 1), CHANGE(source, EXCLUSIVE))},
+	{"what-is-not-held-cannot-be-converted", 0, 2,
+	 STEPS(TAKE(source, EXCLUSIVE, .count = 1), CHANGE(source, HANDOVER, MISMATCH, .because_of = 1),
+	       HOLDS(source, EXCLUSIVE, .count = 1), HOLDS(source, NONE, .from = 1, .count = 1),
+	       CHANGE(target, HANDOVER, MISMATCH, .count = 1), HOLDS(source, EXCLUSIVE, .count = 1))},
+	{"a-conversion-to-the-same", 0, 1,
+	 STEPS(TAKE(source, EXCLUSIVE), LOOK(source, IS(0)), CHANGE(source, EXCLUSIVE),
+	       CHANGE(source, HANDOVER), CHANGE(source, HANDOVER), HOLDS(source, HANDOVER),
+	       LOOK(source, IS(0)))},
+	{"between-shared-and-exclusive", GUESTLOCK_CAP_SHARED, 1,
+	 STEPS(TAKE(source, EXCLUSIVE), CHANGE(source, SHARED), HOLDS(source, SHARED), TAKE(stranger, SHARED),
+	       CHANGE(source, EXCLUSIVE, BUSY), CHANGE(source, HANDOVER, BUSY), HOLDS(source, SHARED),
+	       DROP(stranger, 0), CHANGE(source, EXCLUSIVE), HOLDS(source, EXCLUSIVE),
+	       TAKE(stranger, SHARED, BUSY))},
+};
 
-START_TEST(an_end_that_died_makes_room)
+START_TEST(it_goes_as_written)
 {
-	struct guest again;
-
-	start_all("died");
-	ck_assert_int_eq(take_all(&source, EXCLUSIVE), GRANTED);
-	ck_assert_int_eq(change_all(&source, HANDOVER), GRANTED);
-	ck_assert_int_eq(take_all(&target, HANDOVER), GRANTED);
-	guest_kill(&target);
-	refuse_strangers();
-	guest_start(&again, &host_b, "moving", source.owner.uuid, GUEST_PLAIN);
-	ck_assert_int_eq(take_all(&again, HANDOVER), GRANTED);
-	guest_kill(&source);
-	ck_assert_int_eq(change_all(&again, EXCLUSIVE), GRANTED);
-	refuse_strangers();
-	guest_kill(&again);
-	guest_kill(&stranger);
-}
-END_TEST
-
-START_TEST(handover_of_a_free_key)
-{
-	start_all("free");
-	ck_assert_int_eq(take_all(&target, HANDOVER), GRANTED);
-	refuse_strangers();
-	ck_assert_int_eq(change_all(&target, EXCLUSIVE), GRANTED);
-	assert_all(&target, keys.key, N, EXCLUSIVE);
-	end_all();
-}
-END_TEST
-
-static enum guestlock_result take_checked(const struct guest *guest, enum guestlock_mode mode, uint64_t epoch)
-{
-	struct ask ask;
-
-	ask_for(&ask, keys.key, 1, mode);
-	ask.items[0].check_epoch = true;
-	ask.items[0].expected_epoch = epoch;
-	return ask_acquire(guest, &ask);
-}
-
-/* A guest that is paused when its migration begins. */
-START_TEST(handover_of_what_was_parked)
-{
-	uint64_t epoch;
-
-	start_all("parked");
-	ck_assert_int_eq(take(&source, keys.key, EXCLUSIVE), GRANTED);
-	epoch = epoch_of(&source, keys.key);
-	ck_assert_int_eq(drop(&source, keys.key, GUESTLOCK_BATCH_PARK), GRANTED);
-	ck_assert_int_eq(take_checked(&source, HANDOVER, epoch), GRANTED);
-	ck_assert_uint_eq(epoch_of(&source, keys.key), epoch);
-	ck_assert_int_eq(take(&stranger, keys.key, EXCLUSIVE), BUSY);
-	ck_assert_int_eq(take(&target, keys.key, HANDOVER), GRANTED);
-	ck_assert_int_eq(change(&source, keys.key, EXCLUSIVE), BUSY);
-	ck_assert_int_eq(drop(&target, keys.key, 0), GRANTED);
-	/* Given up as if it had never been had. */
-	ck_assert_int_eq(drop(&source, keys.key, GUESTLOCK_BATCH_PARK | GUESTLOCK_BATCH_UNDO), GRANTED);
-	ck_assert_int_eq(take_checked(&source, HANDOVER, epoch), GRANTED);
-	ck_assert_int_eq(change(&source, keys.key, EXCLUSIVE), GRANTED);
-	ck_assert_int_eq(drop(&source, keys.key, GUESTLOCK_BATCH_PARK), GRANTED);
-	ck_assert_int_eq(take_checked(&source, EXCLUSIVE, epoch), GRANTED);
-	epoch = epoch_of(&source, keys.key);
-	ck_assert_int_eq(drop(&source, keys.key, GUESTLOCK_BATCH_PARK), GRANTED);
-	ck_assert_int_eq(take(&stranger, keys.key, EXCLUSIVE), GRANTED);
-	ck_assert_int_eq(take_checked(&source, HANDOVER, epoch), BUSY);
-	ck_assert_int_eq(drop(&stranger, keys.key, 0), GRANTED);
-	ck_assert_int_eq(take_checked(&source, HANDOVER, epoch), GUESTLOCK_RES_STALE);
-	assert_none(&source, keys.key, 1);
-	end_all();
-}
-END_TEST
-
-/* One key of the batch is in the way: all keep their old modes. */
-START_TEST(a_conversion_is_all_or_nothing)
-{
-	struct ask ask;
-
-	start_all("convert-all");
-	ck_assert_int_eq(take_all(&source, EXCLUSIVE), GRANTED);
-	ck_assert_int_eq(change_all(&source, HANDOVER), GRANTED);
-	ck_assert_int_eq(take(&target, &keys.key[N - 2], HANDOVER), GRANTED);
-	ask_for(&ask, keys.key, N, EXCLUSIVE);
-	ck_assert_int_eq(ask_convert(&source, &ask), BUSY);
-	ck_assert_int_eq(ask.items[N - 2].result, BUSY);
-	assert_all(&source, keys.key, N, HANDOVER);
-	ck_assert_int_eq(drop(&target, &keys.key[N - 2], 0), GRANTED);
-	ck_assert_int_eq(change_all(&source, EXCLUSIVE), GRANTED);
-	end_all();
-}
-END_TEST
-
-START_TEST(what_is_not_held_cannot_be_converted)
-{
-	struct ask ask;
-
-	start_all("not-held");
-	ck_assert_int_eq(take(&source, &keys.key[0], EXCLUSIVE), GRANTED);
-	ask_for(&ask, keys.key, 2, HANDOVER);
-	ck_assert_int_eq(ask_convert(&source, &ask), GUESTLOCK_RES_MODE_MISMATCH);
-	ck_assert_int_eq(ask.items[1].result, GUESTLOCK_RES_MODE_MISMATCH);
-	ck_assert_int_eq(ask.items[1].held_mode, GUESTLOCK_MODE_NONE);
-	assert_all(&source, &keys.key[0], 1, EXCLUSIVE);
-	assert_none(&source, &keys.key[1], 1);
-	ck_assert_int_eq(change(&target, &keys.key[0], HANDOVER), GUESTLOCK_RES_MODE_MISMATCH);
-	assert_all(&source, &keys.key[0], 1, EXCLUSIVE);
-	end_all();
-}
-END_TEST
-
-START_TEST(a_conversion_to_the_same)
-{
-	uint64_t epoch;
-
-	start_all("same");
-	ck_assert_int_eq(take(&source, keys.key, EXCLUSIVE), GRANTED);
-	epoch = epoch_of(&source, keys.key);
-	ck_assert_int_eq(change(&source, keys.key, EXCLUSIVE), GRANTED);
-	ck_assert_int_eq(change(&source, keys.key, HANDOVER), GRANTED);
-	ck_assert_int_eq(change(&source, keys.key, HANDOVER), GRANTED);
-	assert_all(&source, keys.key, 1, HANDOVER);
-	ck_assert_uint_eq(epoch_of(&source, keys.key), epoch);
-	end_all();
-}
-END_TEST
-
-START_TEST(between_shared_and_exclusive)
-{
-	start_all("shared-exclusive");
-	ck_assert_int_eq(take(&source, keys.key, EXCLUSIVE), GRANTED);
-	ck_assert_int_eq(change(&source, keys.key, SHARED), GRANTED);
-	assert_all(&source, keys.key, 1, SHARED);
-	ck_assert_int_eq(take(&stranger, keys.key, SHARED), GRANTED);
-	ck_assert_int_eq(change(&source, keys.key, EXCLUSIVE), BUSY);
-	ck_assert_int_eq(change(&source, keys.key, HANDOVER), BUSY);
-	assert_all(&source, keys.key, 1, SHARED);
-	ck_assert_int_eq(drop(&stranger, keys.key, 0), GRANTED);
-	ck_assert_int_eq(change(&source, keys.key, EXCLUSIVE), GRANTED);
-	assert_all(&source, keys.key, 1, EXCLUSIVE);
-	ck_assert_int_eq(take(&stranger, keys.key, SHARED), BUSY);
+	start_all(walks[_i].name);
+	walk(&walks[_i]);
 	end_all();
 }
 END_TEST
@@ -344,23 +116,9 @@ void handover_tests(Suite *suite)
 {
 	TCase *tcase = contract_case(suite, "handover");
 
-	if (!contract_can(GUESTLOCK_CAP_HANDOVER)) {
-		return;
-	}
-	tcase_add_test(tcase, a_migration);
-	tcase_add_test(tcase, the_target_completes_first);
-	tcase_add_test(tcase, only_two_ends);
-	tcase_add_test(tcase, an_end_that_died_makes_room);
-	tcase_add_test(tcase, handover_of_a_free_key);
-	tcase_add_test(tcase, a_conversion_is_all_or_nothing);
-	tcase_add_test(tcase, what_is_not_held_cannot_be_converted);
-	tcase_add_test(tcase, a_migration_that_is_cancelled);
-	tcase_add_test(tcase, a_conversion_to_the_same);
-	if (contract_can(GUESTLOCK_CAP_EPOCH)) {
-		tcase_add_test(tcase, handover_of_what_was_parked);
-		tcase_add_test(tcase, a_target_that_takes_over_moves_the_epoch);
-	}
-	if (contract_can(GUESTLOCK_CAP_SHARED)) {
-		tcase_add_test(tcase, between_shared_and_exclusive);
+	for (int i = 0; i < (int)GL_COUNT(walks) && contract_can(GUESTLOCK_CAP_HANDOVER); i++) {
+		if (contract_can(walks[i].needs)) {
+			tcase_add_loop_test(tcase, it_goes_as_written, i, i + 1);
+		}
 	}
 }

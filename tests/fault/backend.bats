@@ -53,7 +53,9 @@ holder()
 # plan LINE...: what goes wrong from now on.
 plan()
 {
-	printf '%s\n' "$@" >"$dir/plan"
+	# At once: a call that is under way reads it again and again.
+	printf '%s\n' "$@" >"$dir/plan.new"
+	mv "$dir/plan.new" "$dir/plan"
 }
 
 no_plan()
