@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Messages of keeper_wire.h on their way. */
+/* Messages of wire.h on their way. */
 #include "keeper/wire.h"
 
 #include "base/base.h"

@@ -245,6 +245,40 @@ START_TEST(test_answer)
 }
 END_TEST
 
+/* ---- The bytes ---- */
+
+static void check_bytes(size_t size, const char *digest)
+{
+	char got[GUESTLOCK_KEY_SIZE];
+
+	guestlock_digest(wire.data, wire.size, got);
+	ck_assert_uint_eq(wire.size, size);
+	ck_assert_str_eq(got, digest);
+}
+
+/* A message is the same to the last byte in every version of the protocol: another one has another number. */
+START_TEST(test_bytes)
+{
+	struct guestlock_item items[2];
+	struct gl_keeper_answer answer;
+	struct guestlock_lock lock;
+
+	ck_assert_int_eq(gl_keeper_put_request(&wire, &full_request), 0);
+	check_bytes(424, "GeK5IrgrQNUCrPtqeGNyME6LH7yDBbSFP6T8L-69dZg");
+	fill_answer(&answer, items, &lock);
+	items[0].held_mode = GUESTLOCK_MODE_HANDOVER;
+	items[0].n_others = 3;
+	items[0].holder.since = INT64_MIN;
+	lock.owner.instance = UINT64_MAX;
+	answer.error.code = GUESTLOCK_REPLACED;
+	gl_copy_cut(answer.error.resource, sizeof(answer.error.resource), "disk \xc3\xa9");
+	answer.about.state = GUESTLOCK_JOIN_JOINED;
+	gl_copy_cut(answer.about.backend, sizeof(answer.about.backend), "technology");
+	ck_assert_int_eq(gl_keeper_put_answer(&wire, &answer), 0);
+	check_bytes(831, "_-oEY9IPMLEmIoWYLL1fjJLHzPnMBSYn5rSaZ1LBRb8");
+}
+END_TEST
+
 /* ---- What is refused ---- */
 
 START_TEST(test_cut_requests)
@@ -488,6 +522,7 @@ Suite *keeper_wire_suite(void)
 	tcase_add_checked_fixture(words, setup, teardown);
 	tcase_add_test(words, test_request);
 	tcase_add_test(words, test_answer);
+	tcase_add_test(words, test_bytes);
 	tcase_add_test(words, test_cut_requests);
 	tcase_add_test(words, test_cut_answers);
 	tcase_add_test(words, test_nonsense);
