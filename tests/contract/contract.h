@@ -32,7 +32,7 @@ struct contract {
 	const char *options_a[CONTRACT_SETTINGS], *options_b[CONTRACT_SETTINGS];
 	const char *environment_a[CONTRACT_SETTINGS], *environment_b[CONTRACT_SETTINGS];
 	const char *host;               /* name of both hosts, NULL: names of their own */
-	char *dir;                      /* of this test */
+	char *base, *dir;               /* the directory of the run, and that of this test in it */
 	const struct guestlock_module *behind;  /* with --keeper: the module; module has those functions that ask */
 };
 extern struct contract contract;
@@ -41,6 +41,13 @@ static inline bool contract_can(unsigned capability)
 {
 	return (contract.module->capabilities & capability) == capability;
 }
+
+/* A NAME or a FILE: loads it, and fills contract.module and name. Also fails if it wants other options than it is given. */
+int contract_load(const char *text, struct gl_module *out_module, struct guestlock_error *err);
+
+/* What the program of this tree has more than the installed one: a module if none is named (else NULL), and tests. */
+extern const char *const contract_default_module;
+void contract_own_tests(Suite *suite);
 
 /* ---- Children ---- */
 
@@ -213,6 +220,8 @@ struct fault {
 extern struct fault fault;
 
 void contract_sleep_us(unsigned us);
+/* A directory and all that is in it. */
+void contract_remove(const char *directory);
 
 /* ---- The tests ---- */
 

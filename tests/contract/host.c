@@ -254,6 +254,11 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 	return remove(path);
 }
 
+void contract_remove(const char *directory)
+{
+	nftw(directory, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
 static void start_host(struct host *host, const char *name)
 {
 	struct guestlock_error err;
@@ -264,9 +269,7 @@ static void start_host(struct host *host, const char *name)
 
 void contract_setup(void)
 {
-	const char *tmp = getenv("TMPDIR");
-
-	contract.dir = format("%s/%s", tmp ? tmp : "/tmp", "guestlock-contract-XXXXXX");
+	contract.dir = format("%s/%s", contract.base, "XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(contract.dir));
 	start_host(&host_a, "host-a");
 	start_host(&host_b, "host-b");
@@ -276,7 +279,7 @@ void contract_teardown(void)
 {
 	host_free(&host_a);
 	host_free(&host_b);
-	nftw(contract.dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	contract_remove(contract.dir);
 	free(contract.dir);
 	contract.dir = NULL;
 }

@@ -1,24 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The contract of lock backends (include/guestlock/backend.h), tested against a module:
- *
- *     contract [--module NAME|FILE] [--host NAME] [--option KEY=VALUE]... [--option-a ...] [--option-b ...]
- *              [--environment-a NAME=VALUE]... [--environment-b ...] [--keeper]
- *
- * --keeper: every call is made by a keeper, one for each host, which GUESTLOCK_KEEPER names.
- * --host is the name of both hosts, for a technology that has its own names for them.
- * --option sets an option of the module on both hosts, --option-a and -b on one of them. Options that name
- * directories have defaults below the test's own. --environment-a and -b set variables that a host's instance
- * is made with, its guests are bound with, and where its keeper is found (GUESTLOCK_KEEPER). TAP on standard
- * output. Check's environment works: CK_RUN_CASE, CK_FORK=no, ...
+ * The contract of lock backends (include/guestlock/backend.h), asked of a module. This tree's program is
+ * contract/contract (inside.c); the one that is installed, for backends written elsewhere, backend-contract
+ * (outside.c). usage() has the options.
  */
 #include "contract.h"
 
+#include <errno.h>
+#include <ftw.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
-struct contract contract = {.name = "fcntl"};
+#define NOTHING_TESTED 2
+
+struct contract contract = {.name = ""};
 
 /* With --keeper: the module as it is, and what stands in for it, which lacks the same functions. */
 static struct guestlock_module real_module, asking_module;
@@ -41,41 +37,63 @@ static const struct guestlock_module *put_behind_keeper(const struct guestlock_m
 	return &asking_module;
 }
 
-static bool add_option(const char **options, const char *option)
+/* ---- The command line ---- */
+
+static void usage(FILE *out)
+{
+	fprintf(out,
+		"usage: %s %s [OPTION]...\n"
+		"\n"
+		"Asks a lock backend whether it does what guestlock/backend.h promises: it plays two hosts "
+		"with\n"
+		"guests, some of which are killed. TAP on standard output.\n"
+		"\n"
+		"  --module FILE         the backend's module, NAME.so; or its NAME alone, which is looked "
+		"for in\n"
+		"                        GUESTLOCK_BACKEND_PATH and where modules are installed\n"
+		"  --option KEY=VALUE    an option of its section, as in the configuration; may be repeated\n"
+		"  --option-a KEY=VALUE, --option-b KEY=VALUE\n"
+		"                        the same, for one of the two hosts\n"
+		"  --host NAME           the name of both hosts, instead of host-a and host-b\n"
+		"  --environment-a NAME=VALUE, --environment-b NAME=VALUE\n"
+		"                        a variable that one host's instance, guests and keeper have\n"
+		"  --keeper              a keeper makes the calls, for each host its own: the installed one, "
+		"or\n"
+		"                        that of the variable GUESTLOCK_KEEPER\n"
+		"  --help\n"
+		"\n"
+		"It works in a directory of its own below TMPDIR, where @state_dir@ and @run_dir@ are in "
+		"each test,\n"
+		"and removes it at the end. What needs a capability that the backend does not have is not "
+		"asked.\n"
+		"The variable CK_RUN_CASE=PART runs one part: member, hold, batch, epoch, handover, life, "
+		"look,\n"
+		"host-lock, race, kill or keeper.\n"
+		"\n"
+		"Exit status: 0 it keeps the contract; 1 it does not; 2 nothing was tested.\n",
+		program_invocation_short_name, contract_default_module ? "[--module FILE]" : "--module FILE");
+}
+
+static bool add_setting(const char **settings, const char *option, const char *text)
 {
 	size_t i = 0;
 
-	while (i < CONTRACT_SETTINGS - 1 && options[i]) {
+	while (i < CONTRACT_SETTINGS - 1 && settings[i]) {
 		i++;
 	}
-	if (i == CONTRACT_SETTINGS - 1 || !strchr(option, '=')) {
+	if (!strchr(text, '=') || text[0] == '=') {
+		fprintf(stderr, "--%s %s: wants KEY=VALUE\n", option, text);
 		return false;
 	}
-	options[i] = option;
+	if (i == CONTRACT_SETTINGS - 1) {
+		fprintf(stderr, "--%s %s: there may be %d of them\n", option, text, CONTRACT_SETTINGS - 1);
+		return false;
+	}
+	settings[i] = text;
 	return true;
 }
 
-/* A file gives the name, and the directory to load it from. */
-static bool choose_module(char *text)
-{
-	char *slash = strrchr(text, '/');
-	char *dot;
-
-	if (!slash) {
-		contract.name = text;
-		return true;
-	}
-	dot = strrchr(slash, '.');
-	if (!dot) {
-		return false;
-	}
-	*dot = '\0';
-	*slash = '\0';
-	contract.name = slash + 1;
-	return setenv("GUESTLOCK_BACKEND_PATH", slash == text ? "/" : text, 1) == 0;
-}
-
-static bool parse(int argc, char *argv[])
+static bool parse(int argc, char *argv[], const char **out_module, bool *out_help)
 {
 	static const struct option longs[] = {
 		{"module", required_argument, NULL, 'm'},
@@ -86,15 +104,16 @@ static bool parse(int argc, char *argv[])
 		{"option-b", required_argument, NULL, 'b'},
 		{"environment-a", required_argument, NULL, 'A'},
 		{"environment-b", required_argument, NULL, 'B'},
+		{"help", no_argument, NULL, 'H'},
 		{NULL, 0, NULL, 0},
 	};
 	bool good = true;
-	int option;
+	int option, at;
 
-	while (good && (option = getopt_long(argc, argv, "", longs, NULL)) >= 0) {
+	while (good && (option = getopt_long(argc, argv, "", longs, &at)) >= 0) {
 		switch (option) {
 		case 'm':
-			good = choose_module(optarg);
+			*out_module = optarg;
 			break;
 		case 'h':
 			contract.host = optarg;
@@ -103,25 +122,43 @@ static bool parse(int argc, char *argv[])
 			contract.behind = &real_module;
 			break;
 		case 'o':
-			good = add_option(contract.options, optarg);
+			good = add_setting(contract.options, longs[at].name, optarg);
 			break;
 		case 'a':
-			good = add_option(contract.options_a, optarg);
+			good = add_setting(contract.options_a, longs[at].name, optarg);
 			break;
 		case 'b':
-			good = add_option(contract.options_b, optarg);
+			good = add_setting(contract.options_b, longs[at].name, optarg);
 			break;
 		case 'A':
-			good = add_option(contract.environment_a, optarg);
+			good = add_setting(contract.environment_a, longs[at].name, optarg);
 			break;
 		case 'B':
-			good = add_option(contract.environment_b, optarg);
+			good = add_setting(contract.environment_b, longs[at].name, optarg);
 			break;
+		case 'H':
+			*out_help = true;
+			return true;
 		default:
 			good = false;
 		}
 	}
-	return good && optind == argc;
+	return good && optind == argc && *out_module;
+}
+
+/* ---- The run ---- */
+
+static void print_capabilities(const char *words, bool wanted)
+{
+	const char *name;
+
+	printf("# %s: %s:", contract.name, words);
+	for (unsigned bit = 0; (name = guestlock_capability_name(bit)); bit++) {
+		if (contract_can(1U << bit) == wanted) {
+			printf(" %s", name);
+		}
+	}
+	putchar('\n');
 }
 
 static int run(void)
@@ -142,12 +179,8 @@ static int run(void)
 	kill_tests(suite);
 	if (contract.behind) {
 		keeper_tests(suite);
-	} else {
-		/* These look into the process that calls the module. */
-		fcntl_entry_tests(suite);
-		fcntl_write_tests(suite);
-		fcntl_directory_tests(suite);
 	}
+	contract_own_tests(suite);
 	runner = srunner_create(suite);
 	srunner_set_tap(runner, "-");
 	srunner_run_all(runner, CK_SILENT);
@@ -156,27 +189,53 @@ static int run(void)
 	srunner_free(runner);
 	printf("# %s%s: %d tests, %d failed\n", contract.name, contract.behind ? " behind the keeper" : "",
 	       count, failed);
-	return count > 0 && failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return count == 0 ? NOTHING_TESTED : failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static int run_in_directory(void)
+{
+	const char *tmp = getenv("TMPDIR");
+	int status;
+
+	if (asprintf(&contract.base, "%s/guestlock-contract-XXXXXX", tmp ? tmp : "/tmp") < 0 ||
+	    !mkdtemp(contract.base)) {
+		printf("Bail out! cannot make the directory %s: %m; set TMPDIR to one that can be written\n",
+		       contract.base);
+		return NOTHING_TESTED;
+	}
+	status = run();
+	/* What failed tests have left is in there too. */
+	contract_remove(contract.base);
+	free(contract.base);
+	return status;
 }
 
 int main(int argc, char *argv[])
 {
 	struct guestlock_error err = {.message = ""};
 	struct gl_module module = {.handle = NULL};
+	const char *wanted = contract_default_module;
+	bool help = false;
 	int status;
 
-	if (!parse(argc, argv)) {
-		fprintf(stderr, "usage: contract [--module NAME|FILE] [--host NAME] [--option[-a|-b] "
-				"KEY=VALUE]... [--environment-a|-b NAME=VALUE]... [--keeper]\n");
-		return EXIT_FAILURE;
+	if (!parse(argc, argv, &wanted, &help)) {
+		usage(stderr);
+		return NOTHING_TESTED;
 	}
-	if (gl_module_load(contract.name, &module, &err) < 0) {
+	if (help) {
+		usage(stdout);
+		return EXIT_SUCCESS;
+	}
+	if (contract_load(wanted, &module, &err) < 0) {
 		printf("Bail out! %s\n", err.message);
-		return EXIT_FAILURE;
+		return NOTHING_TESTED;
 	}
+	print_capabilities("can", true);
+	print_capabilities("cannot, and is not asked for it", false);
+	fflush(stdout);
 	contract.module = contract.behind ? put_behind_keeper(module.descriptor) : module.descriptor;
 	setenv("CK_DEFAULT_TIMEOUT", "120", 0);
-	status = run();
+	status = run_in_directory();
 	gl_module_unload(&module);
 	return status;
 }

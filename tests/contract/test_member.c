@@ -102,6 +102,24 @@ START_TEST(a_guest_that_was_lost_does_not_keep_one_from_leaving)
 }
 END_TEST
 
+/* It is the host that leaves, whoever of it is asked: another process knows of the guests, too. */
+START_TEST(leaving_as_somebody_who_has_not_joined)
+{
+	struct guestlock_error err;
+	struct host again;
+
+	start_two("leave-unjoined");
+	ck_assert_int_eq(host_make(&again, "host-a", "auto", NULL, &err), GRANTED);
+	ck_assert_int_eq(take(&one, keys.key, EXCLUSIVE), GRANTED);
+	ck_assert_int_eq(leave(&again), BUSY);
+	assert_all(&one, keys.key, 1, EXCLUSIVE);
+	ck_assert_int_eq(drop(&one, keys.key, 0), GRANTED);
+	ck_assert_int_eq(leave(&again), GRANTED);
+	host_free(&again);
+	end_two();
+}
+END_TEST
+
 START_TEST(bind_takes_nothing)
 {
 	struct ask ask;
@@ -169,6 +187,10 @@ void member_tests(Suite *suite)
 	tcase_add_test(tcase, another_scheme_is_refused);
 	tcase_add_test(tcase, leaving);
 	tcase_add_test(tcase, a_guest_that_was_lost_does_not_keep_one_from_leaving);
+	/* One that may block is called by the keeper, which has joined. */
+	if (!contract_can(GUESTLOCK_CAP_MAY_BLOCK)) {
+		tcase_add_test(tcase, leaving_as_somebody_who_has_not_joined);
+	}
 	tcase_add_test(tcase, bind_takes_nothing);
 	if (contract_can(GUESTLOCK_CAP_PROVISION)) {
 		tcase_add_test(tcase, provisioning);

@@ -180,7 +180,8 @@ static void release_all(const struct guest *guest)
 static void check_pair(struct guest pair[2], enum guestlock_result first, enum guestlock_result second,
 		       const struct order *order, const struct ask *other)
 {
-	ck_assert((first == GRANTED) != (second == GRANTED));
+	ck_assert_msg((first == GRANTED) != (second == GRANTED), "the results are %d and %d", (int)first,
+		      (int)second);
 	ck_assert(first == GRANTED || first == BUSY || first == GUESTLOCK_RES_AGAIN);
 	ck_assert(second == GRANTED || second == BUSY || second == GUESTLOCK_RES_AGAIN);
 	if (first == GRANTED) {
