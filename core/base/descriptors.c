@@ -12,7 +12,7 @@ int gl_send_descriptor(int socket, const void *data, size_t size, int fd, int fl
 		struct cmsghdr header;
 		char space[CMSG_SPACE(sizeof(int))];
 	} control = {.space = {0}};
-	struct iovec part = {.iov_base = (void *)(uintptr_t)data, .iov_len = size};
+	struct iovec part = {.iov_len = size};
 	struct msghdr message = {
 		.msg_iov = &part,
 		.msg_iovlen = 1,
@@ -21,6 +21,8 @@ int gl_send_descriptor(int socket, const void *data, size_t size, int fd, int fl
 	};
 	ssize_t sent;
 
+	/* Only read through. */
+	memcpy(&part.iov_base, &data, sizeof(data));
 	control.header.cmsg_level = SOL_SOCKET;
 	control.header.cmsg_type = SCM_RIGHTS;
 	control.header.cmsg_len = CMSG_LEN(sizeof(int));

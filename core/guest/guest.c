@@ -106,7 +106,7 @@ int gl_guest_load(struct guestlock_guest *guest, struct gl_record **out_record, 
 	if (status == GUESTLOCK_OK) {
 		status = gl_store_load(&guest->gl->store, guest->uuid, &record, err);
 	}
-	if (status < 0) {
+	if (status < 0 || !record) {
 		return status;
 	}
 	if (!gl_life_is(guest->gl, &guest->life, record)) {
