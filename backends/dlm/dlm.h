@@ -20,8 +20,8 @@ void gl_dlm_close(struct gl_dlm *dlm);
 /* ---- Stopped, and running again: watch.c ---- */
 
 /*
- * The lockspace was looked at, and is in that state; reason: why, unless it is JOINED. true: *out_event tells of it. What
- * passes by within moments is not told, and nothing is twice.
+ * The lockspace was looked at, and is in that state; reason: why, unless it is JOINED. true: *out_event tells
+ * of it. What passes by within moments is not told, and nothing is twice.
  */
 bool gl_dlm_watch_step(struct gl_dlm_watch *watch, enum guestlock_join_state state, const char *reason,
 		       struct guestlock_event *out_event);

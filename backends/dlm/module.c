@@ -20,8 +20,7 @@ static const struct guestlock_option options[] = {
 		.type = GUESTLOCK_OPTION_STRING,
 		.default_value = "guestlock",
 		.help = "name of the DLM lockspace, the same on all hosts of the cluster: letters, digits, "
-			"\"-\", "
-			"\"_\" and \".\", at most 64",
+			"\"-\", \"_\" and \".\", at most 64",
 	},
 	{
 		.name = "allow_no_fencing",

@@ -125,10 +125,12 @@ void gl_fcntl_decode(struct gl_fcntl_word word, char *out, size_t size);
  * with errno: EAGAIN when somebody else is changing it, ENOENT when the directory of entries is missing.
  * directory: that of entries, which spares the way to it, or -1.
  */
-int gl_fcntl_entry_open(const struct gl_fcntl *fc, int directory, const char *key, struct gl_fcntl_entry *out);
+int gl_fcntl_entry_open(const struct gl_fcntl *fc, int directory, const char *key,
+			struct gl_fcntl_entry *out);
 
 /* Reads an entry as it stands, without keeping a lock. Otherwise the same. */
-int gl_fcntl_entry_peek(const struct gl_fcntl *fc, int directory, const char *key, struct gl_fcntl_entry *out);
+int gl_fcntl_entry_peek(const struct gl_fcntl *fc, int directory, const char *key,
+			struct gl_fcntl_entry *out);
 
 /* Unlocks, closes, frees; the entry is as after GL_FCNTL_ENTRY_INIT then. */
 void gl_fcntl_entry_close(struct gl_fcntl_entry *entry);
@@ -144,8 +146,10 @@ int gl_fcntl_entry_write(const struct gl_fcntl *fc, const char *key, struct gl_f
 int gl_fcntl_entry_restore(const struct gl_fcntl *fc, const char *key, struct gl_fcntl_entry *entry);
 int gl_fcntl_entry_remove(const struct gl_fcntl *fc, const char *key);
 
-/* Calls visit for every key that has a file, until it returns non-zero; that, 0, or -1 with errno. directory is
- * that of entries. */
+/*
+ * Calls visit for every key that has a file, until it returns non-zero; that, 0, or -1 with errno.
+ * directory is that of entries.
+ */
 typedef int gl_fcntl_visit_fn(const struct gl_fcntl *fc, int directory, const char *key, void *data);
 int gl_fcntl_scan(const struct gl_fcntl *fc, gl_fcntl_visit_fn *visit, void *data);
 

@@ -37,7 +37,9 @@ static enum guestlock_result judge_holding(struct guestlock_item *item, const st
 		return GUESTLOCK_RES_HELD;
 	}
 	if (own && own->intent != GUESTLOCK_MODE_NONE) {
-		/* Of an acquire that was not finished: it keeps others out, but its epoch has not moved yet.
+		/*
+		 * Of an acquire that was not finished: it keeps others out, but its epoch has not moved
+		 * yet.
 		 */
 		item->held_mode = own->intent;
 		return GUESTLOCK_RES_ORPHAN;

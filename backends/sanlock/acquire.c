@@ -34,8 +34,7 @@ static void refuse_stale(struct gl_sanlock_call *call, struct gl_sanlock_slot *s
 		gl_sanlock_slot_fail(
 			call, slot, GUESTLOCK_RES_UNPROVEN,
 			"its lease was taken since this guest's state was saved, perhaps by somebody who "
-			"gave "
-			"it back unused; if nobody wrote to it, set resume_check = off and try again");
+			"gave it back unused; if nobody wrote to it, set resume_check = off and try again");
 	}
 }
 

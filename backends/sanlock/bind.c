@@ -36,7 +36,9 @@ static void free_registration(struct registration *registration)
 
 /* ---- In the thread ---- */
 
-/* After the last of these the connection is of no use to whoever has it: a guest cannot give its leases back.
+/*
+ * After the last of these the connection is of no use to whoever has it: a guest cannot give its leases
+ * back.
  */
 static void fix(struct registration *registration)
 {

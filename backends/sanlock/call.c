@@ -210,8 +210,10 @@ static bool is_noted_since(const struct gl_sanlock_slot *slot, uint64_t lver)
 	       gl_sanlock_slot_is_noted(slot, slot->note.lver);
 }
 
-/* Of a shared lease: since which version this host has it. The slot gets the version of now, which only
- * rises. */
+/*
+ * Of a shared lease: since which version this host has it. The slot gets the version of now, which only
+ * rises.
+ */
 static bool look_at_versions(const struct gl_sanlock_call *call, struct gl_sanlock_slot *slot,
 			     uint64_t *out_since)
 {

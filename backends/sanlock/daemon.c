@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Whether what there is protects: the daemon, its watchdog, the storage. Nothing here waits for the daemon.
+/*
+ * Whether what there is protects: the daemon, its watchdog, the storage. Nothing here waits for the daemon.
  */
 #include "sanlock_priv.h"
 
@@ -200,8 +201,7 @@ enum guestlock_result gl_sanlock_daemon_check(const struct gl_sanlock *sl, struc
 	return guestlock_backend_fail(
 		err, GUESTLOCK_RES_UNSAFE, 0, 0,
 		"cannot rely on the sanlock daemon (pid %ld): it runs without a watchdog, so that guests "
-		"write "
-		"on when it dies while others get their leases; set use_watchdog = 1 in "
+		"write on when it dies while others get their leases; set use_watchdog = 1 in "
 		"/etc/sanlock/sanlock.conf, start wdmd, and start sanlock anew, or set [sanlock] "
 		"allow_no_watchdog = yes to do without that protection",
 		(long)daemon);

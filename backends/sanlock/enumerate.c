@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What goes over all notes. A note only says whom to ask about: what is reported as held, the daemon has
- * confirmed. */
+/*
+ * What goes over all notes. A note only says whom to ask about: what is reported as held, the daemon has
+ * confirmed.
+ */
 #include "sanlock_priv.h"
 
 #include <dirent.h>

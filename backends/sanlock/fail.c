@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* From the numbers of sanlock and of the kernel to results and words. A number here means what a lease makes
- * of it. */
+/*
+ * From the numbers of sanlock and of the kernel to results and words. A number here means what a lease
+ * makes of it.
+ */
 #include "sanlock_priv.h"
 
 #include <errno.h>
@@ -35,8 +37,7 @@ static const struct {
 	 "check the lockspace's name"},
 	{GL_SANLOCK_ESRCH, GUESTLOCK_RES_DEAD, "the guest's process is not registered with sanlock",
 	 "it has ended; or it closed the socket that it inherited, or sanlock was started anew since: then "
-	 "end "
-	 "it and start it again"},
+	 "end it and start it again"},
 	{-ECONNREFUSED, GUESTLOCK_RES_STOPPED, "the sanlock daemon does not run",
 	 "start it: systemctl start sanlock"},
 	{-ECONNRESET, GUESTLOCK_RES_STOPPED, "the sanlock daemon has gone away",

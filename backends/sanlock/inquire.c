@@ -50,7 +50,9 @@ static enum guestlock_result judge_holding(const struct gl_sanlock_call *call,
 	}
 	if (slot->mode == GUESTLOCK_MODE_EXCLUSIVE &&
 	    !(gl_sanlock_slot_is_noted(slot, slot->lver) && gl_sanlock_slot_own(call, slot))) {
-		/* Of an acquire that was not finished: others are kept out, but its epoch has not moved yet.
+		/*
+		 * Of an acquire that was not finished: others are kept out, but its epoch has not moved
+		 * yet.
 		 */
 		return GUESTLOCK_RES_ORPHAN;
 	}
@@ -97,8 +99,10 @@ static void ask_lease(struct gl_sanlock_call *call, struct gl_sanlock_slot *slot
 	}
 }
 
-/* Whoever has it says so beside it, unless he has just taken it, or was killed in between: acquire finds
- * those. */
+/*
+ * Whoever has it says so beside it, unless he has just taken it, or was killed in between: acquire finds
+ * those.
+ */
 static bool looks_free(const struct gl_sanlock_call *call, const struct gl_sanlock_slot *slot)
 {
 	char *holders;

@@ -215,8 +215,7 @@ static enum guestlock_result fail_joining(const struct gl_sanlock *sl, struct gu
 	return guestlock_backend_fail(
 		err, GUESTLOCK_RES_NOT_JOINED, 0, -EINPROGRESS,
 		"sanlock is joining lockspace %s with host id %u (for %lld s now); that takes about %u s, "
-		"and up "
-		"to %u s when a host with this id died: wait, or look at sanlock client status",
+		"and up to %u s when a host with this id died: wait, or look at sanlock client status",
 		sl->lockspace, sl->host_id, (long long)since_ms / 1000, 3 * sl->io_timeout,
 		14 * sl->io_timeout + 80);
 }
@@ -427,8 +426,8 @@ enum guestlock_result gl_sanlock_leave(struct guestlock_backend *backend, struct
 	if (rv == -EBUSY) {
 		return guestlock_backend_fail(err, GUESTLOCK_RES_BUSY, 0, rv,
 					      "cannot leave lockspace %s: processes of this host hold leases "
-					      "of it; look at sanlock "
-					      "client status, and end those guests first",
+					      "of it; look at sanlock client status, and end those guests "
+					      "first",
 					      sl->lockspace);
 	}
 	if (rv < 0 && rv != -ENOENT && rv != -EINPROGRESS) {

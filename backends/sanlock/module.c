@@ -22,15 +22,13 @@ static const struct guestlock_option options[] = {
 		.type = GUESTLOCK_OPTION_PATH,
 		.required = true,
 		.help = "directory of the leases, on storage that all hosts share (NFS, GFS2, OCFS2); lease "
-			"files "
-			"belong to whom it belongs to",
+			"files belong to whom it belongs to",
 	},
 	{
 		.name = "lockspace",
 		.type = GUESTLOCK_OPTION_STRING,
 		.default_value = "guestlock",
-		.help = "name of the sanlock lockspace, the same on all hosts: letters, digits, \"-\", "
-			"\"_\" "
+		.help = "name of the sanlock lockspace, the same on all hosts: letters, digits, \"-\", \"_\" "
 			"and \".\", at most 48",
 	},
 	{
@@ -38,8 +36,7 @@ static const struct guestlock_option options[] = {
 		.type = GUESTLOCK_OPTION_UINT,
 		.default_value = "10",
 		.help = "seconds that one read or write of a lease may take, the same on all hosts; a host "
-			"counts as dead "
-			"8 times that plus 60 seconds after its last renewal",
+			"counts as dead 8 times that plus 60 seconds after its last renewal",
 	},
 	{
 		.name = "sector_size",
@@ -52,8 +49,7 @@ static const struct guestlock_option options[] = {
 		.type = GUESTLOCK_OPTION_BOOL,
 		.default_value = "no",
 		.help = "lock although sanlock runs without a watchdog: when it dies, its guests write on, "
-			"and others can "
-			"have their leases",
+			"and others can have their leases",
 	},
 	{
 		.name = "allow_local_leases",

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Leases of sanlock. A lease is held by a process that is registered with the sanlock daemon of its host; the
- * registration is a socket that the process inherits, so the daemon frees the leases when the last process with that
- * socket is gone. Nothing of ours has to live for that.
+ * registration is a socket that the process inherits, so the daemon frees the leases when the last process
+ * with that socket is gone. Nothing of ours has to live for that.
  *
  *     lease_dir/                  on storage that all hosts share
  *         LOCKSPACE.lockspace     sanlock's lockspace: one sector for each host id
@@ -13,10 +13,10 @@
  *         KEY.holders/ID-MANAGER  who of one host holds it shared, or has it parked
  *         .new-*                  files under construction; what a crash leaves there unprovision removes
  *
- * A lease file is made under another name and linked into place when it is complete, and it is never written to by
- * anybody but the daemons: a lease that is initialised again can be had twice. The note is changed by whoever holds
- * the lease exclusively and by nobody else. It carries the version of the lease that it was written for, so that a
- * note that somebody failed to write is told from a valid one.
+ * A lease file is made under another name and linked into place when it is complete, and it is never written
+ * to by anybody but the daemons: a lease that is initialised again can be had twice. The note is changed by
+ * whoever holds the lease exclusively and by nobody else. It carries the version of the lease that it was
+ * written for, so that a note that somebody failed to write is told from a valid one.
  */
 #ifndef GL_SANLOCK_PRIV_H
 #define GL_SANLOCK_PRIV_H
@@ -33,7 +33,7 @@
 #include <sanlock_rv.h>
 
 #define GL_SANLOCK_NOTE_MAX 65536
-#define GL_SANLOCK_IDENTITY 1200        /* bytes of an identity in a note: that of any lease; longer ones are cut */
+#define GL_SANLOCK_IDENTITY 1200 /* bytes of an identity in a note: that of any lease; longer ones are cut */
 #define GL_SANLOCK_HOSTS 2000   /* host ids of a lockspace */
 #define GL_SANLOCK_ESRCH (-3)   /* "not registered", as the daemon has it */
 
@@ -63,7 +63,7 @@ struct gl_sanlock {
 	} passing;                      /* what gl_sanlock_is_passing() has seen last */
 	int watch, registered;          /* -1: not */
 	int kick;                       /* an eventfd in watch, for what no daemon tells; -1: not */
-	bool gone, back;                /* the daemon had ended when it was looked at last; is there again, to be told */
+	bool gone, back; /* the daemon had ended when it was looked at last; is there again, to be told */
 	pid_t bound;                    /* the process that bind has registered; 0: none */
 };
 
@@ -88,7 +88,8 @@ enum guestlock_result gl_sanlock_probe(struct guestlock_backend *backend, struct
 
 enum guestlock_result gl_sanlock_result(int rv);
 /* "cannot WHAT NAME: REASON; ADVICE" from what libsanlock or the kernel returned, negative. */
-enum guestlock_result gl_sanlock_fail(struct guestlock_error *err, int rv, const char *what, const char *name);
+enum guestlock_result gl_sanlock_fail(struct guestlock_error *err, int rv, const char *what,
+				      const char *name);
 
 /* ---- Files: file.c ---- */
 
@@ -96,8 +97,8 @@ enum guestlock_result gl_sanlock_fail(struct guestlock_error *err, int rv, const
 char *gl_sanlock_path(const struct gl_sanlock *sl, const char *key, const char *suffix);
 
 /*
- * Makes a file that is complete when it can be seen: filled by fill under another name, then linked. 0, also if
- * somebody else was first, or a negative errno or result of libsanlock.
+ * Makes a file that is complete when it can be seen: filled by fill under another name, then linked. 0, also
+ * if somebody else was first, or a negative errno or result of libsanlock.
  */
 typedef int gl_sanlock_fill_fn(const struct gl_sanlock *sl, const char *path, const void *data);
 int gl_sanlock_create(const struct gl_sanlock *sl, const char *path, off_t size, gl_sanlock_fill_fn *fill,
@@ -148,8 +149,9 @@ void gl_sanlock_note_free(struct gl_sanlock_note *note);
 /* 0 or -1 with errno. */
 int gl_sanlock_note_write(const char *path, const struct gl_sanlock_note *note);
 /*
- * The one owner in a note that was read, which has room for that, is about to give the lease back: from now on the note
- * names nobody. Harmless if it holds the lease no longer and somebody else has written another. 0 or -1 with errno.
+ * The one owner in a note that was read, which has room for that, is about to give the lease back: from now
+ * on the note names nobody. Harmless if it holds the lease no longer and somebody else has written another. 0
+ * or -1 with errno.
  */
 int gl_sanlock_note_leave(const char *path, const struct gl_sanlock_note *note);
 bool gl_sanlock_same_owner(const struct guestlock_owner *a, const struct guestlock_owner *b);
@@ -162,8 +164,8 @@ int gl_sanlock_holders_set(struct gl_sanlock *sl, const struct guestlock_key *ke
 			   const struct guestlock_owner *owner, enum guestlock_mode mode);
 
 /* Calls visit for each note in KEY.holders whose name begins with prefix, until it returns non-zero. */
-typedef int gl_sanlock_note_fn(const struct gl_sanlock *sl, const char *key, const struct gl_sanlock_note *note,
-			       void *data);
+typedef int gl_sanlock_note_fn(const struct gl_sanlock *sl, const char *key,
+			       const struct gl_sanlock_note *note, void *data);
 int gl_sanlock_holders_each(const struct gl_sanlock *sl, const char *key, const char *prefix,
 			    gl_sanlock_note_fn *visit, void *data);
 
@@ -231,15 +233,18 @@ struct gl_sanlock_owners {
 };
 int gl_sanlock_owners(const struct gl_sanlock_lease *lease, struct gl_sanlock_owners *out);
 
-/* Those who hold it, other than owner (may be NULL) which holds it in own: malloc'd in *out. 0 or negative. */
+/*
+ * Those who hold it, other than owner (may be NULL) which holds it in own: malloc'd in *out. 0 or negative.
+ */
 int gl_sanlock_holders(const struct gl_sanlock *sl, const struct guestlock_key *key,
 		       const struct gl_sanlock_lease *lease, const struct guestlock_owner *owner,
 		       enum guestlock_mode own, struct guestlock_holder **out, size_t *out_count,
 		       uint64_t *out_lver);
 
 /*
- * Whoever takes a lease, begins to share it, or removes it has it exclusively for a moment, and no note names him. So is
- * a holder to be taken, as long as he has not been seen with that version of the lease for a second.
+ * Whoever takes a lease, begins to share it, or removes it has it exclusively for a moment, and no note names
+ * him. So is a holder to be taken, as long as he has not been seen with that version of the lease for a
+ * second.
  */
 struct gl_sanlock_slot;
 bool gl_sanlock_is_passing(struct gl_sanlock *sl, const struct gl_sanlock_slot *slot, uint64_t lver,
@@ -295,19 +300,22 @@ bool gl_sanlock_call_look(struct gl_sanlock_call *call);
 bool gl_sanlock_slot_note(struct gl_sanlock_call *call, struct gl_sanlock_slot *slot);
 
 /*
- * The key's epoch when its lease has that version: what the note says if it was written for it, else a number made of
- * key and version, on which all hosts agree. The version of an administrator's own lease is its epoch.
+ * The key's epoch when its lease has that version: what the note says if it was written for it, else a number
+ * made of key and version, on which all hosts agree. The version of an administrator's own lease is its
+ * epoch.
  */
 uint64_t gl_sanlock_slot_epoch(const struct gl_sanlock_slot *slot, uint64_t lver);
 bool gl_sanlock_slot_is_noted(const struct gl_sanlock_slot *slot, uint64_t lver);
 /*
- * The version before the one that is held, unless that was noted already: taking a lease moves it by one. Others who
- * share it move it, too, and the epoch does not: so of a shared one what was noted since this host shares it will do.
+ * The version before the one that is held, unless that was noted already: taking a lease moves it by one.
+ * Others who share it move it, too, and the epoch does not: so of a shared one what was noted since this host
+ * shares it will do.
  */
 uint64_t gl_sanlock_slot_before(const struct gl_sanlock_call *call, struct gl_sanlock_slot *slot);
 /*
- * Reads the note, and notes the epoch that a shared lease has for its version of now, if it is known. 1: not yet, another
- * one who begins to share it may be about to write the note that this one would follow from. 0 or -1 with errno.
+ * Reads the note, and notes the epoch that a shared lease has for its version of now, if it is known. 1: not
+ * yet, another one who begins to share it may be about to write the note that this one would follow from. 0
+ * or -1 with errno.
  */
 int gl_sanlock_slot_carry(struct gl_sanlock_call *call, struct gl_sanlock_slot *slot);
 void gl_sanlock_slot_tell(const struct gl_sanlock_call *call, struct gl_sanlock_slot *slot, uint64_t lver);
@@ -315,30 +323,34 @@ void gl_sanlock_slot_tell(const struct gl_sanlock_call *call, struct gl_sanlock_
 const struct gl_sanlock_line *gl_sanlock_slot_own(const struct gl_sanlock_call *call,
 						  const struct gl_sanlock_slot *slot);
 /*
- * Writes the note for the lease as it is held: with the owner (taken) or without (given back). 0 or -1 with errno.
+ * Writes the note for the lease as it is held: with the owner (taken) or without (given back). 0 or -1 with
+ * errno.
  */
 int gl_sanlock_slot_write(const struct gl_sanlock_call *call, struct gl_sanlock_slot *slot, uint64_t epoch,
 			  const uint64_t *before, bool owned);
 /*
- * The note of a lease that is held exclusively and about to be given back: its epoch, or (undo) that before. The slot's
- * note is then the new one.
+ * The note of a lease that is held exclusively and about to be given back: its epoch, or (undo) that before.
+ * The slot's note is then the new one.
  */
 void gl_sanlock_slot_vacate(const struct gl_sanlock_call *call, struct gl_sanlock_slot *slot, bool undo);
 
 /*
- * AGAIN if the file that was prepared for it is not the one of its name any more: removed, and perhaps made again by
- * somebody else, it is another lease.
+ * AGAIN if the file that was prepared for it is not the one of its name any more: removed, and perhaps made
+ * again by somebody else, it is another lease.
  */
 void gl_sanlock_slot_verify(struct gl_sanlock_call *call, struct gl_sanlock_slot *slot);
 /* Is it busy, by whom? Fills holder, notes BUSY; or another result when it cannot be told. */
 void gl_sanlock_slot_busy(struct gl_sanlock_call *call, struct gl_sanlock_slot *slot);
 
 /*
- * Asks the daemon for all that is to change, in the order of keys. What it gave is marked, also when it refused
- * something in the end. false: that is noted; or it has to be known first what the process holds, see look_first.
+ * Asks the daemon for all that is to change, in the order of keys. What it gave is marked, also when it
+ * refused something in the end. false: that is noted; or it has to be known first what the process holds, see
+ * look_first.
  */
 bool gl_sanlock_take(struct gl_sanlock_call *call);
-/* Gives back leases, in groups as the daemon can bear them; those in which wanted is set. The first failure. */
+/*
+ * Gives back leases, in groups as the daemon can bear them; those in which wanted is set. The first failure.
+ */
 int gl_sanlock_give_back(struct gl_sanlock_call *call, bool (*wanted)(const struct gl_sanlock_slot *slot));
 
 /* ---- The functions of the table ---- */
@@ -362,8 +374,8 @@ enum guestlock_result gl_sanlock_enumerate(struct guestlock_backend *backend, gu
 					   struct guestlock_error *err);
 /* Somebody of this manager who lives holds or parks something: holder, and GRANTED otherwise. */
 enum guestlock_result gl_sanlock_in_use(struct gl_sanlock *sl, struct guestlock_error *err);
-enum guestlock_result gl_sanlock_release_orphan(struct guestlock_backend *backend, const char *key, bool force,
-						struct guestlock_error *err);
+enum guestlock_result gl_sanlock_release_orphan(struct guestlock_backend *backend, const char *key,
+						bool force, struct guestlock_error *err);
 enum guestlock_result gl_sanlock_provision(struct guestlock_backend *backend, struct guestlock_batch *batch,
 					   struct guestlock_error *err);
 enum guestlock_result gl_sanlock_unprovision(struct guestlock_backend *backend, struct guestlock_batch *batch,

@@ -109,8 +109,7 @@ int gl_sanlock_next_event(struct guestlock_backend *backend, struct guestlock_ev
 		*out_event = (struct guestlock_event){.type = GUESTLOCK_EVENT_LOST};
 		snprintf(out_event->message, sizeof(out_event->message),
 			 "the sanlock daemon has ended: nothing renews the leases of this host's guests, and "
-			 "its "
-			 "watchdog resets the host if there is one; end the guests, start sanlock, start "
+			 "its watchdog resets the host if there is one; end the guests, start sanlock, start "
 			 "them anew");
 		found = 1;
 	} else if (sl->back) {

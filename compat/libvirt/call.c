@@ -242,8 +242,7 @@ int gl_call_add_resource(struct libvirt_lock_manager *manager, unsigned type, co
 	if ((flags & ~(unsigned)(LIBVIRT_RESOURCE_READONLY | LIBVIRT_RESOURCE_SHARED)) != 0) {
 		return gl_report(GUESTLOCK_UNSUPPORTED,
 				 "cannot lock \"%s\" for guest %s: libvirt wants it in a way that guestlock "
-				 "does not know "
-				 "(flags 0x%x)",
+				 "does not know (flags 0x%x)",
 				 name, call->uuid, flags);
 	}
 	resource = resource_of(type, name, n_params, params, flags);

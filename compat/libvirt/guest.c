@@ -14,7 +14,8 @@
 
 #define COMMAND_MAX (1 << 20) /* bytes of a command line that are looked at */
 
-/* The text of a file in /proc, malloc'd, with a final NUL; *out_size without that. NULL: it cannot be read.
+/*
+ * The text of a file in /proc, malloc'd, with a final NUL; *out_size without that. NULL: it cannot be read.
  */
 static char *read_proc(const char *path, size_t room, size_t *out_size)
 {

@@ -13,9 +13,9 @@
 bool gl_guest_writes(pid_t pid, const char *path);
 
 /*
- * May the guest have memory from before: was it started to be restored, or to be migrated to? libvirt keeps the
- * state of a guest that ended while it was paused, and gives it to the next start, which has nothing to do with
- * it. true where /proc does not say.
+ * May the guest have memory from before: was it started to be restored, or to be migrated to? libvirt keeps
+ * the state of a guest that ended while it was paused, and gives it to the next start, which has nothing to
+ * do with it. true where /proc does not say.
  */
 bool gl_guest_arrives(pid_t pid);
 

@@ -154,8 +154,8 @@ int gl_instance_init(unsigned version, const char *config_file, unsigned flags)
 	if (version / 1000000U != LIBVIRT_LOCK_VERSION_MAJOR) {
 		return gl_report(GUESTLOCK_CONFIG,
 				 "cannot load guestlock: libvirt has version %u.%u.%u of the lock manager "
-				 "interface, and "
-				 "guestlock has %u; install a guestlock that goes with this libvirt",
+				 "interface, and guestlock has %u; install a guestlock that goes with this "
+				 "libvirt",
 				 version / 1000000U, version / 1000U % 1000U, version % 1000U,
 				 LIBVIRT_LOCK_VERSION_MAJOR);
 	}

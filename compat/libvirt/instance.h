@@ -25,8 +25,8 @@ int gl_instance_deinit(void);
 const struct gl_instance *gl_instance_find(const char *uri, const char *uuid);
 
 /*
- * What is to happen when a lock is lost (enum libvirt_failure_action), in libvirt's word, "" for the default. NULL,
- * and an error is reported, where it could not be done.
+ * What is to happen when a lock is lost (enum libvirt_failure_action), in libvirt's word, "" for the default.
+ * NULL, and an error is reported, where it could not be done.
  */
 const char *gl_instance_action(const struct gl_instance *instance, const char *uuid, int action);
 

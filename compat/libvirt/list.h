@@ -12,7 +12,8 @@ bool gl_list_is_listable(const struct guestlock_resource_info *known);
 struct guestlock_resource gl_list_name(const struct guestlock_resource_info *known);
 
 /* What the call lists of the same name, and what the record has of it: NULL for nothing. */
-const struct guestlock_resource *gl_list_find(const struct gl_call *call, const struct guestlock_resource_info *known);
+const struct guestlock_resource *gl_list_find(const struct gl_call *call,
+					      const struct guestlock_resource_info *known);
 const struct guestlock_resource_info *gl_list_known(const struct guestlock_info *info,
 						    const struct guestlock_resource *listed);
 
@@ -20,7 +21,9 @@ const struct guestlock_resource_info *gl_list_known(const struct guestlock_info 
 bool gl_list_known_as(const struct guestlock_info *info, const struct guestlock_resource *listed,
 		      enum guestlock_resource_state state);
 
-/* An acquire for a bound guest: does it let the guest run, or is it an attach to one that was started paused? */
+/*
+ * An acquire for a bound guest: does it let the guest run, or is it an attach to one that was started paused?
+ */
 bool gl_list_means_start(const struct gl_call *call, const struct guestlock_info *info, const char *state);
 
 /* An acquire for a paused guest: is it a resume, or an attach? */

@@ -343,8 +343,10 @@ static int acquire_known(struct gl_operation *op, const char *state)
 	}
 }
 
-/* The usual start: the guest is bound, and the call lists what it was bound with. REJECTED: it is another
- * case. */
+/*
+ * The usual start: the guest is bound, and the call lists what it was bound with. REJECTED: it is another
+ * case.
+ */
 static int acquire_listed(struct gl_operation *op)
 {
 	int status = attach_guest(op);

@@ -25,8 +25,8 @@ static inline void gl_cleanup_close(const int *fd)
 #define GL_AUTOCLOSE __attribute__((cleanup(gl_cleanup_close)))
 
 /*
- * Of what is rare and large: its variables do not count in the stack of who calls it. Each page of stack costs the
- * child that is going to be a guest, and the daemon after its fork, as much as a file does.
+ * Of what is rare and large: its variables do not count in the stack of who calls it. Each page of stack
+ * costs the child that is going to be a guest, and the daemon after its fork, as much as a file does.
  */
 #define GL_APART __attribute__((noinline))
 
@@ -35,7 +35,10 @@ static inline void gl_cleanup_close(const int *fd)
 /* Replaces *slot by a copy of text (NULL: by NULL). 0, or -1 when out of memory (then nothing changed). */
 int gl_set_string(char **slot, const char *text);
 
-/* count words one after the other, without a format, which would cost more than all the rest: malloc'd or NULL. */
+/*
+ * count words one after the other, without a format, which would cost more than all the rest: malloc'd or
+ * NULL.
+ */
 char *gl_concat(const char *const words[], size_t count);
 
 /* Room for one more of count members: it is the next power of two, and kept nowhere. NULL: out of memory. */
@@ -89,7 +92,9 @@ ssize_t gl_read_all(int fd, void *out, size_t size, off_t offset);
 /* Sends a message, which may not be empty, and a descriptor beside it. 0 or -1 with errno. */
 int gl_send_descriptor(int socket, const void *data, size_t size, int fd, int flags);
 
-/* Sleeps a little, longer with each attempt and never the same, not past deadline_ms. false: it has passed. */
+/*
+ * Sleeps a little, longer with each attempt and never the same, not past deadline_ms. false: it has passed.
+ */
 bool gl_pause_before_retry(unsigned attempt, int64_t max_ms, int64_t deadline_ms);
 
 #endif

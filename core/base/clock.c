@@ -15,7 +15,9 @@ int64_t guestlock_monotonic_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* Where the kernel gives no random bytes (a system call filter): different at each call and in each process.
+/*
+ * Where the kernel gives no random bytes (a system call filter): different at each call and in each
+ * process.
  */
 static uint64_t gl_random_fallback(void)
 {

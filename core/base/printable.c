@@ -37,7 +37,8 @@ static size_t gl_utf8_decode(const unsigned char *text, unsigned *out_point)
 	return length;
 }
 
-/* Prints the character or stray byte at *text, moves on, and returns how many bytes it wrote (without NUL).
+/*
+ * Prints the character or stray byte at *text, moves on, and returns how many bytes it wrote (without NUL).
  */
 static size_t gl_print_character(const char **text, char out[GL_PRINTED_MAX])
 {

@@ -19,8 +19,10 @@ static const char *const gl_keeper_choices[] = {"auto", "always", NULL};
 static const char *const gl_log_choices[] = {"auto", "stderr", "syslog", NULL};
 static const char *const gl_level_choices[] = {"error", "warning", "info", "debug", NULL};
 
-/* The defaults of the two directories depend on who runs this; state_dir comes first, as run_dir may lie in
- * it. */
+/*
+ * The defaults of the two directories depend on who runs this; state_dir comes first, as run_dir may lie in
+ * it.
+ */
 enum {
 	GL_CORE_STATE_DIR = 1,
 	GL_CORE_RUN_DIR = 2

@@ -140,8 +140,10 @@ static const char *gl_mapper_part(const char *uuid, uint64_t *out_number)
 	return gl_parse_u64(digits, 10, out_number) ? uuid + 4 + length + 1 : uuid;
 }
 
-/* The uuids of device-mapper that are the same on every host. What follows the identifier is a name or a
- * layer. */
+/*
+ * The uuids of device-mapper that are the same on every host. What follows the identifier is a name or a
+ * layer.
+ */
 static const struct gl_mapper_kind {
 	const char *prefix, *type;
 	size_t length; /* characters of the identifier, 0: all that follow */
@@ -371,8 +373,7 @@ int gl_disk_walk_device(struct gl_disk_walk *walk, dev_t number, const char *nod
 	} else {
 		result = gl_fail(walk->err, gl_status_of_errno(errno), errno,
 				 "cannot identify disk %s: the kernel does not describe block device %u:%u "
-				 "in %s/dev/block: "
-				 "%m; check that the device exists and that %s is mounted",
+				 "in %s/dev/block: %m; check that the device exists and that %s is mounted",
 				 node, major(number), minor(number), walk->sysfs, walk->sysfs);
 	}
 	if (result < 0) {

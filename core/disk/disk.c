@@ -143,8 +143,10 @@ static bool gl_is_real(const char *path, struct stat *out_st)
 	return fd >= 0 && fstat(fd, out_st) == 0;
 }
 
-/* The real path, path itself or *out_made, and what is there; NULL with errno. *out_made is freed in any
- * case. */
+/*
+ * The real path, path itself or *out_made, and what is there; NULL with errno. *out_made is freed in any
+ * case.
+ */
 static const char *gl_find_real(const char *path, struct stat *out_st, char **out_made)
 {
 	if (gl_is_real(path, out_st)) {

@@ -110,7 +110,8 @@ static int attempt_acquire(void *data, struct guestlock_error *err)
 	return status;
 }
 
-/* Parses a state string and checks that it is of this guest and technology. text NULL: *out_given is false.
+/*
+ * Parses a state string and checks that it is of this guest and technology. text NULL: *out_given is false.
  */
 static int state_for_guest(const struct guestlock *gl, const char *uuid, const char *text,
 			   struct gl_state *out_state, bool *out_given, struct guestlock_error *err)
@@ -134,10 +135,8 @@ static int state_for_guest(const struct guestlock *gl, const char *uuid, const c
 	} else if (strcmp(out_state->technology, gl_technology(gl)) != 0 && gl->resume_strict) {
 		status = gl_fail(err, GUESTLOCK_UNPROVEN, 0,
 				 "the state of guest %s was saved under backend %s, and this host locks with "
-				 "%s: it cannot be shown "
-				 "that nobody wrote meanwhile; use the same backend on both sides, or set "
-				 "resume_check = off for "
-				 "this one resume",
+				 "%s: it cannot be shown that nobody wrote meanwhile; use the same backend "
+				 "on both sides, or set resume_check = off for this one resume",
 				 uuid, out_state->technology, gl_technology(gl));
 	} else {
 		*out_given = true;

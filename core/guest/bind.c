@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Bind: the guest's own process ties itself to the locks it is going to have. And adoption of one that did
- * not. */
+/*
+ * Bind: the guest's own process ties itself to the locks it is going to have. And adoption of one that did
+ * not.
+ */
 #include "base/base.h"
 #include "base/error.h"
 #include "guest/guest.h"

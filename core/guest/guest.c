@@ -45,8 +45,7 @@ static int check_process(const struct guestlock_guest *guest, struct guestlock_e
 	if (guest->creator != getpid()) {
 		return gl_fail(err, GUESTLOCK_FORKED, 0,
 			       "this guest handle was made by process %ld, which this process was forked "
-			       "from: make a new one "
-			       "here",
+			       "from: make a new one here",
 			       (long)guest->creator);
 	}
 	return GUESTLOCK_OK;

@@ -34,8 +34,8 @@ struct guestlock_guest {
 int gl_guest_usable(struct guestlock_guest *guest, struct guestlock_error *err);
 
 /*
- * The beginning of every operation through a handle: gl_run_begin() for the life that the handle is for. ATTACH
- * is for the first that it finds. On failure there is nothing to end.
+ * The beginning of every operation through a handle: gl_run_begin() for the life that the handle is for.
+ * ATTACH is for the first that it finds. On failure there is nothing to end.
  */
 int gl_guest_begin(struct guestlock_guest *guest, struct gl_operation_run *run, struct guestlock_error *err);
 /* The same for one that only looks: the record, read without its lock. NOT_FOUND, REPLACED, ... */
@@ -72,9 +72,9 @@ int gl_merge_wanted(struct gl_record *record, struct gl_resource *wanted, size_t
 		    struct guestlock_error *err);
 
 /*
- * SIGKILL to every process of that life of a guest, again and again until it is dead (one that forked meanwhile is
- * found the next time), or deadline_ms has passed: false. true also when there is no record of it, or of another
- * life.
+ * SIGKILL to every process of that life of a guest, again and again until it is dead (one that forked
+ * meanwhile is found the next time), or deadline_ms has passed: false. true also when there is no record of
+ * it, or of another life.
  */
 bool gl_guest_kill(struct guestlock *gl, const char *uuid, const struct gl_life *life, int64_t deadline_ms);
 

@@ -18,8 +18,7 @@ static int check_hotplug(const struct guestlock_guest *guest, struct guestlock_e
 	}
 	gl_fail(err, GUESTLOCK_UNSUPPORTED, 0,
 		"guest %s: backend %s cannot add or release single resources of a running guest; shut the "
-		"guest down to change "
-		"its disks",
+		"guest down to change its disks",
 		guest->uuid, gl_technology(guest->gl));
 	gl_error_about(err, guest->uuid, NULL);
 	return GUESTLOCK_UNSUPPORTED;

@@ -14,8 +14,7 @@ static int check_handover(const struct guestlock_guest *guest, struct guestlock_
 	}
 	gl_fail(err, GUESTLOCK_UNSUPPORTED, 0,
 		"guest %s cannot be migrated by handover: backend %s has none; pause it at the source and "
-		"resume it at the "
-		"target with the state string",
+		"resume it at the target with the state string",
 		guest->uuid, gl_technology(guest->gl));
 	gl_error_about(err, guest->uuid, NULL);
 	return GUESTLOCK_UNSUPPORTED;

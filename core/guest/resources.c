@@ -111,8 +111,7 @@ static int check_leases(const struct guestlock *gl, const char *uuid, const stru
 	}
 	gl_fail(err, GUESTLOCK_REJECTED, 0,
 		"guest %s has writable disks and no lease, and the configuration locks leases only "
-		"(lock_disks = no, "
-		"require_leases = yes): give it a lease, or change one of the two settings",
+		"(lock_disks = no, require_leases = yes): give it a lease, or change one of the two settings",
 		uuid);
 	gl_error_about(err, uuid, NULL);
 	return GUESTLOCK_REJECTED;
@@ -197,8 +196,7 @@ static int strengthen(struct gl_record *record, struct gl_resource *known, const
 
 	gl_fail(err, GUESTLOCK_REJECTED, 0,
 		"guest %s has %s as shared or read-only already and wants it exclusively now: detach it "
-		"first, then "
-		"attach it as it is to be used",
+		"first, then attach it as it is to be used",
 		record->uuid, words ? words : "a resource");
 	gl_error_about(err, record->uuid, known->name);
 	return GUESTLOCK_REJECTED;

@@ -41,8 +41,10 @@ static bool send_all(int fd, const void *data, size_t size)
 	return true;
 }
 
-/* What the child tells: the outcome of bind, and later, if it comes to that, why the program was not
- * executed. */
+/*
+ * What the child tells: the outcome of bind, and later, if it comes to that, why the program was not
+ * executed.
+ */
 struct report {
 	int status;
 	struct guestlock_error error;

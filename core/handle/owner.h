@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Who a record is about, as the backend is told, and whether that guest lives; which life of a uuid is meant. */
+/*
+ * Who a record is about, as the backend is told, and whether that guest lives; which life of a uuid is meant.
+ */
 #ifndef GL_OWNER_H
 #define GL_OWNER_H
 

@@ -33,8 +33,7 @@ static int refuse(const struct guestlock *gl, const char *path, char *there, str
 		err, GUESTLOCK_CONFIG, 0,
 		"the guests of %s were started with another backend or lock directory (%s says: %s) than is "
 		"configured now (%s %s): put the old configuration back until they have ended and guestlock "
-		"reap has "
-		"run; if all of them are long gone, remove %s",
+		"reap has run; if all of them are long gone, remove %s",
 		gl->store.run_dir, path, shown ? shown : "?", gl_technology(gl), gl_life_dir(gl), path);
 }
 

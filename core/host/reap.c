@@ -241,8 +241,7 @@ static void orphan(struct reaper *reaper, const struct guestlock_lock *lock)
 	reaper->result.orphans++;
 	gl_log(gl, GUESTLOCK_LOG_WARNING,
 	       "no record explains that guest %s (%s, pid %ld, %s) holds %s in mode %s; it is kept: end that "
-	       "guest, or free the "
-	       "lock with guestlock release --orphan %s",
+	       "guest, or free the lock with guestlock release --orphan %s",
 	       name ? name : "", lock->owner.uuid, (long)lock->owner.pid, guestlock_life_name(life),
 	       identity ? identity : "?", guestlock_mode_name(lock->mode), lock->key.key);
 }
@@ -323,8 +322,7 @@ static int visit(void *data, const struct guestlock_lock *lock)
 		reaper->result.orphans++;
 		gl_log(reaper->gl, GUESTLOCK_LOG_WARNING,
 		       "what is locked under key %s cannot be read and is not given to anybody; when it is "
-		       "certain that no guest "
-		       "uses it, free it with guestlock release --orphan %s --force",
+		       "certain that no guest uses it, free it with guestlock release --orphan %s --force",
 		       lock->key.key, lock->key.key);
 		return 0;
 	}
@@ -398,8 +396,8 @@ static void take_vanished(struct reaper *reaper, struct gl_operation_run *run)
 		reaper->result.settled++;
 		gl_log(reaper->gl, GUESTLOCK_LOG_WARNING,
 		       "locks of the running guest %s had vanished from the backend and were taken again: "
-		       "somebody removed them, "
-		       "and another guest may have written the same disk meanwhile; check it",
+		       "somebody removed them, and another guest may have written the same disk meanwhile; "
+		       "check it",
 		       run->lock.uuid);
 		return;
 	}

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * What is said between a caller of the library and the keeper, over a SOCK_SEQPACKET socket: one request, one
- * answer, and so on. Each is one message: a header, and a body of fixed-size integers (little-endian), and texts
- * with their length before and a NUL behind. A body that is too long for a message goes in a sealed memfd beside
- * its header. The header is the same in every version; whoever reads another protocol number in it stops there.
+ * answer, and so on. Each is one message: a header, and a body of fixed-size integers (little-endian), and
+ * texts with their length before and a NUL behind. A body that is too long for a message goes in a sealed
+ * memfd beside its header. The header is the same in every version; whoever reads another protocol number in
+ * it stops there.
  *
  * Decoding is strict: what is out of range, too long, cut off or left over makes the whole message bad.
  */
@@ -57,7 +58,7 @@ struct gl_keeper_request {
 	unsigned unused_s;
 	enum guestlock_mode mode;
 	bool force;
-	const char *name;               /* a key (of SURVEY: or "" for all), or the name of a lock of the host; "" */
+	const char *name; /* a key (of SURVEY: or "" for all), or the name of a lock of the host; "" */
 };
 
 /* A host that SURVEY got no answer from. */
@@ -87,7 +88,7 @@ struct gl_keeper_answer {
 	struct gl_keeper_silent *silent;        /* of SURVEY */
 	size_t n_silent;
 	struct gl_keeper_about about;
-	const char *settings;           /* "", or the keeper's: those of the request are others, nothing was done */
+	const char *settings; /* "", or the keeper's: those of the request are others, nothing was done */
 };
 
 /* A message that grows. data begins with room for the header. */
@@ -104,9 +105,9 @@ int gl_keeper_put_request(struct gl_wire *wire, const struct gl_keeper_request *
 int gl_keeper_put_answer(struct gl_wire *wire, const struct gl_keeper_answer *answer);
 
 /*
- * From a body. 0, or -1 with errno: EBADMSG, ENOMEM. Texts stay in data, which must outlive the result; it is freed
- * by the function of its kind. Of an answer, count has to be what was asked about, and the answer's items are
- * decoded into items, of which only what a call sets is written.
+ * From a body. 0, or -1 with errno: EBADMSG, ENOMEM. Texts stay in data, which must outlive the result; it is
+ * freed by the function of its kind. Of an answer, count has to be what was asked about, and the answer's
+ * items are decoded into items, of which only what a call sets is written.
  */
 int gl_keeper_get_request(const unsigned char *data, size_t size, struct gl_keeper_request *out_request);
 void gl_keeper_request_free(struct gl_keeper_request *request);
@@ -114,7 +115,10 @@ int gl_keeper_get_answer(const unsigned char *data, size_t size, struct guestloc
 			 struct gl_keeper_answer *out_answer);
 void gl_keeper_answer_free(struct gl_keeper_answer *answer);
 
-/* Does data begin with a header of this type? 0, or -1 with errno: EBADMSG, EPROTONOSUPPORT (another version). */
+/*
+ * Does data begin with a header of this type? 0, or -1 with errno: EBADMSG, EPROTONOSUPPORT (another
+ * version).
+ */
 int gl_keeper_get_header(const unsigned char *data, size_t size, enum gl_keeper_type type, size_t *out_body,
 			 bool *out_beside);
 
@@ -122,8 +126,9 @@ int gl_keeper_get_header(const unsigned char *data, size_t size, enum gl_keeper_
 int gl_keeper_send(int fd, const struct gl_wire *wire);
 
 /*
- * Receives the message that is there: its body, malloc'd. 0 or -1 with errno: EAGAIN, ENOTCONN (the other side has
- * closed), EBADMSG, EPROTONOSUPPORT, ... Descriptors that came with it and do not belong there are closed.
+ * Receives the message that is there: its body, malloc'd. 0 or -1 with errno: EAGAIN, ENOTCONN (the other
+ * side has closed), EBADMSG, EPROTONOSUPPORT, ... Descriptors that came with it and do not belong there are
+ * closed.
  */
 int gl_keeper_receive(int fd, enum gl_keeper_type type, unsigned char **out_body, size_t *out_size);
 

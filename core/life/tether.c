@@ -181,7 +181,9 @@ static int kept_open(int *fd)
 	return kept;
 }
 
-/* The inheritable descriptor that keeps the life lock, once the caller has closed its own; or -1 with errno.
+/*
+ * The inheritable descriptor that keeps the life lock, once the caller has closed its own; or -1 with
+ * errno.
  */
 static int gl_tether_tie(int life, uint64_t *out_inode)
 {

@@ -32,7 +32,8 @@ int gl_tether_processes(const struct guestlock_owner *owner, const char *life_di
 
 /*
  * A process with an open-file-description lock on a file of that inode whose path ends with name (less than
- * GUESTLOCK_LIFE_NAME_SIZE bytes, without the first slash), as far as /proc shows it to this user. 0: not known.
+ * GUESTLOCK_LIFE_NAME_SIZE bytes, without the first slash), as far as /proc shows it to this user. 0: not
+ * known.
  */
 pid_t gl_lock_holder(const char *name, ino_t inode);
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The words that records, messages and tools use for states, operations and the like; and the table in words.
+/*
+ * The words that records, messages and tools use for states, operations and the like; and the table in
+ * words.
  */
 #include "base/base.h"
 #include "lifecycle/lifecycle.h"

@@ -24,9 +24,8 @@ static int check_technology(struct gl_operation_run *run, struct guestlock_error
 			if (theirs[0] && strcmp(theirs, mine) != 0) {
 				gl_fail(err, GUESTLOCK_CONFIG, 0,
 					"the locks of guest %s are held through backend %s, but backend = %s "
-					"is configured: "
-					"put backend = %s back, or end the guest before the backend is "
-					"changed",
+					"is configured: put backend = %s back, or end the guest before the "
+					"backend is changed",
 					record->uuid, theirs, mine, theirs);
 				gl_error_about(err, record->uuid, NULL);
 				return GUESTLOCK_CONFIG;
@@ -57,9 +56,8 @@ static int load(struct gl_operation_run *run, const char *uuid, struct guestlock
 	if (run->life == GUESTLOCK_LIFE_UNTETHERED) {
 		gl_log(run->gl, GUESTLOCK_LOG_WARNING,
 		       "guest %s lives (pid %ld) but has lost its tether: its program closed the inherited "
-		       "descriptor, or "
-		       "a security module took it; it keeps what it holds and gets no new lock until it is "
-		       "restarted",
+		       "descriptor, or a security module took it; it keeps what it holds and gets no new "
+		       "lock until it is restarted",
 		       uuid, (long)run->owner.pid);
 	}
 	return GUESTLOCK_OK;

@@ -113,7 +113,9 @@ static enum guestlock_result call_joined(struct guestlock *gl, enum gl_call_type
 	return result;
 }
 
-/* The item that the result of the batch is about: a disk or a lease rather than the lock of the guest itself.
+/*
+ * The item that the result of the batch is about: a disk or a lease rather than the lock of the guest
+ * itself.
  */
 static size_t item_of_result(const struct gl_batch *batch, enum guestlock_result result)
 {
@@ -144,8 +146,7 @@ static GL_APART void explain_failure(const struct guestlock *gl, const struct gl
 	if (result == GUESTLOCK_RES_STALE) {
 		gl_fail(err, GUESTLOCK_STALE, 0,
 			"cannot resume: another guest held %s exclusively since this one was paused, and may "
-			"have written "
-			"it; end this guest and start it afresh",
+			"have written it; end this guest and start it afresh",
 			words ? words : "a resource");
 		gl_error_about(err, NULL, resource->name);
 		gl_copy_cut(err->backend, sizeof(err->backend), gl_technology(gl));

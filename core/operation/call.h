@@ -33,8 +33,8 @@ enum gl_call_type {
 /*
  * One request for a whole batch. Asks again while the backend says AGAIN, until deadline_ms (then AGAIN is
  * the result, and err says that the time is up). A batch larger than the backend takes is split; what was
- * acquired or converted before a part failed is undone. err, never NULL, is filled unless the result is GRANTED (or
- * the call is an inquiry that succeeded).
+ * acquired or converted before a part failed is undone. err, never NULL, is filled unless the result is
+ * GRANTED (or the call is an inquiry that succeeded).
  */
 enum guestlock_result gl_call(struct guestlock *gl, enum gl_call_type type,
 			      const struct guestlock_owner *owner, struct gl_batch *batch, unsigned flags,

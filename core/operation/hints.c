@@ -36,8 +36,7 @@ static int aliased(const struct judgement *judgement, const struct gl_record *ot
 
 	gl_fail(err, GUESTLOCK_ALIASED, 0,
 		"cannot lock disk %s: the same file is in use as %s by guest %s (%s), where it is locked "
-		"under that path; name "
-		"it by that path, or end that guest first",
+		"under that path; name it by that path, or end that guest first",
 		mine ? mine : "?", path ? path : "?", name ? name : "", other->uuid);
 	gl_error_about(err, judgement->run->lock.uuid, judgement->resource->name);
 	return GUESTLOCK_ALIASED;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What is to become of a guest that loses a lock while it runs: the parameter on_lockfailure of its record.
+/*
+ * What is to become of a guest that loses a lock while it runs: the parameter on_lockfailure of its record.
  */
 #include "operation/loss.h"
 

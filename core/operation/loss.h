@@ -8,16 +8,22 @@
 /* A parameter of the record, "" when it is not set. */
 const char *gl_record_param(const struct gl_record *record, const char *key);
 
-/* "pause" or "poweroff": what its parameter on_lockfailure wants of a backend that can act on guests; else "". */
+/*
+ * "pause" or "poweroff": what its parameter on_lockfailure wants of a backend that can act on guests; else
+ * "".
+ */
 const char *gl_loss_action(const struct gl_operation_run *run);
 
 /*
- * Of a record that is being filled: UNSUPPORTED where the backend cannot do what on_lockfailure wants; else which
- * configuration it is, where that will be needed, goes into the record's parameters.
+ * Of a record that is being filled: UNSUPPORTED where the backend cannot do what on_lockfailure wants; else
+ * which configuration it is, where that will be needed, goes into the record's parameters.
  */
 int gl_loss_describe(const struct guestlock *gl, struct gl_record *record, struct guestlock_error *err);
 
-/* Opens what that guest was bound with; no call to the backend takes longer than 5 s. Errors as guestlock_open(). */
+/*
+ * Opens what that guest was bound with; no call to the backend takes longer than 5 s. Errors as
+ * guestlock_open().
+ */
 int gl_loss_open(const char *run_dir, const struct gl_record *record, guestlock_log_fn *log,
 		 struct guestlock **out_gl, struct guestlock_error *err);
 

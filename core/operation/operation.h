@@ -35,7 +35,9 @@ int gl_run_begin(struct gl_operation_run *run, struct guestlock *gl, const char 
 		 const struct gl_life *life, int64_t deadline_ms, struct guestlock_error *err);
 void gl_run_end(struct gl_operation_run *run);
 
-/* Releases what a guest that was found dead left, and its record. What cannot be released now stays recorded. */
+/*
+ * Releases what a guest that was found dead left, and its record. What cannot be released now stays recorded.
+ */
 void gl_run_bury(struct gl_operation_run *run);
 
 /* What a wish is about, beside the event. Zeroed: all resources, nothing to check. */
@@ -77,8 +79,8 @@ const struct gl_row *gl_run_row(const struct gl_operation_run *run, enum gl_even
 int gl_run_reject(const struct gl_operation_run *run, const struct gl_row *row, struct guestlock_error *err);
 
 /*
- * Stops every process of the guest, and sees to it that they are stopped (stopping.c). On failure they go on. OK also
- * when the guest turned out to be dead: run->life says so, and it is to be buried.
+ * Stops every process of the guest, and sees to it that they are stopped (stopping.c). On failure they go on.
+ * OK also when the guest turned out to be dead: run->life says so, and it is to be buried.
  */
 int gl_run_stop(struct gl_operation_run *run, struct guestlock_error *err);
 /* Continues a guest that was stopped so, if it holds everything and nothing is pending. */
@@ -103,8 +105,8 @@ int gl_hint_name(struct gl_operation_run *run, struct guestlock_error *err);
 void gl_unhint_name(struct gl_operation_run *run);
 
 /*
- * Runs attempt() until it is not BUSY any more or wait_ms is over, naming the holder in a message (wait.c). A holder
- * of this host that is dead or was left unfinished is settled first, even without waiting.
+ * Runs attempt() until it is not BUSY any more or wait_ms is over, naming the holder in a message (wait.c). A
+ * holder of this host that is dead or was left unfinished is settled first, even without waiting.
  */
 typedef int gl_attempt_fn(void *data, struct guestlock_error *err);
 int gl_wait_while_busy(struct guestlock *gl, const char *uuid, int wait_ms, gl_attempt_fn *attempt,

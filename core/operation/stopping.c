@@ -98,8 +98,7 @@ static int cannot_stop(struct gl_operation_run *run, int why, struct guestlock_e
 				   : GUESTLOCK_FAILED,
 		why,
 		"cannot pause guest %s: its processes could not be stopped (%s), and the locks of a guest "
-		"that may write are "
-		"not released; stop it yourself and say that it is stopped",
+		"that may write are not released; stop it yourself and say that it is stopped",
 		run->lock.uuid, why ? strerror(why) : "none of them can be seen from here");
 	gl_error_about(err, run->lock.uuid, NULL);
 	return err ? (int)err->code : GUESTLOCK_FAILED;

@@ -101,7 +101,8 @@ static void note_epochs(const struct gl_operation_run *run, const struct gl_batc
 	}
 }
 
-/* Sets the modes that the resources go to (or come from), and tells whether they are converted or released.
+/*
+ * Sets the modes that the resources go to (or come from), and tells whether they are converted or released.
  */
 static enum gl_call_type aim(struct gl_operation_run *run, struct gl_batch *batch, bool forward)
 {
@@ -191,8 +192,7 @@ static enum gl_event undo_operation(struct gl_operation_run *run, struct gl_batc
 	step_all(run, batch, GL_RES_UNDONE);
 	gl_fail(err, GUESTLOCK_TIMEOUT, 0,
 		"%s of guest %s: the backend did not say in time what it did; it was asked again, and what "
-		"it had taken was "
-		"given back: try again",
+		"it had taken was given back: try again",
 		gl_operation_name(run->record->op), run->record->uuid);
 	return GL_EVENT_REFUSED;
 }
@@ -212,8 +212,7 @@ void gl_run_resolve(struct gl_operation_run *run, bool finish_taken, enum gl_eve
 		step_all(run, &batch, GL_RES_UNSURE);
 		gl_fail(err, GUESTLOCK_INDETERMINATE, cause.sys_errno,
 			"%s of guest %s: it is not known what the backend did%s%s; the guest must not run "
-			"until this is "
-			"settled: try again, or run guestlock reap",
+			"until this is settled: try again, or run guestlock reap",
 			gl_operation_name(run->record->op), run->record->uuid, cause.message[0] ? ": " : "",
 			cause.message);
 	} else if (finish_taken && !gl_operation_finishes(run->record->op) && all_taken(run, &batch)) {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A wish from its intent to its outcome: which resources it concerns, what is asked of the backend, what came
- * of it. */
+/*
+ * A wish from its intent to its outcome: which resources it concerns, what is asked of the backend, what
+ * came of it.
+ */
 #include "base/base.h"
 #include "base/error.h"
 #include "operation/loss.h"
@@ -58,8 +60,7 @@ static int unproven(const struct gl_operation_run *run, const struct gl_resource
 	}
 	gl_fail(err, GUESTLOCK_UNPROVEN, 0,
 		"cannot resume guest %s: it cannot be shown that nobody else wrote %s meanwhile (%s); check "
-		"the disk, then "
-		"start the guest anew, or set resume_check = off for this one resume",
+		"the disk, then start the guest anew, or set resume_check = off for this one resume",
 		run->lock.uuid, words ? words : "a resource", why);
 	gl_error_about(err, run->lock.uuid, resource->name);
 	return GUESTLOCK_UNPROVEN;
@@ -316,9 +317,8 @@ static int check_tether(const struct gl_operation_run *run, struct guestlock_err
 	}
 	gl_fail(err, GUESTLOCK_UNTETHERED, 0,
 		"guest %s gets no new lock: it lives (pid %ld) but its tether, the descriptor by which its "
-		"life is known, is "
-		"closed; let its program keep inherited descriptors and its security profile allow them, "
-		"then restart it",
+		"life is known, is closed; let its program keep inherited descriptors and its security "
+		"profile allow them, then restart it",
 		run->lock.uuid, (long)run->owner.pid);
 	gl_error_about(err, run->lock.uuid, NULL);
 	return GUESTLOCK_UNTETHERED;

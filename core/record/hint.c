@@ -174,7 +174,8 @@ static bool equal(const struct entry *a, const struct entry *b)
 	       strcmp(a->hint.value, b->hint.value) == 0;
 }
 
-/* Leaves the hints that count; *out_found: the new one is among them. GUESTLOCK_OK, or the judge's refusal.
+/*
+ * Leaves the hints that count; *out_found: the new one is among them. GUESTLOCK_OK, or the judge's refusal.
  */
 static int judge_hints(struct hints *hints, const struct entry *new, gl_hint_judge_fn *judge, void *data,
 		       bool *out_found, struct guestlock_error *err)

@@ -96,8 +96,8 @@ struct gl_holding *gl_resource_holding(struct gl_resource *resource, const char 
  * To text and back. The text is INI: [guestlock-record] version, ..., [guest], [resource N] each, and ends
  * with a line "[end]" so that truncation is noticed. Values are percent-encoded; file is for messages only.
  * Parsing gives DAMAGED with file, line and reason for anything that is not exactly what serialize writes:
- * unknown versions, keys and values, duplicates, missing parts. lines_before stand before the text in its file;
- * trusted: it is known to be as written, and not compared. *out_text is malloc'd.
+ * unknown versions, keys and values, duplicates, missing parts. lines_before stand before the text in its
+ * file; trusted: it is known to be as written, and not compared. *out_text is malloc'd.
  */
 int gl_record_serialize(const struct gl_record *record, char **out_text, size_t *out_size,
 			struct guestlock_error *err);

@@ -8,8 +8,8 @@
 #include <limits.h>
 
 /*
- * RUN_DIR/PART/NAME, malloc'd: on the stack of the child that is going to be a guest it would be a page of its own.
- * INVALID when that is too long, or when name could mean another directory; NO_MEMORY.
+ * RUN_DIR/PART/NAME, malloc'd: on the stack of the child that is going to be a guest it would be a page of
+ * its own. INVALID when that is too long, or when name could mean another directory; NO_MEMORY.
  */
 int gl_rundir_path(const struct gl_store *store, const char *part, const char *name, char **out_path,
 		   struct guestlock_error *err);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The run directory: one record per guest (guests/UUID), hints (hints/KIND/) and records that were set aside
- * (damaged/UUID.TIME). Records can be read without a lock; whoever changes a guest holds the lock of its record's
- * file, from before the intent until after the outcome, so that a pending operation found under the lock is one
- * whose process was killed. An empty file is no record: somebody has it locked who may write one, or was killed
- * before that.
+ * (damaged/UUID.TIME). Records can be read without a lock; whoever changes a guest holds the lock of its
+ * record's file, from before the intent until after the outcome, so that a pending operation found under the
+ * lock is one whose process was killed. An empty file is no record: somebody has it locked who may write one,
+ * or was killed before that.
  */
 #ifndef GL_STORE_H
 #define GL_STORE_H
@@ -33,8 +33,10 @@ struct gl_guest_lock {
 /* Makes the directories (0700) if missing. CANNOT_CREATE, DENIED, IO. */
 int gl_store_prepare(const struct gl_store *store, struct guestlock_error *err);
 
-/* TIMEOUT (saying which pid has it, where /proc tells) when it is not free by deadline_ms. DAMAGED: what is there
- * is no regular file. */
+/*
+ * TIMEOUT (saying which pid has it, where /proc tells) when it is not free by deadline_ms. DAMAGED: what is
+ * there is no regular file.
+ */
 int gl_store_lock(const struct gl_store *store, const char *uuid, int64_t deadline_ms,
 		  struct gl_guest_lock *out_lock, struct guestlock_error *err);
 /* An empty file goes (safe against others that wait for it). */
@@ -47,17 +49,19 @@ int gl_store_load(const struct gl_store *store, const char *uuid, struct gl_reco
 int gl_store_open(const struct gl_store *store, struct gl_guest_lock *lock, struct gl_record **out_record,
 		  struct guestlock_error *err);
 /*
- * Of the guest that is locked. CANNOT_CREATE (full, read-only), DENIED, IO: then the old record still stands. What
- * is short enough is written in place (see checked.h), else as a new file, which the lock is then of.
+ * Of the guest that is locked. CANNOT_CREATE (full, read-only), DENIED, IO: then the old record still stands.
+ * What is short enough is written in place (see checked.h), else as a new file, which the lock is then of.
  */
 int gl_store_save(const struct gl_store *store, struct gl_guest_lock *lock, const struct gl_record *record,
 		  struct guestlock_error *err);
 /* Of the guest that is locked. A missing record is fine. */
 int gl_store_remove(struct gl_guest_lock *lock, struct guestlock_error *err);
-/* Moves a damaged record out of the way, which is locked unless it is no regular file; *out_path (free()) is where
- * it went. */
-int gl_store_set_aside(const struct gl_store *store, const char *uuid, struct gl_guest_lock *lock, char **out_path,
-		       struct guestlock_error *err);
+/*
+ * Moves a damaged record out of the way, which is locked unless it is no regular file; *out_path (free())
+ * is where it went.
+ */
+int gl_store_set_aside(const struct gl_store *store, const char *uuid, struct gl_guest_lock *lock,
+		       char **out_path, struct guestlock_error *err);
 /* Removes the empty file of a process that was killed, if nobody has it locked. */
 void gl_store_tidy(const struct gl_store *store, const char *uuid);
 

@@ -35,21 +35,22 @@ extern "C" {
 
 /* What a backend can do. The core asks these bits, never for a name and never for a NULL pointer. */
 enum guestlock_capability {
-	GUESTLOCK_CAP_SHARED = 1 << 0,          /* mode shared exists; without it shared is taken exclusively */
+	GUESTLOCK_CAP_SHARED = 1 << 0, /* mode shared exists; without it shared is taken exclusively */
 	GUESTLOCK_CAP_HANDOVER = 1 << 1,        /* mode handover and convert exist: migration without a gap */
 	GUESTLOCK_CAP_HOTPLUG = 1 << 2,         /* keys can be added to and taken from a running owner */
 	GUESTLOCK_CAP_GUEST_ONLY = 1 << 3,      /* one lock per guest: resources are ignored */
-	GUESTLOCK_CAP_ADOPT = 1 << 4,           /* can lock for a process that was not bound before it started */
+	GUESTLOCK_CAP_ADOPT = 1 << 4, /* can lock for a process that was not bound before it started */
 	GUESTLOCK_CAP_EPOCH = 1 << 5,           /* has epochs; without them every resume is UNPROVEN */
-	GUESTLOCK_CAP_MAY_BLOCK = 1 << 6,       /* a call may hang in the kernel: only the keeper may make it */
+	GUESTLOCK_CAP_MAY_BLOCK = 1 << 6, /* a call may hang in the kernel: only the keeper may make it */
 	GUESTLOCK_CAP_HOST_LOCK = 1 << 7,       /* host_acquire and host_release exist */
 	GUESTLOCK_CAP_PROVISION = 1 << 8,       /* provision and unprovision do something */
 	GUESTLOCK_CAP_WATCH = 1 << 9,           /* a lock can be lost while held, and watch tells */
 	GUESTLOCK_CAP_LOSS_ACTION = 1 << 10,    /* can act on the guest itself when it loses a lock */
 	GUESTLOCK_CAP_CLUSTER = 1 << 11,        /* survey exists: what the guests of all hosts hold */
 	/*
-	 * bind ties the process that calls it to the technology: it is called by the guest's process itself, even where
-	 * the keeper makes all other calls, join too, and keeps its deadline by itself. Goes without ADOPT.
+	 * bind ties the process that calls it to the technology: it is called by the guest's process itself,
+	 * even where the keeper makes all other calls, join too, and keeps its deadline by itself. Goes
+	 * without ADOPT.
 	 */
 	GUESTLOCK_CAP_BIND_HERE = 1 << 12,
 };
@@ -62,10 +63,12 @@ enum guestlock_result {
 	GUESTLOCK_RES_STALE,            /* item.expected_epoch differs from the key's. Nothing changed */
 	GUESTLOCK_RES_UNPROVEN,         /* the key's epoch is not to be trusted. Nothing changed */
 	GUESTLOCK_RES_AGAIN,            /* a momentary obstacle: nothing changed, ask again soon */
-	GUESTLOCK_RES_INFLIGHT,         /* it may have happened or happen yet (no answer by the deadline, or an
-	                                   undo failed): inquire tells */
+	/*
+	 * it may have happened or happen yet (no answer by the deadline, or an undo failed): inquire tells
+	 */
+	GUESTLOCK_RES_INFLIGHT,
 	GUESTLOCK_RES_NOT_JOINED,       /* join first, or joining still */
-	GUESTLOCK_RES_STOPPED,          /* works again by itself later (quorum, fencing): the message says what for */
+	GUESTLOCK_RES_STOPPED, /* works again by itself later (quorum, fencing): the message says what for */
 	GUESTLOCK_RES_UNSAFE,           /* would not protect; the message names the option that allows it */
 	GUESTLOCK_RES_NO_ORPHAN,        /* nothing to adopt */
 	GUESTLOCK_RES_MODE_MISMATCH,    /* held, in another mode: item.held_mode */
@@ -73,11 +76,11 @@ enum guestlock_result {
 	GUESTLOCK_RES_IO,
 	GUESTLOCK_RES_CANNOT_CREATE,    /* no space, read-only */
 	GUESTLOCK_RES_INVALID,          /* the request or the configuration is wrong */
-	GUESTLOCK_RES_UNKNOWN,          /* cannot be read or trusted: never to be taken for free. Nothing changed */
-	GUESTLOCK_RES_DEAD,             /* the technology does not know the owner's process (any more). Nothing changed */
+	GUESTLOCK_RES_UNKNOWN, /* cannot be read or trusted: never to be taken for free. Nothing changed */
+	GUESTLOCK_RES_DEAD, /* the technology does not know the owner's process (any more). Nothing changed */
 	/* of inquire */
 	GUESTLOCK_RES_HELD,             /* by this owner, in item.held_mode */
-	GUESTLOCK_RES_ORPHAN,           /* by this owner, but to be adopted (acquired again) before it is used */
+	GUESTLOCK_RES_ORPHAN, /* by this owner, but to be adopted (acquired again) before it is used */
 	GUESTLOCK_RES_OTHER,            /* not by this owner, but by item.holder */
 	GUESTLOCK_RES_FREE,             /* by nobody */
 };
@@ -107,12 +110,16 @@ struct guestlock_owner {
 
 enum guestlock_batch_flags {
 	GUESTLOCK_BATCH_PARK = 1 << 0,  /* release: keep interest in the epochs, the guest is paused */
-	GUESTLOCK_BATCH_UNDO = 1 << 1,  /* release: the grant was never used, put the epoch back if nobody saw it */
+	/* release: the grant was never used, put the epoch back if nobody saw it */
+	GUESTLOCK_BATCH_UNDO = 1 << 1,
 	GUESTLOCK_BATCH_ALL_HOLDERS = 1 << 2,   /* inquire: fill item.holders */
 	GUESTLOCK_BATCH_PROBE = 1 << 3, /* acquire: judge only, take nothing */
-	GUESTLOCK_BATCH_GLANCE = 1 << 4,        /* inquire: only to refuse early what acquire would refuse; what is
-	                                           known at little cost will do */
-	GUESTLOCK_BATCH_TAKE_OVER = 1 << 5,     /* convert: the target of a migration takes over, which moves the epoch */
+	/*
+	 * inquire: only to refuse early what acquire would refuse; what is known at little cost will do
+	 */
+	GUESTLOCK_BATCH_GLANCE = 1 << 4,
+	/* convert: the target of a migration takes over, which moves the epoch */
+	GUESTLOCK_BATCH_TAKE_OVER = 1 << 5,
 };
 
 /* One key of a batch. */
@@ -128,7 +135,8 @@ struct guestlock_item {
 	uint64_t epoch;                 /* granted, released or inquired: the key's epoch now */
 	struct guestlock_holder holder; /* BUSY, OTHER: one who holds it; uuid "" where not known */
 	size_t n_others;                /* inquire: other owners that hold it in any mode but none */
-	struct guestlock_holder *holders;       /* with ALL_HOLDERS: everyone, this owner too; the core free()s it */
+	/* with ALL_HOLDERS: everyone, this owner too; the core free()s it */
+	struct guestlock_holder *holders;
 	size_t n_holders;
 };
 
@@ -140,9 +148,9 @@ struct guestlock_batch {
 	unsigned flags;
 	int64_t deadline_ms;            /* guestlock_monotonic_ms() at which the caller stops waiting */
 	/*
-	 * What becomes of the guest if a lock of it is lost while it runs. "pause" and "poweroff" (LOSS_ACTION only): the
-	 * backend has loss_program called. "" or NULL: the technology's own way. Set for bind, and for acquire where no
-	 * keeper stands between.
+	 * What becomes of the guest if a lock of it is lost while it runs. "pause" and "poweroff"
+	 * (LOSS_ACTION only): the backend has loss_program called. "" or NULL: the technology's own way. Set
+	 * for bind, and for acquire where no keeper stands between.
 	 */
 	const char *loss_action;
 };
@@ -151,7 +159,7 @@ struct guestlock_batch {
 struct guestlock_lock {
 	struct guestlock_owner owner;
 	struct guestlock_key key;       /* identity "" where not known */
-	enum guestlock_mode mode;       /* NONE: parked. Whether the owner lives is for the core to find out */
+	enum guestlock_mode mode; /* NONE: parked. Whether the owner lives is for the core to find out */
 	bool readable;                  /* false: the entry is damaged, only key is valid */
 	int64_t since;
 };
@@ -174,9 +182,9 @@ enum guestlock_join_state {
 };
 
 /*
- * Descriptors that must survive the process which uses the backend: the keeper's guard holds them and
- * hands them to the next worker. On join: what the predecessor kept (count 0: nothing), replaced by what is to
- * be kept from now on. They belong to the backend, which closes them on leave; the guard has copies, and has
+ * Descriptors that must survive the process which uses the backend: the keeper's guard holds them and hands
+ * them to the next worker. On join: what the predecessor kept (count 0: nothing), replaced by what is to be
+ * kept from now on. They belong to the backend, which closes them on leave; the guard has copies, and has
  * closed them by then.
  */
 struct guestlock_kept {
@@ -232,10 +240,10 @@ struct guestlock_backend {
 	const char *identity_scheme;    /* how disks are named; hosts with different schemes must not meet */
 	const struct guestlock_backend_context *context;        /* for guestlock_option_*() and _log() */
 	/*
-	 * The program to be called for LOSS_ACTION, an absolute path: LOSS_PROGRAM RUN_DIR UUID INSTANCE ACTION (INSTANCE in
-	 * hexadecimal: the owner's), as the user that
-	 * the guest was bound by or root, while there is still time to stop the guest. It ends within 35 s, with
-	 * status 0 once the guest is stopped and its locks are released, or the guest is dead.
+	 * The program to be called for LOSS_ACTION, an absolute path: LOSS_PROGRAM RUN_DIR UUID INSTANCE
+	 * ACTION (INSTANCE in hexadecimal: the owner's), as the user that the guest was bound by or root,
+	 * while there is still time to stop the guest. It ends within 35 s, with status 0 once the guest is
+	 * stopped and its locks are released, or the guest is dead.
 	 */
 	const char *loss_program;
 	const char *life_dir;
@@ -247,13 +255,16 @@ struct guestlock_backend_ops {
 	enum guestlock_result (*init)(struct guestlock_backend *backend, struct guestlock_error *err);
 	void (*finish)(struct guestlock_backend *backend);
 
-	/* Can it work here and is it safe? Takes nothing, never blocks. GRANTED, STOPPED, UNSAFE, DENIED, ... */
+	/*
+	 * Can it work here and is it safe? Takes nothing, never blocks. GRANTED, STOPPED, UNSAFE, DENIED, ...
+	 */
 	enum guestlock_result (*probe)(struct guestlock_backend *backend, struct guestlock_error *err);
 
 	/*
 	 * Makes this host a member; repeated: no change. GRANTED once joined, NOT_JOINED while under way.
 	 * Checks that version and identity_scheme are those of the other members, else INVALID. leave: BUSY
-	 * while any guest of this host holds or parks anything. The keeper makes no call for a guest meanwhile.
+	 * while any guest of this host holds or parks anything. The keeper makes no call for a guest
+	 * meanwhile.
 	 */
 	enum guestlock_result (*join)(struct guestlock_backend *backend, struct guestlock_kept *kept,
 				      struct guestlock_error *err);
@@ -272,8 +283,9 @@ struct guestlock_backend_ops {
 	 * All or nothing. GRANTED: each item is held in item.mode and has its epoch: one more than before if
 	 * exclusive (random if it had none), the same if shared or handover; epochs move only when the whole
 	 * batch is granted. What this owner holds already in that mode or a stronger one is GRANTED as it is,
-	 * its epoch unchanged. Another instance of the same uuid is somebody else, except in handover. Of two equal
-	 * batches at once one is granted. What a crash in the midst leaves behind must be found by inquire.
+	 * its epoch unchanged. Another instance of the same uuid is somebody else, except in handover. Of two
+	 * equal batches at once one is granted. What a crash in the midst leaves behind must be found by
+	 * inquire.
 	 */
 	enum guestlock_result (*acquire)(struct guestlock_backend *backend, struct guestlock_batch *batch,
 					 struct guestlock_error *err);
@@ -283,49 +295,67 @@ struct guestlock_backend_ops {
 					 struct guestlock_error *err);
 
 	/*
-	 * CAP_HANDOVER. Never passes through unlocked; on failure the old mode is kept. Epochs are unchanged, but
-	 * from shared to a stronger mode is an exclusive acquire, and so is from handover to exclusive with TAKE_OVER:
-	 * what was saved of the guest before the migration must not be resumed any more. Repeated it moves no epoch again.
+	 * CAP_HANDOVER. Never passes through unlocked; on failure the old mode is kept. Epochs are unchanged,
+	 * but from shared to a stronger mode is an exclusive acquire, and so is from handover to exclusive
+	 * with TAKE_OVER: what was saved of the guest before the migration must not be resumed any more.
+	 * Repeated it moves no epoch again.
 	 */
 	enum guestlock_result (*convert)(struct guestlock_backend *backend, struct guestlock_batch *batch,
 					 struct guestlock_error *err);
 
-	/* Asks the technology itself, not memory. Changes nothing. The result is the worst of UNKNOWN and the rest. */
+	/*
+	 * Asks the technology itself, not memory. Changes nothing. The result is the worst of UNKNOWN and the
+	 * rest.
+	 */
 	enum guestlock_result (*inquire)(struct guestlock_backend *backend, struct guestlock_batch *batch,
 					 struct guestlock_error *err);
 
 	/*
-	 * Every lock and parked interest of this host's owners (owner.manager equals run_dir), damaged ones of anybody.
-	 * unchanged (may be NULL) is for a backend that can tell when a key changed for less than it costs to read
-	 * what is under it, and for no other: it asks that first.
+	 * Every lock and parked interest of this host's owners (owner.manager equals run_dir), damaged ones
+	 * of anybody. unchanged (may be NULL) is for a backend that can tell when a key changed for less than
+	 * it costs to read what is under it, and for no other: it asks that first.
 	 */
 	enum guestlock_result (*enumerate)(struct guestlock_backend *backend, guestlock_enumerate_fn *visit,
-					   guestlock_unchanged_fn *unchanged, void *data, struct guestlock_error *err);
+					   guestlock_unchanged_fn *unchanged, void *data,
+					   struct guestlock_error *err);
 
 	/*
-	 * CAP_CLUSTER. What owners of any host hold now, this one's too, of key or (NULL) of every key, as their own
-	 * managers tell it by deadline_ms: for people, no lock depends on it. Of each lock only uuid, instance, name, pid
-	 * and host of the owner, the key, mode and since are set, each where it is known; all are readable. Owners that
-	 * are known to be dead are left out. Every host that did not tell is named to silent, and GRANTED all the same.
+	 * CAP_CLUSTER. What owners of any host hold now, this one's too, of key or (NULL) of every key, as
+	 * their own managers tell it by deadline_ms: for people, no lock depends on it. Of each lock only
+	 * uuid, instance, name, pid and host of the owner, the key, mode and since are set, each where it is
+	 * known; all are readable. Owners that are known to be dead are left out. Every host that did not
+	 * tell is named to silent, and GRANTED all the same.
 	 */
-	enum guestlock_result (*survey)(struct guestlock_backend *backend, const char *key, int64_t deadline_ms,
-					guestlock_enumerate_fn *visit, guestlock_silent_fn *silent, void *data,
-					struct guestlock_error *err);
+	enum guestlock_result (*survey)(struct guestlock_backend *backend, const char *key,
+					int64_t deadline_ms, guestlock_enumerate_fn *visit,
+					guestlock_silent_fn *silent, void *data, struct guestlock_error *err);
 
-	/* Frees the locks that dead or unexplained owners of this host have on a key. force: living ones too, and damage. */
-	enum guestlock_result (*release_orphan)(struct guestlock_backend *backend, const char *key, bool force,
-						struct guestlock_error *err);
+	/*
+	 * Frees the locks that dead or unexplained owners of this host have on a key. force: living ones too,
+	 * and damage.
+	 */
+	enum guestlock_result (*release_orphan)(struct guestlock_backend *backend, const char *key,
+						bool force, struct guestlock_error *err);
 
-	/* CAP_HOST_LOCK. A lock of this host itself; lives until released or the host is gone. name: [a-z.]{1,40} */
+	/*
+	 * CAP_HOST_LOCK. A lock of this host itself; lives until released or the host is gone. name:
+	 * [a-z.]{1,40}
+	 */
 	enum guestlock_result (*host_acquire)(struct guestlock_backend *backend, const char *name,
 					      enum guestlock_mode mode, struct guestlock_error *err);
 	enum guestlock_result (*host_release)(struct guestlock_backend *backend, const char *name,
 					      struct guestlock_error *err);
 
-	/* CAP_PROVISION. Prepares storage for keys; safe against a crash at any point and other hosts doing the same. */
+	/*
+	 * CAP_PROVISION. Prepares storage for keys; safe against a crash at any point and other hosts doing
+	 * the same.
+	 */
 	enum guestlock_result (*provision)(struct guestlock_backend *backend, struct guestlock_batch *batch,
 					   struct guestlock_error *err);
-	/* Removes the storage of keys that nobody holds or parks; batch NULL: of all that are unused for unused_s seconds. */
+	/*
+	 * Removes the storage of keys that nobody holds or parks; batch NULL: of all that are unused for
+	 * unused_s seconds.
+	 */
 	enum guestlock_result (*unprovision)(struct guestlock_backend *backend, struct guestlock_batch *batch,
 					     unsigned unused_s, struct guestlock_error *err);
 
@@ -348,10 +378,12 @@ struct guestlock_module {
 
 /* ---- What backends share ---- */
 
-/* Fills err (may be NULL) and returns result. format as in printf; the backend's name is added by the core. */
-enum guestlock_result guestlock_backend_fail(struct guestlock_error *err, enum guestlock_result result, int sys_errno,
-					     long vendor, const char *format, ...)
-	__attribute__((format(printf, 5, 6)));
+/*
+ * Fills err (may be NULL) and returns result. format as in printf; the backend's name is added by the core.
+ */
+enum guestlock_result guestlock_backend_fail(struct guestlock_error *err, enum guestlock_result result,
+					     int sys_errno, long vendor, const char *format,
+					     ...) __attribute__((format(printf, 5, 6)));
 
 /* Each item gets this result and tells nothing else. What the items told before is not freed. */
 void guestlock_batch_answer(struct guestlock_batch *batch, enum guestlock_result result);
@@ -360,11 +392,12 @@ void guestlock_batch_answer(struct guestlock_batch *batch, enum guestlock_result
 void guestlock_batch_forget_holders(struct guestlock_batch *batch);
 
 /*
- * What happened to one item of a call: the worse of item->result and result is kept there, the worst of the call in *worst.
- * True if *worst was worsened, so that result is what the error has to tell. The order is that of the results, but that
- * nothing is worse than INFLIGHT: not to know what one has done.
+ * What happened to one item of a call: the worse of item->result and result is kept there, the worst of the
+ * call in *worst. True if *worst was worsened, so that result is what the error has to tell. The order is
+ * that of the results, but that nothing is worse than INFLIGHT: not to know what one has done.
  */
-bool guestlock_item_worsen(struct guestlock_item *item, enum guestlock_result result, enum guestlock_result *worst);
+bool guestlock_item_worsen(struct guestlock_item *item, enum guestlock_result result,
+			   enum guestlock_result *worst);
 
 /* Passes a message on to the log. */
 void guestlock_backend_log(const struct guestlock_backend *backend, enum guestlock_log_level level,
@@ -395,10 +428,16 @@ uint64_t guestlock_random64(void);
  */
 int guestlock_write_file(const char *path, const void *data, size_t size, mode_t mode);
 
-/* The whole of a regular file, NUL-terminated, at most max bytes (EFBIG). 0 or -1 with errno; *out is freed with free(). */
+/*
+ * The whole of a regular file, NUL-terminated, at most max bytes (EFBIG). 0 or -1 with errno; *out is freed
+ * with free().
+ */
 int guestlock_read_file(const char *path, size_t max, char **out_data, size_t *out_size);
 
-/* Open-file-description lock (F_WRLCK, F_RDLCK, F_UNLCK) over the whole file, without waiting. 0 or -1 with errno. */
+/*
+ * Open-file-description lock (F_WRLCK, F_RDLCK, F_UNLCK) over the whole file, without waiting. 0 or -1 with
+ * errno.
+ */
 int guestlock_ofd_lock(int fd, short type);
 
 /* base64url without padding (RFC 4648, 5); out has room for (size * 8 + 5) / 6 + 1 bytes. */

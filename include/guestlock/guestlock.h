@@ -18,10 +18,10 @@
  *    used in different threads and processes at the same time.
  *  - A guest handle works in the process that created it. After a fork only guestlock_guest_bind() and
  *    guestlock_guest_free() may be called on it in the child; what returns a status gives GUESTLOCK_FORKED.
- *  - A uuid may be started again and again; each bind begins a life of its own, which an instance number tells
- *    from others. A handle acts on one life and never on a later one: that is GUESTLOCK_REPLACED, and nothing of the
- *    new life is touched. With START and MIGRATE it is the life that is begun through it, with ATTACH the first that
- *    it finds, or that of guestlock_guest_set_life().
+ *  - A uuid may be started again and again; each bind begins a life of its own, which an instance number
+ *    tells from others. A handle acts on one life and never on a later one: that is GUESTLOCK_REPLACED, and
+ *    nothing of the new life is touched. With START and MIGRATE it is the life that is begun through it, with
+ *    ATTACH the first that it finds, or that of guestlock_guest_set_life().
  *  - Every failure leaves a known state: nothing was taken, or what was held is still held, or the status
  *    is GUESTLOCK_INDETERMINATE: then the guest must not run until an inquiry has settled what holds.
  *  - Time-outs are in milliseconds, points in time in seconds since 1970 (CLOCK_REALTIME).
@@ -78,7 +78,8 @@ enum guestlock_status {
 enum guestlock_mode {
 	GUESTLOCK_MODE_NONE = 0,        /* nothing is locked; interest in the key's epoch only */
 	GUESTLOCK_MODE_SHARED = 1,      /* goes with shared */
-	GUESTLOCK_MODE_HANDOVER = 2,    /* goes only with handover of the same guest: the two ends of its migration */
+	/* goes only with handover of the same guest: the two ends of its migration */
+	GUESTLOCK_MODE_HANDOVER = 2,
 	GUESTLOCK_MODE_EXCLUSIVE = 3,   /* goes with nothing */
 };
 
@@ -157,9 +158,12 @@ struct guestlock_options {
  * Errors: CONFIG, NOT_FOUND (the module), DENIED, IO, NO_MEMORY.
  * (libvirt's lock manager API: PluginLoad)
  */
-int guestlock_open(struct guestlock **out_gl, const struct guestlock_options *options, struct guestlock_error *err);
+int guestlock_open(struct guestlock **out_gl, const struct guestlock_options *options,
+		   struct guestlock_error *err);
 
-/* Frees the handle. No lock is dropped. NULL is accepted. Guest handles must be freed before. (PluginUnload) */
+/*
+ * Frees the handle. No lock is dropped. NULL is accepted. Guest handles must be freed before. (PluginUnload)
+ */
 void guestlock_close(struct guestlock *gl);
 
 /*
@@ -177,8 +181,8 @@ enum guestlock_new_mode {
 };
 
 /* Makes a handle. It has no effect on any guest. Errors: INVALID, NO_MEMORY. (New) */
-int guestlock_guest_new(struct guestlock *gl, enum guestlock_new_mode mode, struct guestlock_guest **out_guest,
-			struct guestlock_error *err);
+int guestlock_guest_new(struct guestlock *gl, enum guestlock_new_mode mode,
+			struct guestlock_guest **out_guest, struct guestlock_error *err);
 
 /*
  * Sets a parameter. "uuid" (canonical text) is required before anything else can be done, except with
@@ -190,10 +194,10 @@ int guestlock_guest_set_param(struct guestlock_guest *guest, const char *key, co
 			      struct guestlock_error *err);
 
 /*
- * Says which life of its guest an ATTACH handle is for: the instance that guestlock_info or a holder tells, and the
- * pid that it was bound with, as this process sees it; 0: whichever. A pid is not compared when the guest was bound in
- * another pid namespace. For callers that looked, or that know the process which they mean.
- * Errors: INVALID, FORKED.
+ * Says which life of its guest an ATTACH handle is for: the instance that guestlock_info or a holder tells,
+ * and the pid that it was bound with, as this process sees it; 0: whichever. A pid is not compared when the
+ * guest was bound in another pid namespace. For callers that looked, or that know the process which they
+ * mean. Errors: INVALID, FORKED.
  */
 int guestlock_guest_set_life(struct guestlock_guest *guest, uint64_t instance, pid_t pid,
 			     struct guestlock_error *err);
@@ -204,8 +208,9 @@ enum guestlock_resource_type {
 };
 
 enum guestlock_resource_flags {
-	GUESTLOCK_READONLY = 1 << 0,    /* read only: shared, or a disk ignored, as configured (readonly_disks) */
-	GUESTLOCK_SHARED = 1 << 1,      /* written by several guests that agree among themselves: taken shared */
+	/* read only: shared, or a disk ignored, as configured (readonly_disks) */
+	GUESTLOCK_READONLY = 1 << 0,
+	GUESTLOCK_SHARED = 1 << 1, /* written by several guests that agree among themselves: taken shared */
 };
 
 /* A resource as the caller names it. All strings belong to the caller. */
@@ -224,17 +229,21 @@ struct guestlock_resource {
  * stronger mode counts. The path is looked at when it is bound or acquired.
  * Errors: INVALID, REJECTED, NO_MEMORY. (RegisterResource)
  */
-int guestlock_guest_register_resource(struct guestlock_guest *guest, const struct guestlock_resource *resource,
-				      struct guestlock_error *err);
+int guestlock_guest_register_resource(struct guestlock_guest *guest,
+				      const struct guestlock_resource *resource, struct guestlock_error *err);
 
 /*
  * The command line that runs this guest under guestlock's supervision: the guestlock command, "run", this
  * guest's parameters and resources, "--". The caller appends the guest's own command. *out_argv ends with
  * NULL and is freed, with its strings, in one call of free(). (GetSupervisorPath, GetSupervisorArgs)
  */
-int guestlock_guest_supervisor_argv(struct guestlock_guest *guest, char ***out_argv, struct guestlock_error *err);
+int guestlock_guest_supervisor_argv(struct guestlock_guest *guest, char ***out_argv,
+				    struct guestlock_error *err);
 
-/* The pid of the guest as recorded at bind. NOT_FOUND when it was never bound, or has ended. REPLACED. (GetChild) */
+/*
+ * The pid of the guest as recorded at bind. NOT_FOUND when it was never bound, or has ended. REPLACED.
+ * (GetChild)
+ */
 int guestlock_guest_child(struct guestlock_guest *guest, pid_t *out_pid, struct guestlock_error *err);
 
 /*
@@ -250,22 +259,23 @@ int guestlock_guest_child(struct guestlock_guest *guest, pid_t *out_pid, struct 
 int guestlock_guest_bind(struct guestlock_guest *guest, int *out_tether_fd, struct guestlock_error *err);
 
 enum guestlock_acquire_flags {
-	GUESTLOCK_ACQUIRE_PROBE = 1 << 0,       /* take nothing: OK if it could be taken, BUSY with the holder else */
+	/* take nothing: OK if it could be taken, BUSY with the holder else */
+	GUESTLOCK_ACQUIRE_PROBE = 1 << 0,
 	/*
-	 * Only of a guest that is bound and has just the resources that this handle names, to be used in the same
-	 * way; else REJECTED, and nothing is taken. Does not look at the paths again. (_acquire() alone)
+	 * Only of a guest that is bound and has just the resources that this handle names, to be used in the
+	 * same way; else REJECTED, and nothing is taken. Does not look at the paths again. (_acquire() alone)
 	 */
 	GUESTLOCK_ACQUIRE_LISTED = 1 << 1,
 };
 
 /*
- * Takes the locks of a bound guest, all or none. The guest may run only after OK. What is held already
- * stays held. With MIGRATE they are taken for handover. wait_ms > 0: waits up to that long for whoever
- * holds them, naming them in a message of level INFO; 0 does not wait. A backend that does not answer
- * within acquire_timeout: TIMEOUT (nothing was taken) or INDETERMINATE.
- * state may be NULL, or is a string of guestlock_guest_pause() or _inquire(): then STALE and UNPROVEN are
- * possible (configuration: resume_check), and DAMAGED for a foreign or broken string.
- * Errors: BUSY, STALE, UNPROVEN, TIMEOUT, INDETERMINATE, UNTETHERED, DEAD, REJECTED, ALIASED, ... (AcquireObject)
+ * Takes the locks of a bound guest, all or none. The guest may run only after OK. What is held already stays
+ * held. With MIGRATE they are taken for handover. wait_ms > 0: waits up to that long for whoever holds them,
+ * naming them in a message of level INFO; 0 does not wait. A backend that does not answer within
+ * acquire_timeout: TIMEOUT (nothing was taken) or INDETERMINATE. state may be NULL, or is a string of
+ * guestlock_guest_pause() or _inquire(): then STALE and UNPROVEN are possible (configuration: resume_check),
+ * and DAMAGED for a foreign or broken string. Errors: BUSY, STALE, UNPROVEN, TIMEOUT, INDETERMINATE,
+ * UNTETHERED, DEAD, REJECTED, ALIASED, ... (AcquireObject)
  */
 int guestlock_guest_acquire(struct guestlock_guest *guest, const char *state, unsigned flags, int wait_ms,
 			    struct guestlock_error *err);
@@ -281,7 +291,8 @@ int guestlock_guest_release_resource(struct guestlock_guest *guest, const struct
 				     struct guestlock_error *err);
 
 enum guestlock_pause_flags {
-	GUESTLOCK_EXTERNALLY_STOPPED = 1 << 0,  /* the caller has stopped the guest (and will continue it) itself */
+	/* the caller has stopped the guest (and will continue it) itself */
+	GUESTLOCK_EXTERNALLY_STOPPED = 1 << 0,
 };
 
 /*
@@ -311,10 +322,12 @@ enum guestlock_migrate_flags {
 /*
  * At the source, before the migration: makes its locks ready to be taken over by the same guest on another
  * host, and by nobody else. uri is for messages and may be NULL. UNSUPPORTED: the backend has no handover;
- * pause the guest at the source and resume it at the target instead. A paused guest takes its locks for that, provided
- * nobody held one exclusively meanwhile (BUSY, STALE, UNPROVEN as for a resume). After an error: no migration.
+ * pause the guest at the source and resume it at the target instead. A paused guest takes its locks for that,
+ * provided nobody held one exclusively meanwhile (BUSY, STALE, UNPROVEN as for a resume). After an error: no
+ * migration.
  */
-int guestlock_guest_prepare_migrate(struct guestlock_guest *guest, const char *uri, struct guestlock_error *err);
+int guestlock_guest_prepare_migrate(struct guestlock_guest *guest, const char *uri,
+				    struct guestlock_error *err);
 
 /*
  * At the target. 0: the guest is here now; its locks become exclusive at once or, if the source has not
@@ -324,11 +337,13 @@ int guestlock_guest_prepare_migrate(struct guestlock_guest *guest, const char *u
  * or parks them again if the guest was paused; BUSY as long as the target has not cancelled.
  * The two ends may complete in either order.
  */
-int guestlock_guest_complete_migrate_in(struct guestlock_guest *guest, unsigned flags, struct guestlock_error *err);
-int guestlock_guest_complete_migrate_out(struct guestlock_guest *guest, unsigned flags, struct guestlock_error *err);
+int guestlock_guest_complete_migrate_in(struct guestlock_guest *guest, unsigned flags,
+					struct guestlock_error *err);
+int guestlock_guest_complete_migrate_out(struct guestlock_guest *guest, unsigned flags,
+					 struct guestlock_error *err);
 
 enum guestlock_shutdown_flags {
-	GUESTLOCK_SHUTDOWN_FORCE = 1 << 0,      /* also when the guest seems to live, and over a busy record */
+	GUESTLOCK_SHUTDOWN_FORCE = 1 << 0, /* also when the guest seems to live, and over a busy record */
 };
 
 /*
@@ -430,14 +445,16 @@ struct guestlock_info {
 	const char *pending;            /* the operation under way or unfinished, or "" */
 	char *technology;               /* the backend that holds the locks */
 	int64_t since;                  /* when it was bound */
-	char *damage;                   /* NULL, or why the record could not be read: only uuid is valid then */
+	char *damage; /* NULL, or why the record could not be read: only uuid is valid then */
 	size_t n_resources;
 	struct guestlock_resource_info *resources;
 	size_t n_params;
 	struct guestlock_param *params;
 };
 
-/* uuid of the guest that text names: a uuid, or a name that one guest only has. NOT_FOUND, INVALID (several). */
+/*
+ * uuid of the guest that text names: a uuid, or a name that one guest only has. NOT_FOUND, INVALID (several).
+ */
 int guestlock_find(struct guestlock *gl, const char *text, char out_uuid[GUESTLOCK_UUID_STRING],
 		   struct guestlock_error *err);
 
@@ -447,7 +464,8 @@ int guestlock_get_info(struct guestlock *gl, const char *uuid, struct guestlock_
 void guestlock_info_free(struct guestlock_info *info);
 
 /* The same of the life that a handle is for: REPLACED when there is another one now. */
-int guestlock_guest_info(struct guestlock_guest *guest, struct guestlock_info **out_info, struct guestlock_error *err);
+int guestlock_guest_info(struct guestlock_guest *guest, struct guestlock_info **out_info,
+			 struct guestlock_error *err);
 
 /*
  * All guests of this run directory, sorted by name and uuid; *out_infos is an array of *out_count, freed
@@ -474,7 +492,10 @@ struct guestlock_survey_silent {
 	char *reason;                   /* a few words: "no answer in time" */
 };
 
-/* What the guests of all hosts hold. Strings may be any bytes but NUL. Freed as a whole, guestlock_survey_free(). */
+/*
+ * What the guests of all hosts hold. Strings may be any bytes but NUL. Freed as a whole,
+ * guestlock_survey_free().
+ */
 struct guestlock_survey {
 	size_t n_locks;
 	struct guestlock_survey_lock *locks;    /* sorted by host, name, uuid, instance, identity and key */
@@ -483,11 +504,11 @@ struct guestlock_survey {
 };
 
 /*
- * What the guests of all hosts hold now, this one's too, as their own managers tell the backend: of one key (as
- * guestlock_identify() gives it), or of every key where that is NULL. For people: no decision about a lock
- * may rest on it, for a host that does not answer is in out_survey->silent, and the result is OK all the same.
- * Takes no longer than acquire_timeout, and by the backend's own patience less.
- * Errors: UNSUPPORTED (the backend knows of this host only), INVALID, UNAVAILABLE, ...
+ * What the guests of all hosts hold now, this one's too, as their own managers tell the backend: of one key
+ * (as guestlock_identify() gives it), or of every key where that is NULL. For people: no decision about a
+ * lock may rest on it, for a host that does not answer is in out_survey->silent, and the result is OK all the
+ * same. Takes no longer than acquire_timeout, and by the backend's own patience less. Errors: UNSUPPORTED
+ * (the backend knows of this host only), INVALID, UNAVAILABLE, ...
  */
 int guestlock_survey(struct guestlock *gl, const char *key, struct guestlock_survey **out_survey,
 		     struct guestlock_error *err);
@@ -514,7 +535,8 @@ struct guestlock_reap_result {
  * unfinished, releases the locks of dead guests, sets damaged records aside, and reports each as a message
  * (WARNING for what needs a person). OK also when something was reported; result (may be NULL) tells.
  */
-int guestlock_reap(struct guestlock *gl, struct guestlock_reap_result *out_result, struct guestlock_error *err);
+int guestlock_reap(struct guestlock *gl, struct guestlock_reap_result *out_result,
+		   struct guestlock_error *err);
 
 /*
  * Settles one guest: what a killed process left unfinished is finished or undone; if it is dead, its locks
@@ -539,10 +561,11 @@ int guestlock_unprovision_unused(struct guestlock *gl, unsigned unused_s, struct
 /* ---- The host ---- */
 
 /*
- * Takes this host out of what its backend is a member of (a cluster's lockspace), as before a shutdown. BUSY, and
- * nothing changes, while any guest of this host holds or has paused anything. OK also when it is no member. The
- * next operation on a guest joins again. With a keeper, operations that are under way are waited for, and those that
- * begin meanwhile wait until the host has left, or are refused. Errors: BUSY, UNAVAILABLE, DENIED, IO, ...
+ * Takes this host out of what its backend is a member of (a cluster's lockspace), as before a shutdown. BUSY,
+ * and nothing changes, while any guest of this host holds or has paused anything. OK also when it is no
+ * member. The next operation on a guest joins again. With a keeper, operations that are under way are waited
+ * for, and those that begin meanwhile wait until the host has left, or are refused. Errors: BUSY,
+ * UNAVAILABLE, DENIED, IO, ...
  */
 int guestlock_leave(struct guestlock *gl, struct guestlock_error *err);
 
@@ -560,7 +583,8 @@ struct guestlock_keeper_info {
 };
 
 /* Looks whether a keeper runs. Starts none; does not block for more than 2 seconds. Always OK. */
-int guestlock_get_keeper(struct guestlock *gl, struct guestlock_keeper_info *out_info, struct guestlock_error *err);
+int guestlock_get_keeper(struct guestlock *gl, struct guestlock_keeper_info *out_info,
+			 struct guestlock_error *err);
 
 /* ---- The configuration, the modules, the lifecycle: for tools ---- */
 
@@ -578,7 +602,7 @@ struct guestlock_backend_info {
 	bool selected;
 	unsigned capabilities;          /* GUESTLOCK_CAP_* of backend.h */
 	unsigned abi;
-	int status;                     /* of its probe (selected), else OK; of loading when it could not be loaded */
+	int status; /* of its probe (selected), else OK; of loading when it could not be loaded */
 	char message[512];              /* why not, "" when all is well */
 };
 

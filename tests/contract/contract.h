@@ -33,7 +33,8 @@ struct contract {
 	const char *environment_a[CONTRACT_SETTINGS], *environment_b[CONTRACT_SETTINGS];
 	const char *host;               /* name of both hosts, NULL: names of their own */
 	char *base, *dir;               /* the directory of the run, and that of this test in it */
-	const struct guestlock_module *behind;  /* with --keeper: the module; module has those functions that ask */
+	/* with --keeper: the module; module has those functions that ask */
+	const struct guestlock_module *behind;
 };
 extern struct contract contract;
 
@@ -42,19 +43,25 @@ static inline bool contract_can(unsigned capability)
 	return (contract.module->capabilities & capability) == capability;
 }
 
-/* A NAME or a FILE: loads it, and fills contract.module and name. Also fails if it wants other options than it is given. */
+/*
+ * A NAME or a FILE: loads it, and fills contract.module and name. Also fails if it wants other options than
+ * it is given.
+ */
 int contract_load(const char *text, struct gl_module *out_module, struct guestlock_error *err);
 
-/* What the program of this tree has more than the installed one: a module if none is named (else NULL), and tests. */
+/*
+ * What the program of this tree has more than the installed one: a module if none is named (else NULL), and
+ * tests.
+ */
 extern const char *const contract_default_module;
 void contract_own_tests(Suite *suite);
 
 /* ---- Children ---- */
 
 /*
- * fork(). A child shares the file in which Check keeps what the test reports: half a report, of a child that is killed,
- * ends the whole run. So nothing of Check may be called in a child; what is called there too asserts with
- * contract_expect(), for which a child just ends, with a status that means no result.
+ * fork(). A child shares the file in which Check keeps what the test reports: half a report, of a child that
+ * is killed, ends the whole run. So nothing of Check may be called in a child; what is called there too
+ * asserts with contract_expect(), for which a child just ends, with a status that means no result.
  */
 pid_t contract_fork(void);
 __attribute__((noreturn, format(printf, 1, 2))) void contract_fail(const char *format, ...);
@@ -74,7 +81,9 @@ struct host {
 };
 extern struct host host_a, host_b;
 
-/* Makes an instance that has not joined. extra: "key=value" or NULL. The result of init; err as init left it. */
+/*
+ * Makes an instance that has not joined. extra: "key=value" or NULL. The result of init; err as init left it.
+ */
 enum guestlock_result host_make(struct host *host, const char *name, const char *scheme, const char *extra,
 				struct guestlock_error *err);
 /* From now on this process is one of that host. */
@@ -85,8 +94,8 @@ void host_free(struct host *host);
 /* The pids of its keeper's processes; false: there is none. */
 bool host_keeper(const struct host *host, pid_t *out_guard, pid_t *out_worker);
 /*
- * What the keeper does, which alone calls a backend that may block: dead guests of the host give back what they had. For
- * other backends nothing: a death frees it.
+ * What the keeper does, which alone calls a backend that may block: dead guests of the host give back what
+ * they had. For other backends nothing: a death frees it.
  */
 void host_reap(const struct host *host);
 
@@ -121,12 +130,13 @@ struct guest {
 };
 
 /* uuid NULL: a new one. */
-void guest_start(struct guest *guest, struct host *host, const char *name, const char *uuid, enum guest_kind kind);
+void guest_start(struct guest *guest, struct host *host, const char *name, const char *uuid,
+		 enum guest_kind kind);
 /* Kills it and waits until it is gone. */
 void guest_kill(struct guest *guest);
 /*
- * A guest without a process, as a thread can be one: its life lock is held by this process. Where a guest's own process
- * has to bind it, it has one.
+ * A guest without a process, as a thread can be one: its life lock is held by this process. Where a guest's
+ * own process has to bind it, it has one.
  */
 void guest_pretend(struct guest *guest, struct host *host, const char *name);
 
@@ -144,9 +154,9 @@ void ask_for(struct ask *ask, const struct guestlock_key *keys, size_t count, en
 void ask_free(struct ask *ask);
 
 /*
- * The calls of the table, repeated as long as the answer is AGAIN; for children too. They check what holds for every answer:
- * that the error is filled exactly when it is not a success, and that the result is that of an item. Where only a
- * guest's own process can bind it, it has done so, and ask_bind() does nothing.
+ * The calls of the table, repeated as long as the answer is AGAIN; for children too. They check what holds
+ * for every answer: that the error is filled exactly when it is not a success, and that the result is that of
+ * an item. Where only a guest's own process can bind it, it has done so, and ask_bind() does nothing.
  */
 enum guestlock_result ask_bind(const struct guest *guest, struct ask *ask);
 enum guestlock_result ask_acquire(const struct guest *guest, struct ask *ask);
@@ -162,19 +172,25 @@ enum guestlock_result ask_acquire_once(const struct guest *guest, struct ask *as
 enum guestlock_result ask_acquire_soon(const struct guest *guest, struct ask *ask);
 
 /* The same for one key. */
-enum guestlock_result take(const struct guest *guest, const struct guestlock_key *key, enum guestlock_mode mode);
-enum guestlock_result take_soon(const struct guest *guest, const struct guestlock_key *key, enum guestlock_mode mode);
-enum guestlock_result probe(const struct guest *guest, const struct guestlock_key *key, enum guestlock_mode mode);
+enum guestlock_result take(const struct guest *guest, const struct guestlock_key *key,
+			   enum guestlock_mode mode);
+enum guestlock_result take_soon(const struct guest *guest, const struct guestlock_key *key,
+				enum guestlock_mode mode);
+enum guestlock_result probe(const struct guest *guest, const struct guestlock_key *key,
+			    enum guestlock_mode mode);
 enum guestlock_result drop(const struct guest *guest, const struct guestlock_key *key, unsigned flags);
-enum guestlock_result change(const struct guest *guest, const struct guestlock_key *key, enum guestlock_mode mode);
+enum guestlock_result change(const struct guest *guest, const struct guestlock_key *key,
+			     enum guestlock_mode mode);
 /* What inquire says of it: RES_HELD, ... mode (may be NULL) is held_mode. */
-enum guestlock_result look(const struct guest *guest, const struct guestlock_key *key, enum guestlock_mode *mode);
+enum guestlock_result look(const struct guest *guest, const struct guestlock_key *key,
+			   enum guestlock_mode *mode);
 /* The epoch that inquire gives; there must be one. */
 uint64_t epoch_of(const struct guest *guest, const struct guestlock_key *key);
 
 /* Asserts that guest holds none, or all in mode, of the keys. */
 void assert_none(const struct guest *guest, const struct guestlock_key *keys, size_t count);
-void assert_all(const struct guest *guest, const struct guestlock_key *keys, size_t count, enum guestlock_mode mode);
+void assert_all(const struct guest *guest, const struct guestlock_key *keys, size_t count,
+		enum guestlock_mode mode);
 /* Whatever is known of the holder is that guest. */
 void assert_holder(const struct guestlock_holder *holder, const struct guest *guest);
 
@@ -194,7 +210,10 @@ struct order {
 	pid_t child;                    /* under way */
 };
 
-/* Runs the call up to that stop, of which there are two for each system call: before and after. false: it is over. */
+/*
+ * Runs the call up to that stop, of which there are two for each system call: before and after. false: it is
+ * over.
+ */
 bool order_begin(struct order *order, unsigned stop);
 /* Lets it go on to its end: its result. */
 enum guestlock_result order_end(struct order *order);

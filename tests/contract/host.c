@@ -123,7 +123,9 @@ static void end_keeper(struct host *host)
 		while (guestlock_ofd_lock(fd, F_WRLCK) < 0) {
 			ck_assert_int_lt(guestlock_monotonic_ms(), deadline_ms);
 			contract_sleep_us(5000);
-			/* The worker may have told a guard that was dead already, and have another one since.
+			/*
+			 * The worker may have told a guard that was dead already, and have another one
+			 * since.
 			 */
 			if (host_keeper(host, &guard, &worker) && guard > 1) {
 				kill(guard, SIGTERM);

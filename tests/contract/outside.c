@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The installed program, for backends that are written elsewhere: of no module's files does it know anything.
+/*
+ * The installed program, for backends that are written elsewhere: of no module's files does it know
+ * anything.
  */
 #include "contract.h"
 

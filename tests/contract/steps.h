@@ -17,7 +17,7 @@ struct step {
 	struct guest *who;              /* NULL: nobody */
 	unsigned what;                  /* mode or flags */
 	enum guestlock_result gives;    /* of a look: what the first key is, GRANTED for whatever it is */
-	unsigned only_if, epoch;        /* EPOCH(): of the first key, which it must have before; that it has then */
+	unsigned only_if, epoch; /* EPOCH(): of the first key, which it must have before; that it has then */
 	size_t from, count;             /* keys; count 0: all that the walk has */
 	size_t because_of;              /* a key but the first, whose own result is that as well */
 	const struct guest *holder;     /* who is in the way */

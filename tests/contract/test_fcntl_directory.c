@@ -109,8 +109,10 @@ START_TEST(a_restart_of_the_machine_clears)
 }
 END_TEST
 
-/* Another boot id with living guests is a container's, and no restart. _i: a guest, one without a life
- * lock, or one whose only entry is the damaged one. */
+/*
+ * Another boot id with living guests is a container's, and no restart. _i: a guest, one without a life
+ * lock, or one whose only entry is the damaged one.
+ */
 START_TEST(no_restart_while_somebody_lives)
 {
 	struct guestlock_error err;

@@ -126,8 +126,10 @@ static void round_of_libdlm(bool one_by_one, struct round *out)
 	out->release = bench_now_us() - begin;
 }
 
-/* The same by the calls that wait themselves, which want a thread that reads, and so a descriptor of their
- * own. */
+/*
+ * The same by the calls that wait themselves, which want a thread that reads, and so a descriptor of their
+ * own.
+ */
 static dlm_lshandle_t waiting;
 static struct held waited[MOST];
 

@@ -140,8 +140,10 @@ START_TEST(probe_fencing)
 }
 END_TEST
 
-/* Fencing that is off is told before what mends by itself: nobody should wait for a cluster that is of no
- * use. */
+/*
+ * Fencing that is off is told before what mends by itself: nobody should wait for a cluster that is of no
+ * use.
+ */
 START_TEST(probe_unsafe_first)
 {
 	all_well();

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The parts of the backend that need no cluster: value blocks, the kernel's list of locks, the table, notes
- * of owners. */
+/*
+ * The parts of the backend that need no cluster: value blocks, the kernel's list of locks, the table, notes
+ * of owners.
+ */
 #include "dlm.h"
 #include "kernel/dump.h"
 #include "world.h"

@@ -37,7 +37,9 @@ extern char world_root[];
 extern struct told told;
 extern pid_t daemon_pid;
 
-/* A fixture: a host on which everything is right but that no daemon runs, and which is not in the lockspace. */
+/*
+ * A fixture: a host on which everything is right but that no daemon runs, and which is not in the lockspace.
+ */
 void world_setup(void);
 void world_teardown(void);
 /* text is as printf(1) wants it. */

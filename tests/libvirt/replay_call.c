@@ -9,7 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What tells of the last error in this thread: of libvirt's public interface, present with its symbols only.
+/*
+ * What tells of the last error in this thread: of libvirt's public interface, present with its symbols
+ * only.
  */
 static const char *(*last_message)(void);
 static int (*last_code)(void), (*last_domain)(void);

@@ -79,8 +79,10 @@ enum turn take_turn(unsigned kind, bool shared, struct entry **out_entry)
 		leave_off(SUSPENDED);
 		return GONE;
 	}
-	/* To be killed before an act that only looks is the same as to be killed before the next that does
-	 * not. */
+	/*
+	 * To be killed before an act that only looks is the same as to be killed before the next that does
+	 * not.
+	 */
 	if (!shared && kind > ACT_LIFE && manager.acts++ == manager.kill_at) {
 		leave_off(KILLED);
 		return GONE;

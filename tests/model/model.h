@@ -61,7 +61,7 @@ enum process_state {
 struct process {
 	uint8_t state, instance;
 	uint8_t uses;                   /* disks that are plugged */
-	uint8_t stale;                  /* disks that another guest wrote since this one's memory stands still */
+	uint8_t stale; /* disks that another guest wrote since this one's memory stands still */
 };
 
 struct answer {
@@ -193,7 +193,8 @@ struct scenario {
 	const char *name;
 	uint32_t tasks[HOSTS];          /* bits of enum task: what each does */
 	uint32_t atomic[HOSTS];         /* those that are taken in one step, without a kill */
-	unsigned kills, mishaps;        /* bits of hosts: whose manager may be killed, whose backend may not answer */
+	/* bits of hosts: whose manager may be killed, whose backend may not answer */
+	unsigned kills, mishaps;
 	bool full;                      /* takes long */
 
 	/*

@@ -6,9 +6,9 @@
  *
  *     STATE[/PENDING] [migrate] [was-paused] [handed-over] [stopped] [adopted] [PARAMETER=VALUE] RESOURCE...
  *
- * and a resource LETTER=STATE[(FROM-TO)][#EPOCH][/TECHNOLOGY][*], where * says that the hint of its file may be
- * missing, and ! that the mode is not what it should be. d and e are disks, f is one that is a file, s is a shared
- * one, g the lock of the guest itself.
+ * and a resource LETTER=STATE[(FROM-TO)][#EPOCH][/TECHNOLOGY][*], where * says that the hint of its file may
+ * be missing, and ! that the mode is not what it should be. d and e are disks, f is one that is a file, s is
+ * a shared one, g the lock of the guest itself.
  *
  * A call is
  *
@@ -17,9 +17,10 @@
  *     release LETTER... [park] [undo]
  *     inquire LETTER...
  *
- * and its answer RESULT [LETTER[:RESULT][=MODE][#EPOCH][@GUEST]]...: what is named without a result has that of the
- * call, and of what is not named nothing is known but that it is GRANTED; if nothing is named, all have that of the
- * call. @GUEST is who is in the way: db, former-db, or web, which is the other end of its migration.
+ * and its answer RESULT [LETTER[:RESULT][=MODE][#EPOCH][@GUEST]]...: what is named without a result has that
+ * of the call, and of what is not named nothing is known but that it is GRANTED; if nothing is named, all
+ * have that of the call. @GUEST is who is in the way: db, former-db, or web, which is the other end of its
+ * migration.
  */
 #ifndef GL_TEST_OPERATION_WORDS_H
 #define GL_TEST_OPERATION_WORDS_H
@@ -45,7 +46,8 @@ struct gl_record *words_read(const char *text, const char *uuid, uint64_t instan
 char *words_of(const struct gl_record *record);
 /* known: the flags that say something to that call. free() */
 char *words_of_call(const char *name, bool modes, unsigned known, const struct guestlock_batch *batch);
-enum guestlock_result words_answer(const char *answer, struct guestlock_batch *batch, struct guestlock_error *err);
+enum guestlock_result words_answer(const char *answer, struct guestlock_batch *batch,
+				   struct guestlock_error *err);
 
 /* "": OK. Fills err. */
 int words_status(const char *answer, struct guestlock_error *err);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A guest of words, a backend of words, and what the linker puts in the place of records, processes and time.
+/*
+ * A guest of words, a backend of words, and what the linker puts in the place of records, processes and
+ * time.
  */
 #include "operation_world.h"
 
@@ -237,7 +239,9 @@ int world_attempt(void *data, struct guestlock_error *err)
 	return gl_fail_busy(&world_library, &disk, &holder, err);
 }
 
-/* ---- What the linker puts in the place of the real ones; parameters that nobody looks at are left out ----
+/*
+ * ---- What the linker puts in the place of the real ones; parameters that nobody looks at are left out
+ * ----
  */
 
 /* The linker gives these names. NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */

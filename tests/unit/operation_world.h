@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A small world for the real engine (core/operation, core/guest): the records of two guests, their processes and a
- * backend, all in memory. What the engine does to it is compared with a play, line by line, and the play has the
- * answers: "ACT -> ANSWER", or an act alone, which succeeds. Acts are
+ * A small world for the real engine (core/operation, core/guest): the records of two guests, their processes
+ * and a backend, all in memory. What the engine does to it is compared with a play, line by line, and the
+ * play has the answers: "ACT -> ANSWER", or an act alone, which succeeds. Acts are
  *
  *     save RECORD            "save" alone: the record as it is to be after all
  *     remove                 the record, after the life file; "remove record": that one alone
@@ -13,8 +13,8 @@
  *     acquire ...            also convert, release, inquire
  *     attempt                of what waits while it is BUSY
  *
- * in the words of operation_words.h, with "db " before what is about that guest, and not about web. lock and open are
- * acts only where they fail.
+ * in the words of operation_words.h, with "db " before what is about that guest, and not about web. lock and
+ * open are acts only where they fail.
  */
 #ifndef GL_TEST_OPERATION_WORLD_H
 #define GL_TEST_OPERATION_WORLD_H

@@ -305,7 +305,9 @@ static const unsigned char page_of_sda[] = {
 	0x00, 0x10, 0x5e, 0x21, 0x00, 0x00, 0x90, 0x00, 0x00, 0x49, 0x00, 0x00,
 };
 
-/* Two paths to one disk, by its page and by the kernel's text, its map, and hosts with and without multipath.
+/*
+ * Two paths to one disk, by its page and by the kernel's text, its map, and hosts with and without
+ * multipath.
  */
 START_TEST(paths_and_map_are_one_disk)
 {

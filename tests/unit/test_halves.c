@@ -116,8 +116,10 @@ START_TEST(test_grows)
 }
 END_TEST
 
-/* Stopped after any number of bytes, a change leaves the old record or the new one, and the next one goes on
- * from it. */
+/*
+ * Stopped after any number of bytes, a change leaves the old record or the new one, and the next one goes
+ * on from it.
+ */
 START_TEST(test_torn)
 {
 	char *old, *new;

@@ -410,7 +410,9 @@ static ino_t inode_of(const char *name)
 	return st.st_ino;
 }
 
-/* In place as long as one write does it all; more must not be seen half written, so the file is another one.
+/*
+ * In place as long as one write does it all; more must not be seen half written, so the file is another
+ * one.
  */
 START_TEST(test_replaced_when_large)
 {

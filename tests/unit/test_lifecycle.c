@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The two tables of the lifecycle: the whole product of their inputs, and what the important ones must give.
+/*
+ * The two tables of the lifecycle: the whole product of their inputs, and what the important ones must
+ * give.
  */
 #include "base/base.h"
 #include "lifecycle/lifecycle.h"
@@ -662,7 +664,8 @@ static bool under_way(int state)
 	return state == STATE(INTENT) || state == STATE(DROPPING) || state == STATE(UNKNOWN);
 }
 
-/* What is begun leads to a state that can be kept, back to where it was, or to "unknown" and on from there.
+/*
+ * What is begun leads to a state that can be kept, back to where it was, or to "unknown" and on from there.
  */
 START_TEST(steps_under_way_end)
 {

@@ -414,8 +414,7 @@ START_TEST(foreign_library)
 	ck_assert_int_eq(symlink(libraries[i], link), 0);
 	snprintf(message, sizeof(message),
 		 "cannot load backend \"foreign\" from %s: it has no guestlock_backend_module and so is no "
-		 "backend; "
-		 "remove it",
+		 "backend; remove it",
 		 link);
 	check_load("foreign", GUESTLOCK_INVALID, message);
 }

@@ -355,8 +355,7 @@ static const struct {
 	{"[guestlok]\n", "1: unknown section [guestlok]; did you mean [guestlock]?"},
 	{"[a12345678901234567890123456789012345678901234567890]\n",
 	 "1: \"a1234567890123456789012345678901234567890123456789\" cannot be a section; write [guestlock] "
-	 "or the "
-	 "name of a backend"},
+	 "or the name of a backend"},
 	{"[guestlock] lock_disks = no\n", "1: text behind section [guestlock]; put it on a line of its own"},
 	{"\n[guestlock]\nlock_disks\n",
 	 "3: \"lock_disks\" is neither a section nor a setting; write [SECTION] or KEY = VALUE"},

@@ -19,7 +19,7 @@
 #include <sysexits.h>
 
 #define CLI_COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define CLI_BUSY 1                      /* exit status for "somebody else holds it", unless -E says otherwise */
+#define CLI_BUSY 1 /* exit status for "somebody else holds it", unless -E says otherwise */
 #define CLI_CANNOT_EXECUTE 126          /* as shells do */
 #define CLI_NO_COMMAND 127
 
@@ -66,7 +66,7 @@ struct cli_command {
 	const char *synopsis;           /* what follows the name */
 	const char *help;               /* one line */
 	const struct cli_option *options;
-	bool passes_on;                 /* the first word that is no option begins somebody else's command line */
+	bool passes_on; /* the first word that is no option begins somebody else's command line */
 	int (*run)(struct cli *cli, int argc, char **argv);
 };
 

@@ -104,8 +104,10 @@ static int direct_messages(struct cli *cli)
 	return failure ? EX_CANTCREAT : 0;
 }
 
-/* What is not found, or is wrong, is nothing that stands on the command line: the configuration or the
- * backend. */
+/*
+ * What is not found, or is wrong, is nothing that stands on the command line: the configuration or the
+ * backend.
+ */
 static int open_exit_status(const struct cli *cli, int status)
 {
 	const char *file = cli->config_file ? cli->config_file : getenv("GUESTLOCK_CONFIG");

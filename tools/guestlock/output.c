@@ -50,7 +50,9 @@ void cli_append(char **text, const char *format, ...)
 	*text = cli_format("%s%s", before, more);
 }
 
-/* The bytes of the well-formed UTF-8 character at text, 0 if there is none. Stops at the final NUL by itself.
+/*
+ * The bytes of the well-formed UTF-8 character at text, 0 if there is none. Stops at the final NUL by
+ * itself.
  */
 static size_t character_length(const unsigned char *text)
 {

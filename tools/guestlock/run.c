@@ -39,8 +39,10 @@ const struct cli_option cli_run_options[] = {
 /* The first pause between two attempts to start, and the longest. */
 #define RETRY_FIRST_MS 20
 #define RETRY_LAST_MS 250
-/* How long after the command's end the last process of the guest may take to vanish before it is said to
- * stay. */
+/*
+ * How long after the command's end the last process of the guest may take to vanish before it is said to
+ * stay.
+ */
 #define VANISH_MS 200
 
 struct run {
@@ -266,10 +268,9 @@ static int check_tether(void *data)
 	    info->life == GUESTLOCK_LIFE_UNTETHERED) {
 		cli_log(vigil->cli, GUESTLOCK_LOG_WARNING,
 			"guest %s has lost its tether: its program, or a security module, closed the "
-			"descriptor "
-			"that it inherited. It keeps its locks until process %d ends, whatever processes it "
-			"leaves, "
-			"and gets no new ones; start it so that it keeps inherited descriptors",
+			"descriptor that it inherited. It keeps its locks until process %d ends, whatever "
+			"processes it leaves, and gets no new ones; start it so that it keeps inherited "
+			"descriptors",
 			words, (int)info->pid);
 		vigil->warned = true;
 		return -1;
@@ -289,8 +290,10 @@ static bool may_continue(void *data)
 	       info->state == GUESTLOCK_GUEST_RUNNING;
 }
 
-/* Is the guest as a whole dead, or about to be? Processes vanish a moment after the command was waited for.
- * Another life of its uuid is not ours. */
+/*
+ * Is the guest as a whole dead, or about to be? Processes vanish a moment after the command was waited for.
+ * Another life of its uuid is not ours.
+ */
 static bool wait_until_dead(const struct vigil *vigil)
 {
 	for (int waited = 0;; waited += 10) {
@@ -316,8 +319,7 @@ static void settle(const struct vigil *vigil)
 	if (!wait_until_dead(vigil)) {
 		cli_log(vigil->cli, GUESTLOCK_LOG_INFO,
 			"the command of guest %s has ended, but processes of it live on: its locks stay "
-			"until the "
-			"last of them is gone",
+			"until the last of them is gone",
 			words);
 		return;
 	}

@@ -110,7 +110,8 @@ struct server_ops {
 	void (*answer)(void *data, const struct gl_keeper_request *request, pid_t peer,
 		       struct gl_keeper_answer *out_answer);
 	/* Called instead while draining. */
-	void (*refuse)(void *data, const struct gl_keeper_request *request, struct gl_keeper_answer *out_answer);
+	void (*refuse)(void *data, const struct gl_keeper_request *request,
+		       struct gl_keeper_answer *out_answer);
 	void (*clear)(void *data, struct gl_keeper_answer *answer);
 };
 

@@ -51,7 +51,7 @@ struct server {
 	void *lanes;
 	struct job_queue ready;         /* there was no thread for them */
 	unsigned threads, idle, running, waiting;
-	unsigned calls;                 /* that are made, and what server_run() has taken on; not those that are refused */
+	unsigned calls; /* that are made, and what server_run() has taken on; not those that are refused */
 	bool draining, stop;
 };
 

@@ -85,7 +85,9 @@ static int pause_once(const struct loss *loss, bool stopped, struct guestlock_er
 	return status;
 }
 
-/* Another operation may be in its last seconds, and the backend too: not once, but as long as there is time.
+/*
+ * Another operation may be in its last seconds, and the backend too: not once, but as long as there is
+ * time.
  */
 static bool pause_guest(const struct loss *loss, bool stopped)
 {
@@ -182,8 +184,10 @@ static int run(struct loss *loss)
 
 /* ---- The process ---- */
 
-/* Whoever called us is no program of ours: nothing of it must get into a keeper that we start, or stand in
- * our way. */
+/*
+ * Whoever called us is no program of ours: nothing of it must get into a keeper that we start, or stand in
+ * our way.
+ */
 static void prepare_process(void)
 {
 	sigset_t none;

@@ -237,8 +237,10 @@ static void look_at_polled(struct follower *follower)
 	follower->next_tick_ms = guestlock_monotonic_ms() + TICK_MS;
 }
 
-/* The directory appears with the first guest. A record is written into a file that is empty at first, and
- * closed at the end of the operation. */
+/*
+ * The directory appears with the first guest. A record is written into a file that is empty at first, and
+ * closed at the end of the operation.
+ */
 static void watch_directory(struct follower *follower)
 {
 	if (follower->guests < 0) {

@@ -12,8 +12,8 @@ struct follow {
 	guestlock_log_fn *log;          /* of what it did itself; gl has its own messages */
 	void *log_data;
 	/*
-	 * Runs work(argument) in another thread, so that one guest whose locks cannot be released now holds nobody
-	 * else up. false: it cannot, and work is called here. NULL: everything is done here.
+	 * Runs work(argument) in another thread, so that one guest whose locks cannot be released now holds
+	 * nobody else up. false: it cannot, and work is called here. NULL: everything is done here.
 	 */
 	bool (*start)(void *data, void (*work)(void *argument), void *argument);
 	void *start_data;

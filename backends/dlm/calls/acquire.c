@@ -6,10 +6,10 @@
  *   2. If a part was granted and a part refused, all is given back and asked for again in the order of keys,
  *      the first alone: of two equal batches that met, one gets it, and the other has nothing in its way.
  *   3. When all are granted and no epoch is against it, the blocks of those held exclusively are written:
- * owner and epoch. A crash before that leaves locks without an owner in their block: inquire calls them
- * ORPHAN.
+ *      owner and epoch. A crash before that leaves locks without an owner in their block: inquire calls
+ *      them ORPHAN.
  *   4. Otherwise everything that was granted goes back with the block that was found, and who refused is
- * named.
+ *      named.
  */
 #include "calls/call.h"
 

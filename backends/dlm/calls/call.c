@@ -94,7 +94,9 @@ void gl_dlm_call_begin(struct gl_dlm_call *call, struct gl_dlm *dlm, struct gues
 	take_locks(call);
 }
 
-/* What came with this call and is of no use goes again. Whatever does not answer goes later, as an idle lock.
+/*
+ * What came with this call and is of no use goes again. Whatever does not answer goes later, as an idle
+ * lock.
  */
 static void drop_fresh(struct gl_dlm_call *call)
 {

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the functions have in common that are called with a batch: rounds of requests, of any locks of one owner. */
+/*
+ * What the functions have in common that are called with a batch: rounds of requests, of any locks of one
+ * owner.
+ */
 #ifndef GL_DLM_CALL_H
 #define GL_DLM_CALL_H
 
@@ -35,16 +38,16 @@ struct gl_dlm_call {
 };
 
 /*
- * Looks up the locks of xid and marks them as used. The result is GRANTED if it can go on. End always follows;
- * it gives up the fresh locks unless keep.
+ * Looks up the locks of xid and marks them as used. The result is GRANTED if it can go on. End always
+ * follows; it gives up the fresh locks unless keep.
  */
-void gl_dlm_call_begin(struct gl_dlm_call *call, struct gl_dlm *dlm, struct guestlock_batch *batch, uint64_t xid,
-		       const char *verb, struct guestlock_error *err);
+void gl_dlm_call_begin(struct gl_dlm_call *call, struct gl_dlm *dlm, struct guestlock_batch *batch,
+		       uint64_t xid, const char *verb, struct guestlock_error *err);
 enum guestlock_result gl_dlm_call_end(struct gl_dlm_call *call, bool keep);
 
 /*
- * Lets a slot take part in the next round, to get its lock into that mode. bytes NULL: the block that the lock
- * has. Where there is no lock one is made; out of memory is noted as a failure.
+ * Lets a slot take part in the next round, to get its lock into that mode. bytes NULL: the block that the
+ * lock has. Where there is no lock one is made; out of memory is noted as a failure.
  */
 void gl_dlm_select(struct gl_dlm_call *call, struct gl_dlm_slot *slot, int mode, const unsigned char *bytes);
 /*
@@ -73,7 +76,10 @@ void gl_dlm_tell_all(struct gl_dlm_call *call);
 
 /* ---- Why a slot was refused: refusal.c ---- */
 
-/* Slots that were refused in that mode: BUSY with the holder, or AGAIN where nobody is found who would have it. */
+/*
+ * Slots that were refused in that mode: BUSY with the holder, or AGAIN where nobody is found who would have
+ * it.
+ */
 void gl_dlm_explain_refusal(struct gl_dlm_call *call, struct gl_dlm_slot *slot, int mode);
 /* The seat of that name was refused: BUSY. */
 void gl_dlm_explain_seat(struct gl_dlm_call *call, struct gl_dlm_slot *slot, const char *name);
@@ -81,7 +87,8 @@ void gl_dlm_explain_seat(struct gl_dlm_call *call, struct gl_dlm_slot *slot, con
 /* ---- One call within another ---- */
 
 /* inquire.c: acquire with BATCH_PROBE. */
-enum guestlock_result gl_dlm_judge(struct gl_dlm *dlm, struct guestlock_batch *batch, struct guestlock_error *err);
+enum guestlock_result gl_dlm_judge(struct gl_dlm *dlm, struct guestlock_batch *batch,
+				   struct guestlock_error *err);
 /* release.c: forgets who stands behind xid when no lock of theirs is left. */
 void gl_dlm_forget_if_last(struct gl_dlm *dlm, uint64_t xid);
 /* release.c: release for whoever stands behind xid. */
@@ -91,8 +98,8 @@ enum guestlock_result gl_dlm_release_as(struct gl_dlm *dlm, uint64_t xid, struct
 /* ---- The second end of a migration: seat.c ---- */
 
 /*
- * Asks for the seats of all slots that test wants; unlock: gives up those of them that the owner has. A request
- * for each slot, with its answer if there was a seat to ask for; freed with free(). NULL: no memory.
+ * Asks for the seats of all slots that test wants; unlock: gives up those of them that the owner has. A
+ * request for each slot, with its answer if there was a seat to ask for; freed with free(). NULL: no memory.
  */
 struct gl_dlm_request *gl_dlm_seats_ask(struct gl_dlm_call *call, bool (*test)(const struct gl_dlm_slot *),
 					bool unlock);

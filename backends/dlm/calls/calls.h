@@ -29,7 +29,8 @@ enum guestlock_result gl_dlm_host_release(struct guestlock_backend *backend, con
 /* ---- As this host leaves ---- */
 
 /* orphan.c: gives up one key of whoever stands behind xid. */
-enum guestlock_result gl_dlm_release_xid(struct gl_dlm *dlm, const char *key, uint64_t xid, struct guestlock_error *err);
+enum guestlock_result gl_dlm_release_xid(struct gl_dlm *dlm, const char *key, uint64_t xid,
+					 struct guestlock_error *err);
 /* host.c: gives up a lock of the host. */
 enum guestlock_result gl_dlm_host_drop(struct gl_dlm *dlm, const char *resource, struct guestlock_error *err);
 

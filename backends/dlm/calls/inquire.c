@@ -27,7 +27,9 @@ static bool ask(struct gl_dlm_call *call)
 	return gl_dlm_round(call);
 }
 
-/* What goes with everything but what the block claims; DLM_LOCK_NL: it claims nothing, or it is known anyway.
+/*
+ * What goes with everything but what the block claims; DLM_LOCK_NL: it claims nothing, or it is known
+ * anyway.
  */
 static int trial_of(const struct gl_dlm_slot *slot)
 {

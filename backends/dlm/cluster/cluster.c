@@ -85,8 +85,7 @@ static enum guestlock_result probe_kernel(struct gl_dlm_probe *probe)
 	if (!exists(probe->world, GL_DLM_KERNEL)) {
 		return stopped(probe, ENOENT,
 			       "its module is not loaded: there is no /sys/kernel/dlm; run: modprobe dlm. A "
-			       "kernel made for "
-			       "virtual machines may not have it: install the full one");
+			       "kernel made for virtual machines may not have it: install the full one");
 	}
 	snprintf(path, sizeof(path), "%s" GL_DLM_CONTROL, probe->world->root);
 	if (access(path, R_OK | W_OK) == 0) {
@@ -100,8 +99,8 @@ static enum guestlock_result probe_kernel(struct gl_dlm_probe *probe)
 	if (exists(probe->world, GL_DLM_CONTROL_PLAIN)) {
 		return stopped(probe, ENOENT,
 			       "there is a /dev/dlm-control but no /dev/misc/dlm-control, where libdlm "
-			       "looks; install the "
-			       "udev rules of libdlm and run: udevadm trigger --subsystem-match=misc");
+			       "looks; install the udev rules of libdlm and run: udevadm trigger "
+			       "--subsystem-match=misc");
 	}
 	return stopped(probe, ENOENT,
 		       "there is no /dev/misc/dlm-control; run: modprobe dlm, and see whether udev runs");
@@ -130,8 +129,10 @@ static enum guestlock_result tell_daemon(struct gl_dlm_probe *probe, int sys_err
 			"compare with: dlm_tool status",
 			strerrordesc_np(sys_errno));
 	}
-	/* To start them would be bad advice while a lockspace is left: dlm_controld would end corosync at
-	 * once. */
+	/*
+	 * To start them would be bad advice while a lockspace is left: dlm_controld would end corosync at
+	 * once.
+	 */
 	if (look_from(probe, &reason) == GUESTLOCK_JOIN_STOPPED) {
 		*probe->err = reason;
 		return GUESTLOCK_RES_STOPPED;
@@ -154,8 +155,7 @@ static enum guestlock_result unsafe(const struct gl_dlm_probe *probe, const char
 		probe->err, GUESTLOCK_RES_UNSAFE, 0, 0,
 		"cannot protect disks with the DLM: %s: a host that hangs or is cut off could go on to write "
 		"while others take over its locks; set up fencing in /etc/dlm/dlm.conf, or, for tests only, "
-		"set "
-		"allow_no_fencing = yes in section [dlm]",
+		"set allow_no_fencing = yes in section [dlm]",
 		why);
 }
 
@@ -248,8 +248,8 @@ static enum guestlock_join_state say_daemon(const struct gl_dlm_look *look, int 
 	}
 	return say(look, GUESTLOCK_JOIN_STOPPED,
 		   "is stopped for good: %s ended on this host while it was in use, and starting it again "
-		   "does not mend "
-		   "that; locks are still held. The other hosts fence this one; if they do not, reboot it",
+		   "does not mend that; locks are still held. The other hosts fence this one; if they do "
+		   "not, reboot it",
 		   gl_dlm_socket_listens(look->world->corosync, true) ? "dlm_controld" : "corosync");
 }
 
@@ -265,8 +265,7 @@ static enum guestlock_join_state say_fencing(const struct gl_dlm_look *look,
 	}
 	return say(look, GUESTLOCK_JOIN_STOPPED,
 		   "waits until node%s %s %s fenced. If no fence device does it: switch the machine off, "
-		   "make sure that "
-		   "it is, and only then run for each: dlm_tool fence_ack NODE",
+		   "make sure that it is, and only then run for each: dlm_tool fence_ack NODE",
 		   count > 1 ? "s" : "", nodes, count > 1 ? "are" : "is");
 }
 
@@ -283,8 +282,7 @@ static enum guestlock_join_state say_wait(const struct gl_dlm_look *look, const 
 	if (lockspace->wait == GL_DLM_WAIT_QUORUM || !daemon->quorate) {
 		return say(look, GUESTLOCK_JOIN_STOPPED,
 			   "waits for quorum: this host is not with the majority of the cluster; start more "
-			   "hosts or mend "
-			   "the network, and look at: corosync-quorumtool");
+			   "hosts or mend the network, and look at: corosync-quorumtool");
 	}
 	if (lockspace->joining) {
 		return say(look, GUESTLOCK_JOIN_JOINING, "is being joined; try again in a moment");
@@ -296,8 +294,7 @@ static enum guestlock_join_state say_wait(const struct gl_dlm_look *look, const 
 	}
 	return say(look, GUESTLOCK_JOIN_JOINING,
 		   "recovers from a change of its members%s, which takes some seconds; if it does not end, "
-		   "look at: "
-		   "dlm_tool ls",
+		   "look at: dlm_tool ls",
 		   lockspace->wait == GL_DLM_WAIT_NODES ? " (waiting for other hosts)" : "");
 }
 
@@ -327,15 +324,12 @@ static enum guestlock_join_state look_closer(const struct gl_dlm_look *look)
 	if (result == ENOENT && !has_device(look)) {
 		return say(look, GUESTLOCK_JOIN_LOST,
 			   "was taken away from this host with every lock in it, as \"dlm_tool leave\" does: "
-			   "other "
-			   "hosts can "
-			   "lock what its guests use. Stop its guests now, and reboot it");
+			   "other hosts can lock what its guests use. Stop its guests now, and reboot it");
 	}
 	if (result == ENOENT) {
 		return say(look, GUESTLOCK_JOIN_STOPPED,
 			   "is stopped for good: dlm_controld was started anew and does not know it; locks "
-			   "are still held. "
-			   "Reboot this host");
+			   "are still held. Reboot this host");
 	}
 	if (result != 0) {
 		return say_daemon(look, result);

@@ -14,22 +14,24 @@
 #pragma GCC visibility push(hidden)
 
 /*
- * Can locks be taken on this host, and do they protect? GRANTED; STOPPED (the kernel, corosync, dlm_controld or
- * the majority is missing, or the lockspace waits), DENIED (rights), UNSAFE (fencing is off and
+ * Can locks be taken on this host, and do they protect? GRANTED; STOPPED (the kernel, corosync, dlm_controld
+ * or the majority is missing, or the lockspace waits), DENIED (rights), UNSAFE (fencing is off and
  * allow_no_fencing is not set). Needs no name of a node and no mutex: may be called anywhere.
  */
-enum guestlock_result gl_dlm_cluster_probe(const char *lockspace, bool allow_no_fencing, struct guestlock_error *err);
+enum guestlock_result gl_dlm_cluster_probe(const char *lockspace, bool allow_no_fencing,
+					   struct guestlock_error *err);
 
 /*
- * OUT: this host is no member of the lockspace. JOINING: it is becoming one, or the lockspace recovers from a change of
- * its members; that takes seconds. JOINED: it runs; that costs the reading of one file. STOPPED: for as long as what err
- * says is in the way. err is filled unless it is JOINED.
+ * OUT: this host is no member of the lockspace. JOINING: it is becoming one, or the lockspace recovers from a
+ * change of its members; that takes seconds. JOINED: it runs; that costs the reading of one file. STOPPED:
+ * for as long as what err says is in the way. err is filled unless it is JOINED.
  */
 enum guestlock_join_state gl_dlm_cluster_status(const char *lockspace, struct guestlock_error *err);
 
 /*
- * The same for whoever asks often: a descriptor, -1 if there is none, and whether the lockspace runs, by one read of it.
- * false: it does not, or it is not the one any more that was opened; gl_dlm_cluster_status() tells.
+ * The same for whoever asks often: a descriptor, -1 if there is none, and whether the lockspace runs, by one
+ * read of it. false: it does not, or it is not the one any more that was opened; gl_dlm_cluster_status()
+ * tells.
  */
 int gl_dlm_cluster_open(const char *lockspace);
 bool gl_dlm_cluster_runs(int fd);

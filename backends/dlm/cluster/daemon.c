@@ -34,8 +34,10 @@ struct gl_dlm_daemon_header {
 	char name[64]; /* no NUL at the end */
 };
 
-/* Each part of the status, before words_size bytes of "NAME=VALUE " and more_size bytes that say nothing
- * here. */
+/*
+ * Each part of the status, before words_size bytes of "NAME=VALUE " and more_size bytes that say nothing
+ * here.
+ */
 struct gl_dlm_daemon_part {
 	uint32_t type, flags;
 	int32_t node;

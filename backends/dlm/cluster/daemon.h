@@ -59,7 +59,9 @@ int gl_dlm_daemon_settings(const char *socket, int64_t deadline_ms, char **out_t
 /* The value of one of them. false: it is not there, or no number. */
 bool gl_dlm_daemon_setting(const char *settings, const char *name, unsigned *out_value);
 
-/* Whether anybody listens at an abstract socket; padded: its name fills the whole address, as libqb does it. */
+/*
+ * Whether anybody listens at an abstract socket; padded: its name fills the whole address, as libqb does it.
+ */
 bool gl_dlm_socket_listens(const char *name, bool padded);
 
 /* The answers as bytes. 0 or EPROTO, ENOENT. */

@@ -209,8 +209,10 @@ static const struct gl_dlm_name *find_name(unsigned node)
 	return NULL;
 }
 
-/* A name that is known and not very old needs nobody to be asked; an old one is good until there is a new
- * one. */
+/*
+ * A name that is known and not very old needs nobody to be asked; an old one is good until there is a new
+ * one.
+ */
 static const struct gl_dlm_name *known_name(unsigned node)
 {
 	const struct gl_dlm_name *entry = find_name(node);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Which nodes there are, from files of the kernel, and what they are called, as corosync has it. corosync may hang, and its
- * library with it: a thread of its own asks, at most one at a time, and nobody waits for it for longer than a moment.
+ * Which nodes there are, from files of the kernel, and what they are called, as corosync has it. corosync may
+ * hang, and its library with it: a thread of its own asks, at most one at a time, and nobody waits for it for
+ * longer than a moment.
  */
 #ifndef GL_DLM_NODES_H
 #define GL_DLM_NODES_H
@@ -24,7 +25,10 @@ struct gl_dlm_world {
 };
 extern const struct gl_dlm_world gl_dlm_this_world;
 
-/* The number of this node, as the kernel has it. 0 or -1 with errno: ENOENT while dlm_controld has not told it. */
+/*
+ * The number of this node, as the kernel has it. 0 or -1 with errno: ENOENT while dlm_controld has not told
+ * it.
+ */
 int gl_dlm_cluster_self(unsigned *out_node);
 
 /*
@@ -44,7 +48,8 @@ int gl_dlm_read_value(const char *path, char out[GL_DLM_VALUE_SIZE]);
 /*
  * The name of a node: nodelist.node.X.name of corosync.conf, else its first address, else "node N". Asks
  * corosync at the first call, for a node that is not known, and when the answer is old; waits for that no
- * longer than 300 ms. false: it is only "node N". Takes a mutex: not to be called in the child of a threaded process.
+ * longer than 300 ms. false: it is only "node N". Takes a mutex: not to be called in the child of a threaded
+ * process.
  */
 bool gl_dlm_cluster_node_name(unsigned node, char *out, size_t size);
 

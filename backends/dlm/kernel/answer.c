@@ -45,8 +45,10 @@ void gl_dlm_answer_request(struct gl_dlm *dlm, struct gl_dlm_lock *lock, int sta
 		if (gone) {
 			request->lock = NULL;
 		}
-		/* Whoever waits does so for all of a round: waking it for each would cost more than the
-		 * answers do. */
+		/*
+		 * Whoever waits does so for all of a round: waking it for each would cost more than the
+		 * answers do.
+		 */
 		if (--request->round->left == 0) {
 			pthread_cond_signal(&request->round->woken);
 		}

@@ -47,7 +47,8 @@ struct gl_dlm_round {
 /* What was seen of the lockspace. One thread watches. */
 struct gl_dlm_watch {
 	int fd;                         /* a timer, -1: nobody watches */
-	char seen[256], told[256];      /* why it stands still, as at the last look, and as was told; "": it runs */
+	/* why it stands still, as at the last look, and as was told; "": it runs */
+	char seen[256], told[256];
 	unsigned looks;                 /* how often in turn the same was seen */
 };
 
@@ -58,7 +59,7 @@ struct gl_dlm {
 	uint64_t manager;               /* the 16 bits of xids, in place */
 	uint32_t node;                  /* of this host; 0: not known */
 
-	struct gl_dlm_peers *peers;     /* NULL: other hosts' guests cannot be named. Changed under membership */
+	struct gl_dlm_peers *peers; /* NULL: other hosts' guests cannot be named. Changed under membership */
 	pthread_mutex_t membership;     /* held while somebody joins or leaves */
 	pthread_mutex_t mutex;          /* of what follows */
 	pthread_condattr_t monotonic;   /* what conditions here are made with */
@@ -97,14 +98,14 @@ struct gl_dlm_request {
 	/* out */
 	bool done;
 	int status;                     /* 0; EAGAIN: refused, nothing changed; else an errno */
-	bool gone;                      /* the lock is no more: not granted at all, or given up. lock is NULL */
+	bool gone; /* the lock is no more: not granted at all, or given up. lock is NULL */
 	struct gl_dlm_round *round;     /* while it is under way */
 };
 
 /*
  * Sends all of them and waits for their answers until deadline_ms. A lock without lkid is asked for, another
- * one converted; never queued. true: all are answered. false: some are not (done is false, lock is NULL); their locks
- * stay in flight and are not used any more, and whatever comes later is noted in the table.
+ * one converted; never queued. true: all are answered. false: some are not (done is false, lock is NULL);
+ * their locks stay in flight and are not used any more, and whatever comes later is noted in the table.
  */
 bool gl_dlm_ask(struct gl_dlm *dlm, struct gl_dlm_request *requests, size_t count, int64_t deadline_ms);
 
@@ -119,18 +120,24 @@ int gl_dlm_tell(struct gl_dlm *dlm, const char *name, uint32_t lkid, uint64_t xi
 
 /* Under the mutex: a request under way for that lock has ended. gone: the lock is no more, and freed. */
 void gl_dlm_answer_request(struct gl_dlm *dlm, struct gl_dlm_lock *lock, int status, bool gone);
-/* Under the mutex, which is left meanwhile. Reads, or waits for who does, until all of it are answered, or the deadline. */
+/*
+ * Under the mutex, which is left meanwhile. Reads, or waits for who does, until all of it are answered, or
+ * the deadline.
+ */
 void gl_dlm_round_wait(struct gl_dlm *dlm, struct gl_dlm_round *round, int64_t deadline_ms);
 /* Takes what is there that nobody waits for. Costs no more than to find that there is nothing. */
 void gl_dlm_catch_up(struct gl_dlm *dlm);
 /* Before the first request. 0 or an errno. */
 int gl_dlm_answers_begin(struct gl_dlm *dlm);
 /*
- * Under the mutex, which is left meanwhile: no requests are sent and none is waited for any more. true: no call uses locks
- * of the table. false: one hangs in the kernel, and may come back.
+ * Under the mutex, which is left meanwhile: no requests are sent and none is waited for any more. true: no
+ * call uses locks of the table. false: one hangs in the kernel, and may come back.
  */
 bool gl_dlm_answers_end(struct gl_dlm *dlm);
-/* A call that uses locks of the table is between these two. false: it cannot be made, the lockspace is not joined. */
+/*
+ * A call that uses locks of the table is between these two. false: it cannot be made, the lockspace is not
+ * joined.
+ */
 bool gl_dlm_enter(struct gl_dlm *dlm);
 void gl_dlm_exit(struct gl_dlm *dlm);
 
@@ -141,8 +148,8 @@ enum guestlock_result gl_dlm_lockspace_open(struct gl_dlm *dlm, int *out_fd, str
 /* Gives back all references; nothing of ours may be in it. */
 enum guestlock_result gl_dlm_lockspace_leave(struct gl_dlm *dlm, struct guestlock_error *err);
 /*
- * Whether this node is a member. Who leaves takes the device away first, and then waits for those who have it open, while
- * the kernel shows the lockspace still: no lock of this node counts any more then.
+ * Whether this node is a member. Who leaves takes the device away first, and then waits for those who have it
+ * open, while the kernel shows the lockspace still: no lock of this node counts any more then.
  */
 bool gl_dlm_lockspace_exists(const struct gl_dlm *dlm);
 /* GRANTED when calls can be made: joined, and the lockspace runs. */
@@ -163,7 +170,8 @@ int gl_dlm_mode(enum guestlock_mode mode);
 enum guestlock_result gl_dlm_result_of_errno(int sys_errno);
 /* What to do about an errno, or a code of the DLM's, as the end of a message. */
 const char *gl_dlm_advice(int sys_errno);
-enum guestlock_result gl_dlm_fail(struct guestlock_error *err, int sys_errno, const char *what, const char *name);
+enum guestlock_result gl_dlm_fail(struct guestlock_error *err, int sys_errno, const char *what,
+				  const char *name);
 
 #pragma GCC visibility pop
 

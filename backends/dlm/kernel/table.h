@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The locks that we have, by resource, owner and token, and what a value block says. No lockspace is needed here. */
+/*
+ * The locks that we have, by resource, owner and token, and what a value block says. No lockspace is needed
+ * here.
+ */
 #ifndef GL_DLM_TABLE_H
 #define GL_DLM_TABLE_H
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Who stands behind a lock: the xid that is kept with it, and what is noted of its owner beside it, on disk. */
+/*
+ * Who stands behind a lock: the xid that is kept with it, and what is noted of its owner beside it, on disk.
+ */
 #ifndef GL_DLM_OWNERS_H
 #define GL_DLM_OWNERS_H
 
@@ -39,7 +41,10 @@ bool gl_dlm_owner_is_dead(const struct gl_dlm *dlm, uint64_t xid);
 
 /* ---- What keys are called: identities.c ---- */
 
-/* Notes the identities of keys of the batch that its owner has no lock on yet. For people: it need not succeed. */
+/*
+ * Notes the identities of keys of the batch that its owner has no lock on yet. For people: it need not
+ * succeed.
+ */
 void gl_dlm_names_note(struct gl_dlm *dlm, const struct guestlock_batch *batch);
 void gl_dlm_names_forget(const struct gl_dlm *dlm, uint64_t xid);
 
@@ -49,7 +54,10 @@ struct gl_dlm_names {
 	uint64_t xid;
 	char *text;
 };
-/* The identity of a key, as noted for an owner; malloc'd, or NULL: not known. names is zero before the first call. */
+/*
+ * The identity of a key, as noted for an owner; malloc'd, or NULL: not known. names is zero before the first
+ * call.
+ */
 char *gl_dlm_names_find(const struct gl_dlm *dlm, uint64_t xid, const char *key, struct gl_dlm_names *names);
 void gl_dlm_names_free(struct gl_dlm_names *names);
 

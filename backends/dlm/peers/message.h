@@ -46,14 +46,14 @@ struct gl_dlm_message {
 };
 
 /*
- * Reads a message; out refers to bytes. false: it is none of ours, or malformed. Of another version only the head is
- * read. Entries of an answer are checked by next.
+ * Reads a message; out refers to bytes. false: it is none of ours, or malformed. Of another version only the
+ * head is read. Entries of an answer are checked by next.
  */
 bool gl_dlm_message_read(const void *bytes, size_t size, struct gl_dlm_message *out);
 
 /*
- * The next entry of an answer: 1 and *out (but its node and identity), 0 at the end, -1 malformed. message->identity is
- * that of this entry then.
+ * The next entry of an answer: 1 and *out (but its node and identity), 0 at the end, -1 malformed.
+ * message->identity is that of this entry then.
  */
 int gl_dlm_message_next(struct gl_dlm_message *message, struct gl_dlm_found *out);
 

@@ -25,8 +25,8 @@ struct gl_dlm_answer;
 
 /*
  * Gives what this node holds on key, or on all keys where that is NULL: calls gl_dlm_peers_tell() for each
- * holder; identity says what the key is, in words, NULL where that is not known. Runs in the thread of the group: it must not wait for anything but a mutex that is held shortly,
- * and not ask in its turn.
+ * holder; identity says what the key is, in words, NULL where that is not known. Runs in the thread of the
+ * group: it must not wait for anything but a mutex that is held shortly, and not ask in its turn.
  */
 typedef void gl_dlm_answer_fn(void *data, const char *key, struct gl_dlm_answer *answer);
 void gl_dlm_peers_tell(struct gl_dlm_answer *answer, const char *key, const struct guestlock_holder *holder,
@@ -34,15 +34,15 @@ void gl_dlm_peers_tell(struct gl_dlm_answer *answer, const char *key, const stru
 
 /*
  * Starts the thread, which joins the group as soon as corosync runs, and again whenever it comes back. Does
- * not wait for that. GRANTED or IO. answer may be called until stop has returned. One for each process: in a child
- * after a fork it must not be used, and the child must close its descriptors.
+ * not wait for that. GRANTED or IO. answer may be called until stop has returned. One for each process: in a
+ * child after a fork it must not be used, and the child must close its descriptors.
  */
-enum guestlock_result gl_dlm_peers_start(struct gl_dlm_peers **out, const char *lockspace, gl_dlm_answer_fn *answer,
-					 void *data, struct guestlock_error *err);
+enum guestlock_result gl_dlm_peers_start(struct gl_dlm_peers **out, const char *lockspace,
+					 gl_dlm_answer_fn *answer, void *data, struct guestlock_error *err);
 
 /*
- * Leaves the group. Nobody may be asking. NULL is accepted. Should corosync hang, it is left to itself after two
- * seconds: answer is not called any more in that case either.
+ * Leaves the group. Nobody may be asking. NULL is accepted. Should corosync hang, it is left to itself after
+ * two seconds: answer is not called any more in that case either.
  */
 void gl_dlm_peers_stop(struct gl_dlm_peers *peers);
 
@@ -76,9 +76,9 @@ void gl_dlm_answers_free(struct gl_dlm_answers *answers);
 
 /*
  * Asks all other members who holds key (NULL: everything). May be called by several threads at once. *out is
- * set in any case. GRANTED: everyone answered (also when there is nobody else); UNKNOWN: err names who did not,
- * and out has what the others said; STOPPED: not in the group, so nobody was asked, or corosync ended meanwhile.
- * A node of the cluster where no keeper runs is in no list: gl_dlm_cluster_members() knows those.
+ * set in any case. GRANTED: everyone answered (also when there is nobody else); UNKNOWN: err names who did
+ * not, and out has what the others said; STOPPED: not in the group, so nobody was asked, or corosync ended
+ * meanwhile. A node of the cluster where no keeper runs is in no list: gl_dlm_cluster_members() knows those.
  */
 enum guestlock_result gl_dlm_peers_ask(struct gl_dlm_peers *peers, const char *key, int64_t deadline_ms,
 				       struct gl_dlm_answers *out, struct guestlock_error *err);

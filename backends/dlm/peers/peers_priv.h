@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * peers.c has whoever asks, group.c the thread with the connection to corosync, and questions.c what they have
- * in common. The mutex is never held while corosync's library or the answer function runs.
+ * peers.c has whoever asks, group.c the thread with the connection to corosync, and questions.c what they
+ * have in common. The mutex is never held while corosync's library or the answer function runs.
  */
 #ifndef GL_DLM_PEERS_PRIV_H
 #define GL_DLM_PEERS_PRIV_H
@@ -65,15 +65,21 @@ void gl_dlm_peers_unref(struct gl_dlm_peers *peers);
 
 /* All that follow are called with the mutex held. */
 
-/* Takes the draft over. wake says whether the thread has to be told. 0 or -1: no memory, or too much waits already. */
-int gl_dlm_parcel_add(struct gl_dlm_peers *peers, struct gl_dlm_draft *draft, const struct gl_dlm_message *head,
-		      bool wake);
+/*
+ * Takes the draft over. wake says whether the thread has to be told. 0 or -1: no memory, or too much waits
+ * already.
+ */
+int gl_dlm_parcel_add(struct gl_dlm_peers *peers, struct gl_dlm_draft *draft,
+		      const struct gl_dlm_message *head, bool wake);
 /* Removes those for one process about one question (0: any), or all of them (to_node 0). */
 void gl_dlm_parcels_drop(struct gl_dlm_peers *peers, uint32_t to_node, uint32_t to_pid, uint64_t question);
 
-/* What happened to questions: one came back, an answer or refusal came, a member left, the connection ended. */
+/*
+ * What happened to questions: one came back, an answer or refusal came, a member left, the connection ended.
+ */
 void gl_dlm_question_sent(struct gl_dlm_peers *peers, uint64_t id);
-void gl_dlm_question_answer(struct gl_dlm_peers *peers, uint32_t node, uint32_t pid, struct gl_dlm_message *message);
+void gl_dlm_question_answer(struct gl_dlm_peers *peers, uint32_t node, uint32_t pid,
+			    struct gl_dlm_message *message);
 void gl_dlm_question_refused(struct gl_dlm_peers *peers, uint32_t node, uint32_t pid, uint64_t id);
 void gl_dlm_questions_left(struct gl_dlm_peers *peers, uint32_t node, uint32_t pid);
 void gl_dlm_questions_end(struct gl_dlm_peers *peers);

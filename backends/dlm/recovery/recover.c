@@ -18,11 +18,10 @@
 
 #define QUIET_MS 10000 /* for requests of a dead process to be answered */
 #define PROVE_MS 20000
-#define PART                                                                                                 \
-	512 /* requests that are under way at once: how many a host has says nothing of how long one takes   \
-	     */
-#define CONFIRM_MS                                                                                           \
-	3000 /* after which a lock that is granted all the same is taken for one that gives no answers */
+/* Requests that are under way at once: how many a host has says nothing of how long one takes. */
+#define PART 512
+/* After which a lock that is granted all the same is taken for one that gives no answers. */
+#define CONFIRM_MS 3000
 
 static enum guestlock_result drop_useless(struct gl_dlm *dlm, struct guestlock_error *err);
 
@@ -92,8 +91,10 @@ struct adoption {
 	struct guestlock_error *err;
 };
 
-/* Which of several orphans of one name and mode is adopted is for the kernel to say: it comes under its own
- * xid. */
+/*
+ * Which of several orphans of one name and mode is adopted is for the kernel to say: it comes under its own
+ * xid.
+ */
 static enum guestlock_result adopt_row(const struct adoption *adoption, const struct gl_dlm_row *row)
 {
 	struct gl_dlm *dlm = adoption->dlm;

@@ -8,8 +8,8 @@
 #pragma GCC visibility push(hidden)
 
 /*
- * The table from what the kernel has, before the first request. kept: the descriptor is that of a predecessor,
- * and so are the locks; else they are orphans and are adopted.
+ * The table from what the kernel has, before the first request. kept: the descriptor is that of a
+ * predecessor, and so are the locks; else they are orphans and are adopted.
  */
 enum guestlock_result gl_dlm_recover(struct gl_dlm *dlm, bool kept, struct guestlock_error *err);
 /*

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the keepers of other nodes say about a key, and what this one tells them. For people: no lock depends
- * on it. */
+/*
+ * What the keepers of other nodes say about a key, and what this one tells them. For people: no lock
+ * depends on it.
+ */
 #include "view/view.h"
 
 #include "cluster/cluster.h"

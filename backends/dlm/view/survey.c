@@ -134,8 +134,10 @@ enum guestlock_result gl_dlm_survey(struct guestlock_backend *backend, const cha
 	if (!joined) {
 		return gl_dlm_check_running(survey.dlm, err);
 	}
-	/* Nothing is asked of the kernel: this works while the lockspace waits, when there is most to look
-	 * at. */
+	/*
+	 * Nothing is asked of the kernel: this works while the lockspace waits, when there is most to look
+	 * at.
+	 */
 	gl_dlm_tell_held(survey.dlm, key, pass_on, &survey);
 	asked = ask_others(&survey, key, deadline_ms, &answers);
 	pass_on_others(&survey, &answers);
