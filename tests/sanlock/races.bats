@@ -117,3 +117,52 @@ race()
 		job_end beta right
 	done
 }
+
+# A guest that claims its disk while it runs, and says so if somebody else has it.
+write_witness()
+{
+	cat >"$world/witness" <<-'END'
+		#!/bin/sh
+		mkdir "$1.claim" 2>/dev/null || {
+			echo "$1 has two writers" >>"$0.two-writers"
+			exit 99
+		}
+		echo >>"$0.ran"
+		sleep 0.01
+		rmdir "$1.claim"
+	END
+	chmod +x "$world/witness"
+}
+
+@test "of two starts of one uuid on one host the one that is refused leaves the other alone" {
+	local job uuid=0d9c1f1e-6f0b-4a5c-9f2e-8e1f3a2b4c5d
+
+	write_witness
+	guest alpha holder --disk "$d/a"
+	mkdir "$d/a.claim"
+	for job in 1 2 3; do
+		# 0: the disk that is free; 1: refused; anything else is told.
+		launch alpha "busy$job" bash -c 'until test -e "$1.stop"; do
+			"$GUESTLOCK" run --quiet --uuid "$2" --disk "$3" -- "$1" "$3" && echo ran || test $? = 1 || echo failed; done' \
+			- "$world/witness" "$uuid" "$d/a"
+		launch alpha "free$job" bash -c 'until test -e "$1.stop"; do
+			"$GUESTLOCK" run --quiet --uuid "$2" --disk "$3" -- "$1" "$3" || test $? = 1 || echo failed; done' \
+			- "$world/witness" "$uuid" "$d/b"
+	done
+	sleep "${STRESS_SECONDS:-8}"
+	touch "$world/witness.stop"
+	for job in 1 2 3; do
+		job_status alpha "busy$job"
+		job_status alpha "free$job"
+		[[ "$(job_output alpha "busy$job")" != *ran* ]]
+		[[ "$(job_output alpha "busy$job")$(job_output alpha "free$job")" != *failed* ]] || {
+			job_output alpha "busy$job"
+			job_output alpha "free$job"
+			return 1
+		}
+	done
+	test ! -e "$world/witness.two-writers"
+	echo "# $(wc -l <"$world/witness.ran") starts succeeded" >&3
+	test "$(wc -l <"$world/witness.ran")" -gt 5
+	holds alpha holder "$d/a"
+}
