@@ -34,7 +34,7 @@ void gl_batch_add(struct gl_batch *batch, struct gl_resource *resource, enum gue
 	size_t i = batch->count++;
 
 	batch->keys[i] = (struct guestlock_key){
-		.identity = resource->identity,
+		.identity = resource->identity ? resource->identity : "",
 		.type = resource->type,
 		.lockspace = resource->lockspace,
 		.path = resource->path,

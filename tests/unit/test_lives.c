@@ -392,6 +392,20 @@ START_TEST(a_life_that_is_over)
 }
 END_TEST
 
+/* As by release --orphan: backends are told "" of what has no words. */
+START_TEST(a_lock_of_which_only_the_key_is_known)
+{
+	struct gl_resource resource = {.type = GUESTLOCK_LEASE, .key = "k"};
+	struct gl_batch batch;
+
+	ck_assert_int_eq(gl_batch_init(&batch, 1), 0);
+	gl_batch_add(&batch, &resource, GUESTLOCK_MODE_NONE);
+	ck_assert_str_eq(batch.keys[0].identity, "");
+	ck_assert_ptr_eq(batch.items[0].key, &batch.keys[0]);
+	gl_batch_free(&batch);
+}
+END_TEST
+
 Suite *lives_suite(void)
 {
 	Suite *suite = suite_create("lives");
@@ -407,6 +421,7 @@ Suite *lives_suite(void)
 	tcase_add_test(tcase, who_let_a_child_bind_is_for_that_life);
 	tcase_add_test(tcase, a_refused_start_leaves_the_one_that_runs);
 	tcase_add_test(tcase, a_life_that_is_over);
+	tcase_add_test(tcase, a_lock_of_which_only_the_key_is_known);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }
