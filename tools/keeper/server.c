@@ -27,7 +27,7 @@
 
 #define THREADS_MAX 512
 #define STACK_SIZE (1024 * 1024)
-#define IDLE_MS 10000 /* a thread that had nothing to do for so long ends */
+#define IDLE_MS 10000 /* an idle thread ends after this long */
 #define LINGER_MS 1
 #define SPARE 2 /* but so many stay */
 
