@@ -261,5 +261,5 @@ virsh_does()
 	has second state running
 	! is_still
 	run -0 lost "$uuid" poweroff
-	gone second
+	eventually gone second
 }
