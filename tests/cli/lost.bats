@@ -128,7 +128,7 @@ virsh_does()
 	gl resume web
 	has web state running
 	test "$(holder "$disk")" = web
-	! is_still
+	run ! is_still
 }
 
 @test "pause: a backend that does not release at first is asked again; a guest that cannot be paused runs on" {
@@ -144,7 +144,7 @@ virsh_does()
 	((SECONDS >= 20 && SECONDS <= 50))
 	contains "$output" "guest $uuid could not be paused"
 	has web state running
-	! is_still
+	run ! is_still
 }
 
 @test "pause: the program ends in time although another operation has the guest" {
@@ -259,7 +259,7 @@ virsh_does()
 	run -0 lost "$uuid" poweroff "$before"
 	run -0 lost "$uuid" pause "$before"
 	has second state running
-	! is_still
+	run ! is_still
 	run -0 lost "$uuid" poweroff
 	eventually gone second
 }
