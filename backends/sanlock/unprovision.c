@@ -51,12 +51,27 @@ static void unlink_all(const struct gl_sanlock *sl, const char *key, const char 
 	free(holders);
 }
 
+/* Whoever takes or gives back a lease for this process: the daemon takes one command of a process at a time. */
+static pthread_mutex_t removing = PTHREAD_MUTEX_INITIALIZER;
+
+/* A file that was made again meanwhile is another lease, which this process does not hold. */
+static void remove_taken(const struct gl_sanlock *sl, const char *key, const struct gl_sanlock_lease *lease,
+			 const struct gl_sanlock_file *before)
+{
+	struct gl_sanlock_file after;
+
+	if (gl_sanlock_identify(lease->disk.path, &after) == 0 && before->inode == after.inode &&
+	    before->device == after.device) {
+		unlink_all(sl, key, lease->disk.path);
+	}
+}
+
 /* 0, or a negative result: -EEXIST and the like when somebody has it. */
 static int remove_lease(struct gl_sanlock *sl, const char *key)
 {
 	struct sanlk_resource *resource;
 	struct gl_sanlock_lease lease;
-	struct gl_sanlock_file before, after;
+	struct gl_sanlock_file before;
 	int rv;
 
 	gl_sanlock_lease_of_key(sl, key, &lease);
@@ -68,19 +83,19 @@ static int remove_lease(struct gl_sanlock *sl, const char *key)
 	if (rv == 0) {
 		rv = gl_sanlock_watch_again(sl);
 	}
-	if (rv == 0) {
-		rv = sanlock_acquire(-1, getpid(), SANLK_ACQUIRE_OWNER_NOWAIT, 1, &resource, NULL);
-	}
 	if (rv < 0) {
 		return rv;
 	}
-	if (gl_sanlock_identify(lease.disk.path, &after) == 0 && before.inode == after.inode &&
-	    before.device == after.device) {
-		unlink_all(sl, key, lease.disk.path);
+	/* A release that is refused for another thread's acquire would leave the lease with this process for good. */
+	pthread_mutex_lock(&removing);
+	rv = sanlock_acquire(-1, getpid(), SANLK_ACQUIRE_OWNER_NOWAIT, 1, &resource, NULL);
+	if (rv == 0) {
+		remove_taken(sl, key, &lease, &before);
+		/* Its file is gone, and the daemon says so. */
+		sanlock_release(-1, getpid(), 0, 1, &resource);
 	}
-	/* Its file is gone, and the daemon says so. */
-	sanlock_release(-1, getpid(), 0, 1, &resource);
-	return 0;
+	pthread_mutex_unlock(&removing);
+	return rv;
 }
 
 static void unprovision_slot(struct gl_sanlock_call *call, struct gl_sanlock_slot *slot)
