@@ -61,7 +61,7 @@ misses_two()
 # One cluster, which it is told of in each state that it comes to.
 @test "all is well; a node dies: it is named until it is fenced; one is cut off; two of three are gone: no quorum" {
 	cluster_begin 3 fencing=yes quorum_lockspace=yes
-	eventually 30 says 1 "probe granted" "status out" "was not joined by this host" "self 1 node1"
+	eventually 30 says 1 "probe granted" "status out" "has not joined it" "self 1 node1"
 	[[ $output != *members* ]]
 	join_all 1 2 3
 	eventually 30 says 2 "probe granted" "status joined" "self 2 node2" "members 1 node1, 2 node2, 3 node3"
