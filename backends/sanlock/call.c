@@ -374,10 +374,7 @@ int gl_sanlock_slot_carry(struct gl_sanlock_call *call, struct gl_sanlock_slot *
 
 void gl_sanlock_slot_verify(struct gl_sanlock_call *call, struct gl_sanlock_slot *slot)
 {
-	struct gl_sanlock_file file = {.inode = 0};
-
-	if (!slot->lease.foreign && (gl_sanlock_identify(slot->lease.disk.path, &file) < 0 ||
-				     file.inode != slot->file.inode || file.device != slot->file.device)) {
+	if (!slot->lease.foreign && !gl_sanlock_is_file(slot->lease.disk.path, &slot->file)) {
 		gl_sanlock_slot_fail(call, slot, GUESTLOCK_RES_AGAIN,
 				     "the file of its lease was removed at this moment; try again");
 	}

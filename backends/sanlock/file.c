@@ -107,6 +107,13 @@ int gl_sanlock_identify(const char *path, struct gl_sanlock_file *out)
 	return result;
 }
 
+bool gl_sanlock_is_file(const char *path, const struct gl_sanlock_file *file)
+{
+	struct gl_sanlock_file now;
+
+	return gl_sanlock_identify(path, &now) == 0 && now.inode == file->inode && now.device == file->device;
+}
+
 const char *gl_sanlock_key_of(const char *name, char out_key[GUESTLOCK_KEY_SIZE])
 {
 	snprintf(out_key, GUESTLOCK_KEY_SIZE, "%s", name);

@@ -110,6 +110,8 @@ struct gl_sanlock_file {
 	ino_t inode;
 };
 int gl_sanlock_identify(const char *path, struct gl_sanlock_file *out);
+/* Whether it is still that file. */
+bool gl_sanlock_is_file(const char *path, const struct gl_sanlock_file *file);
 
 /* The key that the name of a file begins with, and what follows it; NULL: none. */
 const char *gl_sanlock_key_of(const char *name, char out_key[GUESTLOCK_KEY_SIZE]);

@@ -54,18 +54,6 @@ static void unlink_all(const struct gl_sanlock *sl, const char *key, const char 
 /* Whoever takes or gives back a lease for this process: the daemon takes one command of a process at a time. */
 static pthread_mutex_t removing = PTHREAD_MUTEX_INITIALIZER;
 
-/* A file that was made again meanwhile is another lease, which this process does not hold. */
-static void remove_taken(const struct gl_sanlock *sl, const char *key, const struct gl_sanlock_lease *lease,
-			 const struct gl_sanlock_file *before)
-{
-	struct gl_sanlock_file after;
-
-	if (gl_sanlock_identify(lease->disk.path, &after) == 0 && before->inode == after.inode &&
-	    before->device == after.device) {
-		unlink_all(sl, key, lease->disk.path);
-	}
-}
-
 /* 0, or a negative result: -EEXIST and the like when somebody has it. */
 static int remove_lease(struct gl_sanlock *sl, const char *key)
 {
@@ -90,7 +78,10 @@ static int remove_lease(struct gl_sanlock *sl, const char *key)
 	pthread_mutex_lock(&removing);
 	rv = sanlock_acquire(-1, getpid(), SANLK_ACQUIRE_OWNER_NOWAIT, 1, &resource, NULL);
 	if (rv == 0) {
-		remove_taken(sl, key, &lease, &before);
+		/* A file that was made again meanwhile is another lease, which this process does not hold. */
+		if (gl_sanlock_is_file(lease.disk.path, &before)) {
+			unlink_all(sl, key, lease.disk.path);
+		}
 		/* Its file is gone, and the daemon says so. */
 		sanlock_release(-1, getpid(), 0, 1, &resource);
 	}
