@@ -109,7 +109,7 @@ int gl_sanlock_identify(const char *path, struct gl_sanlock_file *out)
 
 bool gl_sanlock_is_file(const char *path, const struct gl_sanlock_file *file)
 {
-	struct gl_sanlock_file now;
+	struct gl_sanlock_file now = {0};
 
 	return gl_sanlock_identify(path, &now) == 0 && now.inode == file->inode && now.device == file->device;
 }
