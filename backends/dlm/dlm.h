@@ -7,24 +7,25 @@
 
 #pragma GCC visibility push(hidden)
 
-/* ---- Being a member: join.c ---- */
+/* ---- Being a member: join.c. Probe: no mutex; the others take it; join and leave take membership, too ---- */
 
 enum guestlock_result gl_dlm_probe(struct guestlock_backend *backend, struct guestlock_error *err);
 enum guestlock_result gl_dlm_join(struct guestlock_backend *backend, struct guestlock_kept *kept,
 				  struct guestlock_error *err);
 enum guestlock_result gl_dlm_leave(struct guestlock_backend *backend, struct guestlock_error *err);
 enum guestlock_join_state gl_dlm_status(struct guestlock_backend *backend, struct guestlock_error *err);
-/* Lets go of the lockspace without leaving it. */
+/* Lets go of the lockspace without leaving it, when nobody else is there any more. */
 void gl_dlm_close(struct gl_dlm *dlm);
 
 /* ---- Stopped, and running again: watch.c ---- */
 
 /*
- * The lockspace was looked at, and is in that state; reason: why, unless it is JOINED. true: *out_event tells
- * of it. What passes by within moments is not told, and nothing is twice.
+ * No mutex. The lockspace was looked at, and is in that state; reason: why, unless it is JOINED. true:
+ * *out_event tells of it. What passes by within moments is not told, and nothing is twice.
  */
 bool gl_dlm_watch_step(struct gl_dlm_watch *watch, enum guestlock_join_state state, const char *reason,
 		       struct guestlock_event *out_event);
+/* The watch has one thread. Only next_event takes the mutex. */
 void gl_dlm_watch_end(struct gl_dlm *dlm);
 int gl_dlm_watch(struct guestlock_backend *backend, struct guestlock_error *err);
 int gl_dlm_next_event(struct guestlock_backend *backend, struct guestlock_event *out_event);

@@ -10,7 +10,12 @@
 
 #pragma GCC visibility push(hidden)
 
-/* ---- A call on a batch: call.c ---- */
+/*
+ * ---- A call on a batch: call.c ----
+ *
+ * A call belongs to its thread, and so does each lock that it has marked as used, but for what answers change
+ * in it: that is read when no request for it is under way. So what looks at slots only needs no mutex.
+ */
 
 struct gl_dlm_slot {
 	struct guestlock_item *item;
@@ -38,27 +43,32 @@ struct gl_dlm_call {
 };
 
 /*
- * Looks up the locks of xid and marks them as used. The result is GRANTED if it can go on. End always
- * follows; it gives up the fresh locks unless keep.
+ * Both take the mutex. Looks up the locks of xid and marks them as used. The result is GRANTED if it can go
+ * on. End always follows; it gives up the fresh locks unless keep.
  */
 void gl_dlm_call_begin(struct gl_dlm_call *call, struct gl_dlm *dlm, struct guestlock_batch *batch,
 		       uint64_t xid, const char *verb, struct guestlock_error *err);
 enum guestlock_result gl_dlm_call_end(struct gl_dlm_call *call, bool keep);
 
 /*
- * Lets a slot take part in the next round, to get its lock into that mode. bytes NULL: the block that the
- * lock has. Where there is no lock one is made; out of memory is noted as a failure.
+ * Takes the mutex. Lets a slot take part in the next round, to get its lock into that mode. bytes NULL: the
+ * block that the lock has. Where there is no lock one is made; out of memory is noted as a failure.
  */
 void gl_dlm_select(struct gl_dlm_call *call, struct gl_dlm_slot *slot, int mode, const unsigned char *bytes);
 /*
- * One request for each selected slot. What was refused shows in slot.request.status (EAGAIN); every other
- * failure is noted. false: something failed.
+ * Takes the mutex. One request for each selected slot. What was refused shows in slot.request.status
+ * (EAGAIN); every other failure is noted. false: something failed.
  */
 bool gl_dlm_round(struct gl_dlm_call *call);
 
-/* The contents of all locks become known: costs a round only for those where they are not. */
+/*
+ * Takes the mutex. The contents of all locks become known: costs a round only for those where they are not.
+ */
 bool gl_dlm_read_contents(struct gl_dlm_call *call);
-/* The block of a slot's lock; not valid where it is not known, without epoch where it may be an old one. */
+/*
+ * No mutex, as for all down to the next heading. The block of a slot's lock; not valid where it is not
+ * known, without epoch where it may be an old one.
+ */
 void gl_dlm_slot_block(const struct gl_dlm_slot *slot, struct gl_dlm_block *out);
 /* Held exclusively, but the grant was not finished: the block does not name the owner, or not as such. */
 bool gl_dlm_is_unfinished(const struct gl_dlm_call *call, const struct gl_dlm_slot *slot);
@@ -74,7 +84,7 @@ void gl_dlm_slot_tell(struct gl_dlm_slot *slot, const struct gl_dlm_block *block
 /* The same for all, from the blocks of their locks. */
 void gl_dlm_tell_all(struct gl_dlm_call *call);
 
-/* ---- Why a slot was refused: refusal.c ---- */
+/* ---- Why a slot was refused: refusal.c. Both take the mutex, and may ask other nodes ---- */
 
 /*
  * Slots that were refused in that mode: BUSY with the holder, or AGAIN where nobody is found who would have
@@ -84,7 +94,7 @@ void gl_dlm_explain_refusal(struct gl_dlm_call *call, struct gl_dlm_slot *slot, 
 /* The seat of that name was refused: BUSY. */
 void gl_dlm_explain_seat(struct gl_dlm_call *call, struct gl_dlm_slot *slot, const char *name);
 
-/* ---- One call within another ---- */
+/* ---- One call within another. All take the mutex ---- */
 
 /* inquire.c: acquire with BATCH_PROBE. */
 enum guestlock_result gl_dlm_judge(struct gl_dlm *dlm, struct guestlock_batch *batch,
@@ -95,7 +105,7 @@ void gl_dlm_forget_if_last(struct gl_dlm *dlm, uint64_t xid);
 enum guestlock_result gl_dlm_release_as(struct gl_dlm *dlm, uint64_t xid, struct guestlock_batch *batch,
 					struct guestlock_error *err);
 
-/* ---- The second end of a migration: seat.c ---- */
+/* ---- The second end of a migration: seat.c. Both take the mutex ---- */
 
 /*
  * Asks for the seats of all slots that test wants; unlock: gives up those of them that the owner has. A

@@ -7,7 +7,7 @@
 
 #pragma GCC visibility push(hidden)
 
-/* ---- Functions of the table ---- */
+/* ---- Functions of the table of backend.h. All take the mutex ---- */
 
 enum guestlock_result gl_dlm_bind(struct guestlock_backend *backend, struct guestlock_batch *batch,
 				  struct guestlock_error *err);
@@ -26,7 +26,7 @@ enum guestlock_result gl_dlm_host_acquire(struct guestlock_backend *backend, con
 enum guestlock_result gl_dlm_host_release(struct guestlock_backend *backend, const char *name,
 					  struct guestlock_error *err);
 
-/* ---- As this host leaves ---- */
+/* ---- As this host leaves, under membership. Both take the mutex ---- */
 
 /* orphan.c: gives up one key of whoever stands behind xid. */
 enum guestlock_result gl_dlm_release_xid(struct gl_dlm *dlm, const char *key, uint64_t xid,

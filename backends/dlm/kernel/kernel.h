@@ -17,6 +17,14 @@
  *
  *     lockspace.c  creating, leaving           device.c    requests, and answer.c their answers
  *     table.h      the locks we have           dump.h      those that the kernel shows
+ *
+ * Order of mutexes: membership, then the mutex of struct gl_dlm. Those of the peers (peers/peers_priv.h) and
+ * of names of nodes (cluster/nodes.c) are for a moment each, and no other is taken by who holds one of them;
+ * nor are they taken by who holds the mutex. It is never held while a request is sent or corosync is asked.
+ *
+ * What each function of the backend does about the mutex, it says: it wants it (is called with it held),
+ * takes it (by itself or in what it calls, so is called without it), or there is no mutex (it touches
+ * nothing that the mutex is for, and may be called either way).
  */
 #ifndef GL_DLM_KERNEL_H
 #define GL_DLM_KERNEL_H
@@ -103,59 +111,63 @@ struct gl_dlm_request {
 };
 
 /*
- * Sends all of them and waits for their answers until deadline_ms. A lock without lkid is asked for, another
- * one converted; never queued. true: all are answered. false: some are not (done is false, lock is NULL);
- * their locks stay in flight and are not used any more, and whatever comes later is noted in the table.
+ * Takes the mutex. Sends all of them and waits for their answers until deadline_ms. A lock without lkid is
+ * asked for, another one converted; never queued. true: all are answered. false: some are not (done is
+ * false, lock is NULL); their locks stay in flight and are not used any more, and whatever comes later is
+ * noted in the table.
  */
 bool gl_dlm_ask(struct gl_dlm *dlm, struct gl_dlm_request *requests, size_t count, int64_t deadline_ms);
 
-/* Takes an orphan of this node. 0 and *out_lkid, or an errno (ENOENT: there is none). */
+/* No mutex. Takes an orphan of this node. 0 and *out_lkid, or an errno (ENOENT: there is none). */
 int gl_dlm_adopt(struct gl_dlm *dlm, const char *name, int mode, uint64_t xid, uint32_t *out_lkid);
 
-/* Sends one request for a lock that gives no answers any more. 0 or an errno. */
+/* No mutex. Sends one request for a lock that gives no answers any more. 0 or an errno. */
 int gl_dlm_tell(struct gl_dlm *dlm, const char *name, uint32_t lkid, uint64_t xid, int mode,
 		const unsigned char bytes[GL_DLM_BLOCK]);
 
 /* ---- Answers: answer.c ---- */
 
-/* Under the mutex: a request under way for that lock has ended. gone: the lock is no more, and freed. */
+/* Wants the mutex. A request under way for that lock has ended. gone: the lock is no more, and freed. */
 void gl_dlm_answer_request(struct gl_dlm *dlm, struct gl_dlm_lock *lock, int status, bool gone);
 /*
- * Under the mutex, which is left meanwhile. Reads, or waits for who does, until all of it are answered, or
+ * Wants the mutex, and leaves it meanwhile. Reads, or waits for who does, until all of it are answered, or
  * the deadline.
  */
 void gl_dlm_round_wait(struct gl_dlm *dlm, struct gl_dlm_round *round, int64_t deadline_ms);
-/* Takes what is there that nobody waits for. Costs no more than to find that there is nothing. */
+/*
+ * Takes the mutex. Takes in what is there that nobody waits for. Costs no more than to find that there is
+ * nothing.
+ */
 void gl_dlm_catch_up(struct gl_dlm *dlm);
-/* Before the first request. 0 or an errno. */
+/* No mutex: before the first request. 0 or an errno. */
 int gl_dlm_answers_begin(struct gl_dlm *dlm);
 /*
- * Under the mutex, which is left meanwhile: no requests are sent and none is waited for any more. true: no
+ * Wants the mutex, and leaves it meanwhile. No requests are sent and none is waited for any more. true: no
  * call uses locks of the table. false: one hangs in the kernel, and may come back.
  */
 bool gl_dlm_answers_end(struct gl_dlm *dlm);
 /*
- * A call that uses locks of the table is between these two. false: it cannot be made, the lockspace is not
- * joined.
+ * Both take the mutex. A call that uses locks of the table is between these two. false: it cannot be made,
+ * the lockspace is not joined.
  */
 bool gl_dlm_enter(struct gl_dlm *dlm);
 void gl_dlm_exit(struct gl_dlm *dlm);
 
-/* ---- The lockspace: lockspace.c ---- */
+/* ---- The lockspace: lockspace.c. The first two under membership ---- */
 
-/* Creates it or refers to it once more, and opens it: *out_fd. RES_GRANTED, or why not. */
+/* No mutex. Creates it or refers to it once more, and opens it: *out_fd. RES_GRANTED, or why not. */
 enum guestlock_result gl_dlm_lockspace_open(struct gl_dlm *dlm, int *out_fd, struct guestlock_error *err);
-/* Gives back all references; nothing of ours may be in it. */
+/* No mutex. Gives back all references; nothing of ours may be in it. */
 enum guestlock_result gl_dlm_lockspace_leave(struct gl_dlm *dlm, struct guestlock_error *err);
 /*
- * Whether this node is a member. Who leaves takes the device away first, and then waits for those who have it
- * open, while the kernel shows the lockspace still: no lock of this node counts any more then.
+ * No mutex. Whether this node is a member. Who leaves takes the device away first, and then waits for those
+ * who have it open, while the kernel shows the lockspace still: no lock of this node counts any more then.
  */
 bool gl_dlm_lockspace_exists(const struct gl_dlm *dlm);
-/* GRANTED when calls can be made: joined, and the lockspace runs. */
+/* Takes the mutex. GRANTED when calls can be made: joined, and the lockspace runs. */
 enum guestlock_result gl_dlm_check_running(struct gl_dlm *dlm, struct guestlock_error *err);
 
-/* ---- Names of resources: resname.c ---- */
+/* ---- Names of resources: resname.c; no mutex ---- */
 
 bool gl_dlm_is_host_lock(const char *resource);
 /* What the seat of a key is called (calls/seat.c). */
@@ -163,7 +175,7 @@ void gl_dlm_seat_name(const char *key, char out[DLM_RESNAME_MAXLEN + 1]);
 /* Whether a resource is the seat of a key, and of which. */
 bool gl_dlm_seat_key(const char *name, char out_key[GUESTLOCK_KEY_SIZE]);
 
-/* ---- Errors: fail.c ---- */
+/* ---- Errors: fail.c; no mutex ---- */
 
 enum guestlock_mode gl_dlm_mode_of(int mode);
 int gl_dlm_mode(enum guestlock_mode mode);

@@ -16,7 +16,7 @@
 
 #pragma GCC visibility push(hidden)
 
-/* ---- Value blocks: block.c ---- */
+/* ---- Value blocks: block.c; no mutex ---- */
 
 enum gl_dlm_block_flags {
 	GL_DLM_RELEASED = 1 << 0,       /* uuid has it no more */
@@ -38,7 +38,7 @@ struct gl_dlm_block {
 void gl_dlm_block_read(const unsigned char bytes[GL_DLM_BLOCK], struct gl_dlm_block *out);
 void gl_dlm_block_write(const struct gl_dlm_block *block, unsigned char out[GL_DLM_BLOCK]);
 
-/* ---- Locks: table.c ---- */
+/* ---- Locks: table.c. All functions want the mutex, or are called before there are threads ---- */
 
 struct gl_dlm_resource;
 
