@@ -7,7 +7,7 @@
 
 #pragma GCC visibility push(hidden)
 
-/* ---- Being a member: join.c. Probe: no mutex; the others take it; join and leave take membership, too ---- */
+/* ---- Being a member: join.c. All but probe take the mutex, and join and leave take membership ---- */
 
 enum guestlock_result gl_dlm_probe(struct guestlock_backend *backend, struct guestlock_error *err);
 enum guestlock_result gl_dlm_join(struct guestlock_backend *backend, struct guestlock_kept *kept,
