@@ -309,43 +309,24 @@ static enum guestlock_result give_up(struct gl_dlm *dlm, const struct gl_dlm_row
 	return gl_dlm_release_xid(dlm, row->name, row->xid, err);
 }
 
-/* The locks of the host itself, or all others. *out_others: there are some of others of this node. */
-static enum guestlock_result give_up_those(struct gl_dlm *dlm, const struct gl_dlm_dump *dump, bool host,
-					   bool *out_others, struct guestlock_error *err)
-{
-	enum guestlock_result result = GUESTLOCK_RES_GRANTED;
-
-	for (size_t i = 0; i < dump->count && result == GUESTLOCK_RES_GRANTED; i++) {
-		const struct gl_dlm_row *row = &dump->rows[i];
-
-		if (!gl_dlm_is_ours(dlm, row->xid)) {
-			*out_others = true;
-		} else if (gl_dlm_is_host_lock(row->name) != host ||
-			   strcmp(row->name, GL_DLM_FORMAT_NAME) == 0) {
-			continue;
-		} else if (host) {
-			result = gl_dlm_host_drop(dlm, row->name, err);
-		} else {
-			result = give_up(dlm, row, err);
-		}
-	}
-	return result;
-}
-
 /* *out_others: locks of others of this node, which would go with the lockspace. */
 static enum guestlock_result give_up_all(struct gl_dlm *dlm, bool *out_others, struct guestlock_error *err)
 {
-	enum guestlock_result result;
+	enum guestlock_result result = GUESTLOCK_RES_GRANTED;
 	struct gl_dlm_dump dump;
 
 	*out_others = false;
 	if (gl_dlm_dump_read(dlm, &dump) < 0) {
 		return gl_dlm_fail(err, errno, "read the kernel's list of locks", dlm->dump_path);
 	}
-	/* The host keeps its own until nothing keeps it here any more. */
-	result = give_up_those(dlm, &dump, false, out_others, err);
-	if (result == GUESTLOCK_RES_GRANTED) {
-		result = give_up_those(dlm, &dump, true, out_others, err);
+	for (size_t i = 0; i < dump.count && result == GUESTLOCK_RES_GRANTED; i++) {
+		const struct gl_dlm_row *row = &dump.rows[i];
+
+		if (!gl_dlm_is_ours(dlm, row->xid)) {
+			*out_others = true;
+		} else if (strcmp(row->name, GL_DLM_FORMAT_NAME) != 0) {
+			result = give_up(dlm, row, err);
+		}
 	}
 	gl_dlm_dump_free(&dump);
 	return result;

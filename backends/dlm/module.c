@@ -124,8 +124,6 @@ static const struct guestlock_backend_ops ops = {
 	.enumerate = gl_dlm_enumerate,
 	.survey = gl_dlm_survey,
 	.release_orphan = gl_dlm_release_orphan,
-	.host_acquire = gl_dlm_host_acquire,
-	.host_release = gl_dlm_host_release,
 	.watch = gl_dlm_watch,
 	.next_event = gl_dlm_next_event,
 };
@@ -136,7 +134,7 @@ __attribute__((visibility("default"))) const struct guestlock_module guestlock_b
 	.description = "locks of a cluster in the kernel's distributed lock manager (corosync, dlm_controld)",
 	.capabilities = GUESTLOCK_CAP_SHARED | GUESTLOCK_CAP_HANDOVER | GUESTLOCK_CAP_HOTPLUG |
 			GUESTLOCK_CAP_ADOPT | GUESTLOCK_CAP_EPOCH | GUESTLOCK_CAP_MAY_BLOCK |
-			GUESTLOCK_CAP_HOST_LOCK | GUESTLOCK_CAP_WATCH | GUESTLOCK_CAP_CLUSTER,
+			GUESTLOCK_CAP_WATCH | GUESTLOCK_CAP_CLUSTER,
 	.limits = {.key_size = DLM_RESNAME_MAXLEN, .batch = 0, .value_size = GL_DLM_BLOCK},
 	.instance_size = sizeof(struct gl_dlm),
 	.options = options,

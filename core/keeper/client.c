@@ -342,24 +342,6 @@ static enum guestlock_result keeper_release_orphan(struct guestlock_backend *bac
 		     err);
 }
 
-static enum guestlock_result keeper_host_acquire(struct guestlock_backend *backend, const char *name,
-						 enum guestlock_mode mode, struct guestlock_error *err)
-{
-	return plain(backend,
-		     &(struct gl_keeper_request){
-			     .call = GL_KEEPER_HOST_ACQUIRE,
-			     .name = name,
-			     .mode = mode,
-		     },
-		     err);
-}
-
-static enum guestlock_result keeper_host_release(struct guestlock_backend *backend, const char *name,
-						 struct guestlock_error *err)
-{
-	return plain(backend, &(struct gl_keeper_request){.call = GL_KEEPER_HOST_RELEASE, .name = name}, err);
-}
-
 static enum guestlock_result keeper_provision(struct guestlock_backend *backend,
 					      struct guestlock_batch *batch, struct guestlock_error *err)
 {
@@ -417,8 +399,6 @@ const struct guestlock_backend_ops gl_keeper_ops = {
 	.enumerate = keeper_enumerate,
 	.survey = keeper_survey,
 	.release_orphan = keeper_release_orphan,
-	.host_acquire = keeper_host_acquire,
-	.host_release = keeper_host_release,
 	.provision = keeper_provision,
 	.unprovision = keeper_unprovision,
 	.watch = keeper_watch,

@@ -325,7 +325,6 @@ static void pass_request(struct stream *stream, struct gl_keeper_request *reques
 	ARRAY(stream, request->settings);
 	U64(stream, request->deadline_ms);
 	U32(stream, request->unused_s, UINT32_MAX);
-	U8(stream, request->mode, GUESTLOCK_MODE_EXCLUSIVE);
 	BOOL(stream, request->force);
 	pass_text(stream, &request->name);
 	BOOL(stream, request->has_owner);

@@ -40,8 +40,6 @@ enum gl_keeper_call {
 	GL_KEEPER_UNPROVISION,
 	GL_KEEPER_ENUMERATE,
 	GL_KEEPER_RELEASE_ORPHAN,
-	GL_KEEPER_HOST_ACQUIRE,
-	GL_KEEPER_HOST_RELEASE,
 	GL_KEEPER_SURVEY,
 	GL_KEEPER_CALLS,
 };
@@ -56,9 +54,8 @@ struct gl_keeper_request {
 	struct guestlock_batch batch;   /* owner is not set; items[].key point to keys */
 	struct guestlock_key *keys;     /* only in what was decoded */
 	unsigned unused_s;
-	enum guestlock_mode mode;
 	bool force;
-	const char *name; /* a key (of SURVEY: or "" for all), or the name of a lock of the host; "" */
+	const char *name;               /* a key (of SURVEY: or "" for all), else "" */
 };
 
 /* A host that SURVEY got no answer from. */

@@ -42,17 +42,16 @@ enum guestlock_capability {
 	GUESTLOCK_CAP_ADOPT = 1 << 4, /* can lock for a process that was not bound before it started */
 	GUESTLOCK_CAP_EPOCH = 1 << 5,           /* has epochs; without them every resume is UNPROVEN */
 	GUESTLOCK_CAP_MAY_BLOCK = 1 << 6, /* a call may hang in the kernel: only the keeper may make it */
-	GUESTLOCK_CAP_HOST_LOCK = 1 << 7,       /* host_acquire and host_release exist */
-	GUESTLOCK_CAP_PROVISION = 1 << 8,       /* provision and unprovision do something */
-	GUESTLOCK_CAP_WATCH = 1 << 9,           /* a lock can be lost while held, and watch tells */
-	GUESTLOCK_CAP_LOSS_ACTION = 1 << 10,    /* can act on the guest itself when it loses a lock */
-	GUESTLOCK_CAP_CLUSTER = 1 << 11,        /* survey exists: what the guests of all hosts hold */
+	GUESTLOCK_CAP_PROVISION = 1 << 7,       /* provision and unprovision do something */
+	GUESTLOCK_CAP_WATCH = 1 << 8,           /* a lock can be lost while held, and watch tells */
+	GUESTLOCK_CAP_LOSS_ACTION = 1 << 9,     /* can act on the guest itself when it loses a lock */
+	GUESTLOCK_CAP_CLUSTER = 1 << 10,        /* survey exists: what the guests of all hosts hold */
 	/*
 	 * bind ties the process that calls it to the technology: it is called by the guest's process itself,
 	 * even where the keeper makes all other calls, join too, and keeps its deadline by itself. Goes
 	 * without ADOPT.
 	 */
-	GUESTLOCK_CAP_BIND_HERE = 1 << 12,
+	GUESTLOCK_CAP_BIND_HERE = 1 << 11,
 };
 
 /* What a call found or did. Each backend has one table from its vendor's codes to these. */
@@ -336,15 +335,6 @@ struct guestlock_backend_ops {
 	 */
 	enum guestlock_result (*release_orphan)(struct guestlock_backend *backend, const char *key,
 						bool force, struct guestlock_error *err);
-
-	/*
-	 * CAP_HOST_LOCK. A lock of this host itself; lives until released or the host is gone. name:
-	 * [a-z.]{1,40}
-	 */
-	enum guestlock_result (*host_acquire)(struct guestlock_backend *backend, const char *name,
-					      enum guestlock_mode mode, struct guestlock_error *err);
-	enum guestlock_result (*host_release)(struct guestlock_backend *backend, const char *name,
-					      struct guestlock_error *err);
 
 	/*
 	 * CAP_PROVISION. Prepares storage for keys; safe against a crash at any point and other hosts doing

@@ -250,7 +250,6 @@ void epoch_tests(Suite *suite);
 void handover_tests(Suite *suite);
 void life_tests(Suite *suite);
 void look_tests(Suite *suite);
-void host_lock_tests(Suite *suite);
 void member_tests(Suite *suite);
 void race_tests(Suite *suite);
 void kill_tests(Suite *suite);

@@ -26,8 +26,6 @@ static const struct guestlock_module *put_behind_keeper(const struct guestlock_m
 	asking_module = *module;
 	asking_ops = gl_keeper_ops;
 	asking_ops.convert = module->ops->convert ? asking_ops.convert : NULL;
-	asking_ops.host_acquire = module->ops->host_acquire ? asking_ops.host_acquire : NULL;
-	asking_ops.host_release = module->ops->host_release ? asking_ops.host_release : NULL;
 	asking_ops.provision = module->ops->provision ? asking_ops.provision : NULL;
 	asking_ops.unprovision = module->ops->unprovision ? asking_ops.unprovision : NULL;
 	asking_ops.survey = module->ops->survey ? asking_ops.survey : NULL;
@@ -68,7 +66,7 @@ static void usage(FILE *out)
 		"asked.\n"
 		"The variable CK_RUN_CASE=PART runs one part: member, hold, batch, epoch, handover, life, "
 		"look,\n"
-		"host-lock, race, kill or keeper.\n"
+		"race, kill or keeper.\n"
 		"\n"
 		"Exit status: 0 it keeps the contract; 1 it does not; 2 nothing was tested.\n",
 		program_invocation_short_name, contract_default_module ? "[--module FILE]" : "--module FILE");
@@ -174,7 +172,6 @@ static int run(void)
 	handover_tests(suite);
 	life_tests(suite);
 	look_tests(suite);
-	host_lock_tests(suite);
 	race_tests(suite);
 	kill_tests(suite);
 	if (contract.behind) {

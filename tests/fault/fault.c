@@ -190,20 +190,6 @@ static enum guestlock_result fault_release_orphan(struct guestlock_backend *back
 	return inner_module.ops->release_orphan(inner_of(backend), key, force, err);
 }
 
-static enum guestlock_result fault_host_acquire(struct guestlock_backend *backend, const char *name,
-						enum guestlock_mode mode, struct guestlock_error *err)
-{
-	END_AS_PLANNED("host_acquire", err);
-	return inner_module.ops->host_acquire(inner_of(backend), name, mode, err);
-}
-
-static enum guestlock_result fault_host_release(struct guestlock_backend *backend, const char *name,
-						struct guestlock_error *err)
-{
-	END_AS_PLANNED("host_release", err);
-	return inner_module.ops->host_release(inner_of(backend), name, err);
-}
-
 static int fault_watch(struct guestlock_backend *backend, struct guestlock_error *err)
 {
 	return inner_module.ops->watch(inner_of(backend), err);
@@ -349,8 +335,6 @@ static struct guestlock_backend_ops ops = {
 	.enumerate = fault_enumerate,
 	.survey = fault_survey,
 	.release_orphan = fault_release_orphan,
-	.host_acquire = fault_host_acquire,
-	.host_release = fault_host_release,
 	.provision = fault_provision,
 	.unprovision = fault_unprovision,
 	.watch = fault_watch,
@@ -396,10 +380,6 @@ static void fit_functions(unsigned capabilities)
 {
 	if (!(capabilities & GUESTLOCK_CAP_HANDOVER)) {
 		ops.convert = NULL;
-	}
-	if (!(capabilities & GUESTLOCK_CAP_HOST_LOCK)) {
-		ops.host_acquire = NULL;
-		ops.host_release = NULL;
 	}
 	if (!(capabilities & GUESTLOCK_CAP_PROVISION)) {
 		ops.provision = NULL;

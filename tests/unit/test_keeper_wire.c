@@ -79,7 +79,6 @@ static const struct gl_keeper_request full_request = {
 		},
 	.batch = {.items = asked, .count = 2, .flags = GUESTLOCK_BATCH_PARK | GUESTLOCK_BATCH_PROBE},
 	.unused_s = 9,
-	.mode = GUESTLOCK_MODE_HANDOVER,
 	.force = true,
 	.name = "some.name",
 };
@@ -94,7 +93,6 @@ static void check_request(const struct gl_keeper_request *got)
 	ck_assert_int_eq(got->batch.deadline_ms, put->deadline_ms);
 	ck_assert_uint_eq(got->batch.flags, put->batch.flags);
 	ck_assert_uint_eq(got->unused_s, 9);
-	ck_assert_int_eq(got->mode, GUESTLOCK_MODE_HANDOVER);
 	ck_assert(got->force && got->has_owner && got->has_batch && got->owner.adopted);
 	ck_assert_str_eq(got->name, "some.name");
 	ck_assert_str_eq(got->owner.uuid, UUID);
@@ -264,7 +262,7 @@ START_TEST(test_bytes)
 	struct guestlock_lock lock;
 
 	ck_assert_int_eq(gl_keeper_put_request(&wire, &full_request), 0);
-	check_bytes(424, "GeK5IrgrQNUCrPtqeGNyME6LH7yDBbSFP6T8L-69dZg");
+	check_bytes(423, "4cJhSl0CKex7dvuwTPwdRmn4YtuWs-iXFWpBVzpoJBU");
 	fill_answer(&answer, items, &lock);
 	items[0].held_mode = GUESTLOCK_MODE_HANDOVER;
 	items[0].n_others = 3;

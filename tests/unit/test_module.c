@@ -78,21 +78,6 @@ static enum guestlock_result do_orphan(struct guestlock_backend *backend, const 
 	return do_err(backend, e);
 }
 
-static enum guestlock_result do_host(struct guestlock_backend *backend, const char *name,
-				     enum guestlock_mode mode, struct guestlock_error *e)
-{
-	(void)name;
-	(void)mode;
-	return do_err(backend, e);
-}
-
-static enum guestlock_result do_host_release(struct guestlock_backend *backend, const char *name,
-					     struct guestlock_error *e)
-{
-	(void)name;
-	return do_err(backend, e);
-}
-
 static enum guestlock_result do_unprovision(struct guestlock_backend *backend, struct guestlock_batch *batch,
 					    unsigned unused_s, struct guestlock_error *e)
 {
@@ -164,12 +149,10 @@ static void make_right(void)
 static void make_complete(void)
 {
 	make_right();
-	module.capabilities = GUESTLOCK_CAP_HANDOVER | GUESTLOCK_CAP_HOST_LOCK | GUESTLOCK_CAP_PROVISION |
-			      GUESTLOCK_CAP_WATCH | GUESTLOCK_CAP_SHARED | GUESTLOCK_CAP_LOSS_ACTION |
-			      GUESTLOCK_CAP_CLUSTER | GUESTLOCK_CAP_BIND_HERE;
+	module.capabilities = GUESTLOCK_CAP_HANDOVER | GUESTLOCK_CAP_PROVISION | GUESTLOCK_CAP_WATCH |
+			      GUESTLOCK_CAP_SHARED | GUESTLOCK_CAP_LOSS_ACTION | GUESTLOCK_CAP_CLUSTER |
+			      GUESTLOCK_CAP_BIND_HERE;
 	ops.convert = do_batch;
-	ops.host_acquire = do_host;
-	ops.host_release = do_host_release;
 	ops.survey = do_survey;
 	ops.provision = do_batch;
 	ops.unprovision = do_unprovision;
@@ -224,7 +207,7 @@ START_TEST(wrong_identity)
 	module.description = "two\nlines";
 	check_wrong("the module has no description of one line");
 	module.capabilities = GUESTLOCK_CAP_BIND_HERE << 1;
-	check_wrong("the module claims capabilities 0x2000, of which some are not known");
+	check_wrong("the module claims capabilities 0x1000, of which some are not known");
 	module.capabilities = GUESTLOCK_CAP_BIND_HERE | GUESTLOCK_CAP_ADOPT;
 	check_wrong(
 		"the module claims capabilities adopt and bind-here, but who is adopted cannot bind itself");
@@ -286,9 +269,8 @@ static const struct {
 	{                                                                                                    \
 #member, capability, offsetof(struct guestlock_backend_ops, member)                          \
 	}
-	PAIRED(convert, "handover"), PAIRED(host_acquire, "host-lock"), PAIRED(host_release, "host-lock"),
-	PAIRED(survey, "cluster"),   PAIRED(provision, "provision"),    PAIRED(unprovision, "provision"),
-	PAIRED(watch, "watch"),      PAIRED(next_event, "watch"),
+	PAIRED(convert, "handover"),      PAIRED(survey, "cluster"), PAIRED(provision, "provision"),
+	PAIRED(unprovision, "provision"), PAIRED(watch, "watch"),    PAIRED(next_event, "watch"),
 };
 
 START_TEST(paired_functions)
@@ -506,9 +488,9 @@ END_TEST
 
 START_TEST(capability_names)
 {
-	static const char *const expected[] = {"shared",      "handover",  "hotplug",   "guest-only", "adopt",
-					       "epoch",       "may-block", "host-lock", "provision",  "watch",
-					       "loss-action", "cluster",   "bind-here"};
+	static const char *const expected[] = {"shared", "handover",    "hotplug",   "guest-only",
+					       "adopt",  "epoch",       "may-block", "provision",
+					       "watch",  "loss-action", "cluster",   "bind-here"};
 	unsigned bit;
 
 	for (bit = 0; bit < GL_COUNT(expected); bit++) {

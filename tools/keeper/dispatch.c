@@ -209,19 +209,6 @@ static enum guestlock_result call_unprovision(const struct worker *worker,
 				&answer->error);
 }
 
-static enum guestlock_result call_host(const struct worker *worker, const struct gl_keeper_request *request,
-				       struct guestlock_error *err)
-{
-	const struct guestlock_backend_ops *ops = worker_ops(worker);
-
-	if (!ops->host_acquire || !ops->host_release) {
-		return unable(worker, err);
-	}
-	return request->call == GL_KEEPER_HOST_ACQUIRE
-		       ? ops->host_acquire(worker->gl->backend, request->name, request->mode, err)
-		       : ops->host_release(worker->gl->backend, request->name, err);
-}
-
 static enum guestlock_result call(struct worker *worker, const struct gl_keeper_request *request, pid_t peer,
 				  struct gl_keeper_answer *answer)
 {
@@ -256,9 +243,6 @@ static enum guestlock_result call(struct worker *worker, const struct gl_keeper_
 		return enumerate(worker, answer);
 	case GL_KEEPER_RELEASE_ORPHAN:
 		return ops->release_orphan(backend, request->name, request->force, err);
-	case GL_KEEPER_HOST_ACQUIRE:
-	case GL_KEEPER_HOST_RELEASE:
-		return call_host(worker, request, err);
 	case GL_KEEPER_SURVEY:
 		return call_survey(worker, request, answer);
 	case GL_KEEPER_CALLS:

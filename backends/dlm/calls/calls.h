@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What guests and hosts may ask for: taking, giving back, changing, and asking about locks. */
+/* What guests may ask for: taking, giving back, changing, and asking about locks. */
 #ifndef GL_DLM_CALLS_H
 #define GL_DLM_CALLS_H
 
@@ -21,18 +21,12 @@ enum guestlock_result gl_dlm_inquire(struct guestlock_backend *backend, struct g
 				     struct guestlock_error *err);
 enum guestlock_result gl_dlm_release_orphan(struct guestlock_backend *backend, const char *key, bool force,
 					    struct guestlock_error *err);
-enum guestlock_result gl_dlm_host_acquire(struct guestlock_backend *backend, const char *name,
-					  enum guestlock_mode mode, struct guestlock_error *err);
-enum guestlock_result gl_dlm_host_release(struct guestlock_backend *backend, const char *name,
-					  struct guestlock_error *err);
 
 /* ---- As this host leaves, under membership. Both take the mutex ---- */
 
 /* orphan.c: gives up one key of whoever stands behind xid. */
 enum guestlock_result gl_dlm_release_xid(struct gl_dlm *dlm, const char *key, uint64_t xid,
 					 struct guestlock_error *err);
-/* host.c: gives up a lock of the host. */
-enum guestlock_result gl_dlm_host_drop(struct gl_dlm *dlm, const char *resource, struct guestlock_error *err);
 
 #pragma GCC visibility pop
 

@@ -37,7 +37,6 @@
 #include <sys/queue.h>
 
 #define GL_DLM_FORMAT_NAME "guestlock.format"
-#define GL_DLM_HOST_PREFIX "guestlock.host."
 
 #pragma GCC visibility push(hidden)
 
@@ -169,7 +168,6 @@ enum guestlock_result gl_dlm_check_running(struct gl_dlm *dlm, struct guestlock_
 
 /* ---- Names of resources: resname.c; no mutex ---- */
 
-bool gl_dlm_is_host_lock(const char *resource);
 /* What the seat of a key is called (calls/seat.c). */
 void gl_dlm_seat_name(const char *key, char out[DLM_RESNAME_MAXLEN + 1]);
 /* Whether a resource is the seat of a key, and of which. */

@@ -1,15 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What resources are called that are no keys: seats of keys, and locks of hosts. */
+/* What the seats of keys are called. */
 #include "kernel/kernel.h"
 
 #include <string.h>
 
 #define SUFFIX ".seat"
-
-bool gl_dlm_is_host_lock(const char *resource)
-{
-	return strncmp(resource, GL_DLM_HOST_PREFIX, strlen(GL_DLM_HOST_PREFIX)) == 0;
-}
 
 void gl_dlm_seat_name(const char *key, char out[DLM_RESNAME_MAXLEN + 1])
 {

@@ -11,7 +11,7 @@
 
 static bool is_key(const char *name)
 {
-	return strlen(name) == GUESTLOCK_KEY_SIZE - 1 && !gl_dlm_is_host_lock(name);
+	return strlen(name) == GUESTLOCK_KEY_SIZE - 1;
 }
 
 /* Whether it is there still, which may have gone since the list was read, and its owner's note with it. */

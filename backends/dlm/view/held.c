@@ -19,8 +19,7 @@ static int copy_held(void *data, struct gl_dlm_lock *lock)
 	struct copies *copies = data;
 
 	if (copies->count < copies->room && !lock->surplus && lock->mode > DLM_LOCK_CR &&
-	    strlen(lock->resource->name) == GUESTLOCK_KEY_SIZE - 1 &&
-	    !gl_dlm_is_host_lock(lock->resource->name)) {
+	    strlen(lock->resource->name) == GUESTLOCK_KEY_SIZE - 1) {
 		memcpy(copies->keys[copies->count], lock->resource->name, GUESTLOCK_KEY_SIZE);
 		copies->locks[copies->count++] = *lock;
 	}
