@@ -91,7 +91,6 @@ static const struct guestlock_backend_ops ops = {
 	.enumerate = gl_fcntl_enumerate,
 	.survey = gl_fcntl_survey,
 	.release_orphan = gl_fcntl_release_orphan,
-	.provision = gl_fcntl_provision,
 	.unprovision = gl_fcntl_unprovision,
 };
 
@@ -100,7 +99,7 @@ __attribute__((visibility("default"))) const struct guestlock_module guestlock_b
 	.name = "fcntl",
 	.description = "locks in files of this machine, each valid exactly as long as its guest lives",
 	.capabilities = GUESTLOCK_CAP_SHARED | GUESTLOCK_CAP_HANDOVER | GUESTLOCK_CAP_HOTPLUG |
-			GUESTLOCK_CAP_ADOPT | GUESTLOCK_CAP_EPOCH | GUESTLOCK_CAP_PROVISION |
+			GUESTLOCK_CAP_ADOPT | GUESTLOCK_CAP_EPOCH | GUESTLOCK_CAP_UNPROVISION |
 			GUESTLOCK_CAP_CLUSTER,
 	.limits = {.key_size = GUESTLOCK_KEY_SIZE - 1, .batch = 0, .value_size = 0},
 	.instance_size = sizeof(struct gl_fcntl),

@@ -207,13 +207,3 @@ enum guestlock_result gl_fcntl_unprovision(struct guestlock_backend *backend, st
 	gl_fcntl_clear_new(fc, unused_s);
 	return GUESTLOCK_RES_GRANTED;
 }
-
-enum guestlock_result gl_fcntl_provision(struct guestlock_backend *backend, struct guestlock_batch *batch,
-					 struct guestlock_error *err)
-{
-	struct gl_fcntl_call call;
-
-	/* An entry is made when it is needed. */
-	gl_fcntl_call_begin(&call, backend, batch, "prepare", err);
-	return gl_fcntl_call_end(&call);
-}

@@ -204,7 +204,6 @@ static const struct guestlock_backend_ops ops = {
 	.inquire = gl_sanlock_inquire,
 	.enumerate = gl_sanlock_enumerate,
 	.release_orphan = gl_sanlock_release_orphan,
-	.provision = gl_sanlock_provision,
 	.unprovision = gl_sanlock_unprovision,
 	.watch = gl_sanlock_watch,
 	.next_event = gl_sanlock_next_event,
@@ -215,7 +214,7 @@ __attribute__((visibility("default"))) const struct guestlock_module guestlock_b
 	.name = "sanlock",
 	.description = "leases on storage that hosts share, kept by the sanlock daemon",
 	.capabilities = GUESTLOCK_CAP_SHARED | GUESTLOCK_CAP_HOTPLUG | GUESTLOCK_CAP_EPOCH |
-			GUESTLOCK_CAP_MAY_BLOCK | GUESTLOCK_CAP_PROVISION | GUESTLOCK_CAP_WATCH |
+			GUESTLOCK_CAP_MAY_BLOCK | GUESTLOCK_CAP_UNPROVISION | GUESTLOCK_CAP_WATCH |
 			GUESTLOCK_CAP_LOSS_ACTION | GUESTLOCK_CAP_BIND_HERE,
 	.limits = {.key_size = SANLK_NAME_LEN, .batch = 0, .value_size = 0},
 	.instance_size = sizeof(struct gl_sanlock),

@@ -378,8 +378,6 @@ enum guestlock_result gl_sanlock_enumerate(struct guestlock_backend *backend, gu
 enum guestlock_result gl_sanlock_in_use(struct gl_sanlock *sl, struct guestlock_error *err);
 enum guestlock_result gl_sanlock_release_orphan(struct guestlock_backend *backend, const char *key,
 						bool force, struct guestlock_error *err);
-enum guestlock_result gl_sanlock_provision(struct guestlock_backend *backend, struct guestlock_batch *batch,
-					   struct guestlock_error *err);
 enum guestlock_result gl_sanlock_unprovision(struct guestlock_backend *backend, struct guestlock_batch *batch,
 					     unsigned unused_s, struct guestlock_error *err);
 int gl_sanlock_watch(struct guestlock_backend *backend, struct guestlock_error *err);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Making and removing the files of leases. One is removed under its own lease, taken exclusively by this
- * process: so nobody holds it, and whoever has opened the file meanwhile finds another one, or none, under
- * its name when he has got it, and gives it back (acquire.c).
+ * Removing the files of leases. One is removed under its own lease, taken exclusively by this process: so
+ * nobody holds it, and whoever has opened the file meanwhile finds another one, or none, under its name when
+ * he has got it, and gives it back (acquire.c).
  */
 #include "sanlock_priv.h"
 
@@ -15,24 +15,6 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-
-enum guestlock_result gl_sanlock_provision(struct guestlock_backend *backend, struct guestlock_batch *batch,
-					   struct guestlock_error *err)
-{
-	struct gl_sanlock_call call;
-
-	gl_sanlock_call_begin(&call, backend, batch, "prepare", err);
-	for (size_t i = 0; i < call.count && call.result == GUESTLOCK_RES_GRANTED; i++) {
-		int rv = gl_sanlock_lease_provision(call.sl, &call.slots[i].lease, &call.slots[i].file);
-
-		if (rv < 0) {
-			gl_sanlock_slot_rv(&call, &call.slots[i], rv);
-		}
-	}
-	return gl_sanlock_call_end(&call);
-}
-
-/* ---- Removing ---- */
 
 static void unlink_all(const struct gl_sanlock *sl, const char *key, const char *lease)
 {

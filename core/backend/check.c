@@ -11,8 +11,8 @@
 #include <string.h>
 
 static const char *const gl_capability_names[] = {
-	"shared",    "handover",  "hotplug", "guest-only",  "adopt",   "epoch",
-	"may-block", "provision", "watch",   "loss-action", "cluster", "bind-here",
+	"shared",    "handover",    "hotplug", "guest-only",  "adopt",   "epoch",
+	"may-block", "unprovision", "watch",   "loss-action", "cluster", "bind-here",
 };
 
 const char *guestlock_capability_name(unsigned bit)
@@ -47,8 +47,7 @@ static const struct gl_function gl_functions[] = {
 	GL_FUNCTION(enumerate, 0),
 	GL_FUNCTION(survey, GUESTLOCK_CAP_CLUSTER),
 	GL_FUNCTION(release_orphan, 0),
-	GL_FUNCTION(provision, GUESTLOCK_CAP_PROVISION),
-	GL_FUNCTION(unprovision, GUESTLOCK_CAP_PROVISION),
+	GL_FUNCTION(unprovision, GUESTLOCK_CAP_UNPROVISION),
 	GL_FUNCTION(watch, GUESTLOCK_CAP_WATCH),
 	GL_FUNCTION(next_event, GUESTLOCK_CAP_WATCH),
 };

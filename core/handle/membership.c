@@ -125,7 +125,7 @@ int guestlock_unprovision_unused(struct guestlock *gl, unsigned unused_s, struct
 	enum guestlock_result result;
 	int status;
 
-	if (!gl_can(gl, GUESTLOCK_CAP_PROVISION)) {
+	if (!gl_can(gl, GUESTLOCK_CAP_UNPROVISION)) {
 		return GUESTLOCK_OK;
 	}
 	status = gl_ready(gl, deadline_ms, err);

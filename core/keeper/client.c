@@ -342,12 +342,6 @@ static enum guestlock_result keeper_release_orphan(struct guestlock_backend *bac
 		     err);
 }
 
-static enum guestlock_result keeper_provision(struct guestlock_backend *backend,
-					      struct guestlock_batch *batch, struct guestlock_error *err)
-{
-	return batched(backend, GL_KEEPER_PROVISION, batch, err);
-}
-
 static enum guestlock_result keeper_unprovision(struct guestlock_backend *backend,
 						struct guestlock_batch *batch, unsigned unused_s,
 						struct guestlock_error *err)
@@ -399,7 +393,6 @@ const struct guestlock_backend_ops gl_keeper_ops = {
 	.enumerate = keeper_enumerate,
 	.survey = keeper_survey,
 	.release_orphan = keeper_release_orphan,
-	.provision = keeper_provision,
 	.unprovision = keeper_unprovision,
 	.watch = keeper_watch,
 	.next_event = keeper_next_event,

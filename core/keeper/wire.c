@@ -424,7 +424,7 @@ int gl_keeper_get_request(const unsigned char *data, size_t size, struct gl_keep
 	int error;
 
 	pass_request(&stream, &request);
-	for_batch = request.call >= GL_KEEPER_BIND && request.call <= GL_KEEPER_PROVISION;
+	for_batch = request.call >= GL_KEEPER_BIND && request.call <= GL_KEEPER_INQUIRE;
 	stream.failed |= request.has_owner && (!request.owner.uuid[0] || request.owner.instance == 0);
 	stream.failed |= for_batch && !request.has_batch;
 	stream.failed |= for_batch && !request.has_owner && request.call <= GL_KEEPER_CONVERT;

@@ -42,7 +42,7 @@ enum guestlock_capability {
 	GUESTLOCK_CAP_ADOPT = 1 << 4, /* can lock for a process that was not bound before it started */
 	GUESTLOCK_CAP_EPOCH = 1 << 5,           /* has epochs; without them every resume is UNPROVEN */
 	GUESTLOCK_CAP_MAY_BLOCK = 1 << 6, /* a call may hang in the kernel: only the keeper may make it */
-	GUESTLOCK_CAP_PROVISION = 1 << 7,       /* provision and unprovision do something */
+	GUESTLOCK_CAP_UNPROVISION = 1 << 7,     /* unprovision exists: what is kept of unused keys can go */
 	GUESTLOCK_CAP_WATCH = 1 << 8,           /* a lock can be lost while held, and watch tells */
 	GUESTLOCK_CAP_LOSS_ACTION = 1 << 9,     /* can act on the guest itself when it loses a lock */
 	GUESTLOCK_CAP_CLUSTER = 1 << 10,        /* survey exists: what the guests of all hosts hold */
@@ -337,14 +337,8 @@ struct guestlock_backend_ops {
 						bool force, struct guestlock_error *err);
 
 	/*
-	 * CAP_PROVISION. Prepares storage for keys; safe against a crash at any point and other hosts doing
-	 * the same.
-	 */
-	enum guestlock_result (*provision)(struct guestlock_backend *backend, struct guestlock_batch *batch,
-					   struct guestlock_error *err);
-	/*
-	 * Removes the storage of keys that nobody holds or parks; batch NULL: of all that are unused for
-	 * unused_s seconds.
+	 * CAP_UNPROVISION. Removes the storage of keys that nobody holds or parks; batch NULL: of all that
+	 * are unused for unused_s seconds.
 	 */
 	enum guestlock_result (*unprovision)(struct guestlock_backend *backend, struct guestlock_batch *batch,
 					     unsigned unused_s, struct guestlock_error *err);

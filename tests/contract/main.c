@@ -26,7 +26,6 @@ static const struct guestlock_module *put_behind_keeper(const struct guestlock_m
 	asking_module = *module;
 	asking_ops = gl_keeper_ops;
 	asking_ops.convert = module->ops->convert ? asking_ops.convert : NULL;
-	asking_ops.provision = module->ops->provision ? asking_ops.provision : NULL;
 	asking_ops.unprovision = module->ops->unprovision ? asking_ops.unprovision : NULL;
 	asking_ops.survey = module->ops->survey ? asking_ops.survey : NULL;
 	asking_ops.watch = module->ops->watch ? asking_ops.watch : NULL;

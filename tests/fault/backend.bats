@@ -826,7 +826,7 @@ parked()
 	export GUESTLOCK_FAULT_WITHOUT=handover,epoch GUESTLOCK_FAULT_WITH=guest-only
 	run -0 gl backends --json
 	test "$(jq -r '[.backends[] | select(.name == "fault") | .capabilities[]] | sort | join(" ")' \
-		<<<"$output")" = "adopt cluster guest-only hotplug provision shared"
+		<<<"$output")" = "adopt cluster guest-only hotplug shared unprovision"
 	plan "probe fail unsafe"
 	run ! --separate-stderr gl check
 	contains "$output$stderr" "says unsafe"

@@ -304,12 +304,6 @@ static enum guestlock_result fault_inquire(struct guestlock_backend *backend, st
 	return call(backend, "inquire", inner_module.ops->inquire, batch, err);
 }
 
-static enum guestlock_result fault_provision(struct guestlock_backend *backend, struct guestlock_batch *batch,
-					     struct guestlock_error *err)
-{
-	return call(backend, "provision", inner_module.ops->provision, batch, err);
-}
-
 static enum guestlock_result fault_unprovision(struct guestlock_backend *backend,
 					       struct guestlock_batch *batch, unsigned unused_s,
 					       struct guestlock_error *err)
@@ -335,7 +329,6 @@ static struct guestlock_backend_ops ops = {
 	.enumerate = fault_enumerate,
 	.survey = fault_survey,
 	.release_orphan = fault_release_orphan,
-	.provision = fault_provision,
 	.unprovision = fault_unprovision,
 	.watch = fault_watch,
 	.next_event = fault_next_event,
@@ -381,8 +374,7 @@ static void fit_functions(unsigned capabilities)
 	if (!(capabilities & GUESTLOCK_CAP_HANDOVER)) {
 		ops.convert = NULL;
 	}
-	if (!(capabilities & GUESTLOCK_CAP_PROVISION)) {
-		ops.provision = NULL;
+	if (!(capabilities & GUESTLOCK_CAP_UNPROVISION)) {
 		ops.unprovision = NULL;
 	}
 	if (!(capabilities & GUESTLOCK_CAP_CLUSTER)) {

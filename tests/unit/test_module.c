@@ -149,12 +149,11 @@ static void make_right(void)
 static void make_complete(void)
 {
 	make_right();
-	module.capabilities = GUESTLOCK_CAP_HANDOVER | GUESTLOCK_CAP_PROVISION | GUESTLOCK_CAP_WATCH |
+	module.capabilities = GUESTLOCK_CAP_HANDOVER | GUESTLOCK_CAP_UNPROVISION | GUESTLOCK_CAP_WATCH |
 			      GUESTLOCK_CAP_SHARED | GUESTLOCK_CAP_LOSS_ACTION | GUESTLOCK_CAP_CLUSTER |
 			      GUESTLOCK_CAP_BIND_HERE;
 	ops.convert = do_batch;
 	ops.survey = do_survey;
-	ops.provision = do_batch;
 	ops.unprovision = do_unprovision;
 	ops.watch = do_watch;
 	ops.next_event = do_next_event;
@@ -269,8 +268,8 @@ static const struct {
 	{                                                                                                    \
 #member, capability, offsetof(struct guestlock_backend_ops, member)                          \
 	}
-	PAIRED(convert, "handover"),      PAIRED(survey, "cluster"), PAIRED(provision, "provision"),
-	PAIRED(unprovision, "provision"), PAIRED(watch, "watch"),    PAIRED(next_event, "watch"),
+	PAIRED(convert, "handover"), PAIRED(survey, "cluster"),   PAIRED(unprovision, "unprovision"),
+	PAIRED(watch, "watch"),      PAIRED(next_event, "watch"),
 };
 
 START_TEST(paired_functions)
@@ -489,7 +488,7 @@ END_TEST
 START_TEST(capability_names)
 {
 	static const char *const expected[] = {"shared", "handover",    "hotplug",   "guest-only",
-					       "adopt",  "epoch",       "may-block", "provision",
+					       "adopt",  "epoch",       "may-block", "unprovision",
 					       "watch",  "loss-action", "cluster",   "bind-here"};
 	unsigned bit;
 

@@ -235,8 +235,6 @@ static enum guestlock_result call(struct worker *worker, const struct gl_keeper_
 		return call_batch(worker, ops->convert, request, answer);
 	case GL_KEEPER_INQUIRE:
 		return call_batch(worker, ops->inquire, request, answer);
-	case GL_KEEPER_PROVISION:
-		return call_batch(worker, ops->provision, request, answer);
 	case GL_KEEPER_UNPROVISION:
 		return call_unprovision(worker, request, answer);
 	case GL_KEEPER_ENUMERATE:
