@@ -265,8 +265,8 @@ enum guestlock_result gl_fcntl_survey(struct guestlock_backend *backend, const c
 				      struct guestlock_error *err);
 enum guestlock_result gl_fcntl_release_orphan(struct guestlock_backend *backend, const char *key, bool force,
 					      struct guestlock_error *err);
-enum guestlock_result gl_fcntl_unprovision(struct guestlock_backend *backend, struct guestlock_batch *batch,
-					   unsigned unused_s, struct guestlock_error *err);
+enum guestlock_result gl_fcntl_unprovision(struct guestlock_backend *backend, unsigned unused_s,
+					   struct guestlock_error *err);
 
 /* ---- What an earlier boot left: clear.c ---- */
 

@@ -142,35 +142,6 @@ static struct gl_fcntl_line *find_user(const struct gl_fcntl *fc, struct gl_fcnt
 	return line ? line : find_living(fc, entry, false);
 }
 
-static void unprovision_slot(struct gl_fcntl_call *call, struct gl_fcntl_slot *slot)
-{
-	const struct gl_fcntl_line *user;
-
-	if (!gl_fcntl_slot_open(call, slot, false)) {
-		return;
-	}
-	user = find_user(call->fc, &slot->entry);
-	if (user) {
-		gl_fcntl_slot_busy(call, slot, user);
-	} else if (remove_unused(call->fc, slot->item->key->key, &slot->entry) < 0) {
-		gl_fcntl_slot_errno(call, slot, errno);
-	}
-}
-
-static enum guestlock_result unprovision_batch(struct guestlock_backend *backend,
-					       struct guestlock_batch *batch, struct guestlock_error *err)
-{
-	struct gl_fcntl_call call;
-	size_t i;
-
-	gl_fcntl_call_begin(&call, backend, batch, "forget", err);
-	for (i = 0; i < call.count; i++) {
-		unprovision_slot(&call, &call.slots[i]);
-		gl_fcntl_entry_close(&call.slots[i].entry);
-	}
-	return gl_fcntl_call_end(&call);
-}
-
 /* What is damaged, used, or busy at the moment stays. */
 static int remove_if_old(const struct gl_fcntl *fc, int directory, const char *key, void *data)
 {
@@ -187,17 +158,13 @@ static int remove_if_old(const struct gl_fcntl *fc, int directory, const char *k
 	return 0;
 }
 
-enum guestlock_result gl_fcntl_unprovision(struct guestlock_backend *backend, struct guestlock_batch *batch,
-					   unsigned unused_s, struct guestlock_error *err)
+enum guestlock_result gl_fcntl_unprovision(struct guestlock_backend *backend, unsigned unused_s,
+					   struct guestlock_error *err)
 {
 	const struct gl_fcntl *fc = gl_fcntl_of(backend);
 	time_t oldest = time(NULL) - (time_t)unused_s;
-	enum guestlock_result result;
+	enum guestlock_result result = gl_fcntl_check_joined(fc, err);
 
-	if (batch) {
-		return unprovision_batch(backend, batch, err);
-	}
-	result = gl_fcntl_check_joined(fc, err);
 	if (result != GUESTLOCK_RES_GRANTED) {
 		return result;
 	}

@@ -378,8 +378,8 @@ enum guestlock_result gl_sanlock_enumerate(struct guestlock_backend *backend, gu
 enum guestlock_result gl_sanlock_in_use(struct gl_sanlock *sl, struct guestlock_error *err);
 enum guestlock_result gl_sanlock_release_orphan(struct guestlock_backend *backend, const char *key,
 						bool force, struct guestlock_error *err);
-enum guestlock_result gl_sanlock_unprovision(struct guestlock_backend *backend, struct guestlock_batch *batch,
-					     unsigned unused_s, struct guestlock_error *err);
+enum guestlock_result gl_sanlock_unprovision(struct guestlock_backend *backend, unsigned unused_s,
+					     struct guestlock_error *err);
 int gl_sanlock_watch(struct guestlock_backend *backend, struct guestlock_error *err);
 int gl_sanlock_next_event(struct guestlock_backend *backend, struct guestlock_event *out_event);
 /* Registers this process with the daemon, unless it is, and watches the connection. 0 or negative. */

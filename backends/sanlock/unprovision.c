@@ -36,30 +36,21 @@ static void unlink_all(const struct gl_sanlock *sl, const char *key, const char 
 /* Whoever takes or gives back a lease for this process: the daemon takes one command of a process at a time. */
 static pthread_mutex_t removing = PTHREAD_MUTEX_INITIALIZER;
 
-/* 0, or a negative result: -EEXIST and the like when somebody has it. */
-static int remove_lease(struct gl_sanlock *sl, const char *key)
+/* Unless somebody has it. */
+static void remove_lease(struct gl_sanlock *sl, const char *key)
 {
 	struct sanlk_resource *resource;
 	struct gl_sanlock_lease lease;
 	struct gl_sanlock_file before;
-	int rv;
 
 	gl_sanlock_lease_of_key(sl, key, &lease);
 	resource = &lease.resource;
-	rv = gl_sanlock_identify(lease.disk.path, &before);
-	if (rv == -ENOENT) {
-		return 0;
-	}
-	if (rv == 0) {
-		rv = gl_sanlock_watch_again(sl);
-	}
-	if (rv < 0) {
-		return rv;
+	if (gl_sanlock_identify(lease.disk.path, &before) < 0 || gl_sanlock_watch_again(sl) < 0) {
+		return;
 	}
 	/* A release that is refused for another thread's acquire would leave the lease with this process for good. */
 	pthread_mutex_lock(&removing);
-	rv = sanlock_acquire(-1, getpid(), SANLK_ACQUIRE_OWNER_NOWAIT, 1, &resource, NULL);
-	if (rv == 0) {
+	if (sanlock_acquire(-1, getpid(), SANLK_ACQUIRE_OWNER_NOWAIT, 1, &resource, NULL) == 0) {
 		/* A file that was made again meanwhile is another lease, which this process does not hold. */
 		if (gl_sanlock_is_file(lease.disk.path, &before)) {
 			unlink_all(sl, key, lease.disk.path);
@@ -68,43 +59,6 @@ static int remove_lease(struct gl_sanlock *sl, const char *key)
 		sanlock_release(-1, getpid(), 0, 1, &resource);
 	}
 	pthread_mutex_unlock(&removing);
-	return rv;
-}
-
-static void unprovision_slot(struct gl_sanlock_call *call, struct gl_sanlock_slot *slot)
-{
-	const char *key = slot->item->key->key;
-	int rv;
-
-	if (slot->lease.foreign) {
-		return;
-	}
-	if (gl_sanlock_holders_any(call->sl, key)) {
-		gl_sanlock_slot_fail(call, slot, GUESTLOCK_RES_BUSY,
-				     "a guest shares it or has it parked; end that guest first");
-		return;
-	}
-	rv = remove_lease(call->sl, key);
-	if (rv < 0 && gl_sanlock_result(rv) == GUESTLOCK_RES_BUSY) {
-		gl_sanlock_slot_busy(call, slot);
-	}
-	if (rv < 0 && slot->item->result == GUESTLOCK_RES_GRANTED) {
-		gl_sanlock_slot_rv(call, slot, rv);
-	}
-}
-
-static enum guestlock_result unprovision_batch(struct guestlock_backend *backend,
-					       struct guestlock_batch *batch, struct guestlock_error *err)
-{
-	struct gl_sanlock_call call;
-
-	gl_sanlock_call_begin(&call, backend, batch, "forget", err);
-	if (call.result == GUESTLOCK_RES_GRANTED) {
-		for (size_t i = 0; i < call.count; i++) {
-			unprovision_slot(&call, &call.slots[i]);
-		}
-	}
-	return gl_sanlock_call_end(&call);
 }
 
 /* ---- All that are unused ---- */
@@ -157,19 +111,15 @@ static void sweep_entry(struct gl_sanlock *sl, int directory, const char *name, 
 	}
 }
 
-enum guestlock_result gl_sanlock_unprovision(struct guestlock_backend *backend, struct guestlock_batch *batch,
-					     unsigned unused_s, struct guestlock_error *err)
+enum guestlock_result gl_sanlock_unprovision(struct guestlock_backend *backend, unsigned unused_s,
+					     struct guestlock_error *err)
 {
 	struct gl_sanlock *sl = gl_sanlock_of(backend);
 	time_t oldest = time(NULL) - (time_t)unused_s;
-	enum guestlock_result result;
+	enum guestlock_result result = gl_sanlock_check_joined(sl, err);
 	const struct dirent *entry;
 	DIR *directory;
 
-	if (batch) {
-		return unprovision_batch(backend, batch, err);
-	}
-	result = gl_sanlock_check_joined(sl, err);
 	if (result != GUESTLOCK_RES_GRANTED) {
 		return result;
 	}

@@ -132,6 +132,6 @@ int guestlock_unprovision_unused(struct guestlock *gl, unsigned unused_s, struct
 	if (status < 0) {
 		return status;
 	}
-	result = gl->ops->unprovision(gl->backend, NULL, unused_s, &cause);
+	result = gl->ops->unprovision(gl->backend, unused_s, &cause);
 	return result == GUESTLOCK_RES_GRANTED ? GUESTLOCK_OK : backend_status(gl, result, &cause, err);
 }

@@ -188,7 +188,6 @@ static enum guestlock_result batched(struct guestlock_backend *backend, enum gl_
 			{
 				.call = call,
 				.deadline_ms = batch->deadline_ms,
-				.has_batch = true,
 				.batch = *batch,
 				.has_owner = batch->owner != NULL,
 			},
@@ -342,24 +341,11 @@ static enum guestlock_result keeper_release_orphan(struct guestlock_backend *bac
 		     err);
 }
 
-static enum guestlock_result keeper_unprovision(struct guestlock_backend *backend,
-						struct guestlock_batch *batch, unsigned unused_s,
+static enum guestlock_result keeper_unprovision(struct guestlock_backend *backend, unsigned unused_s,
 						struct guestlock_error *err)
 {
-	AUTOASK struct ask ask = {
-		.request = {.call = GL_KEEPER_UNPROVISION, .unused_s = unused_s, .has_batch = batch != NULL},
-		.items = batch ? batch->items : NULL,
-		.count = batch ? batch->count : 0,
-		.late = GUESTLOCK_RES_INFLIGHT,
-		.start = true,
-	};
-
-	ask.request.deadline_ms = guestlock_monotonic_ms() + keeper_of(backend)->timeout_ms;
-	if (batch) {
-		ask.request.batch = *batch;
-		ask.request.deadline_ms = batch->deadline_ms;
-	}
-	return carry_request(backend, &ask, err);
+	return plain(backend,
+		     &(struct gl_keeper_request){.call = GL_KEEPER_UNPROVISION, .unused_s = unused_s}, err);
 }
 
 /* The keeper watches, and acts on what it sees. */

@@ -304,6 +304,10 @@ static void pass_batch(struct stream *stream, struct gl_keeper_request *request)
 {
 	struct guestlock_batch *batch = &request->batch;
 
+	BOOL(stream, request->has_owner);
+	if (request->has_owner) {
+		pass_owner(stream, &request->owner);
+	}
 	U32(stream, batch->flags, GUESTLOCK_BATCH_TAKE_OVER * 2 - 1);
 	U32(stream, batch->count, (stream->size - stream->at) / 20); /* as in pass_room() */
 	if (!stream->out) {
@@ -327,12 +331,7 @@ static void pass_request(struct stream *stream, struct gl_keeper_request *reques
 	U32(stream, request->unused_s, UINT32_MAX);
 	BOOL(stream, request->force);
 	pass_text(stream, &request->name);
-	BOOL(stream, request->has_owner);
-	if (request->has_owner) {
-		pass_owner(stream, &request->owner);
-	}
-	BOOL(stream, request->has_batch);
-	if (request->has_batch) {
+	if (gl_keeper_has_batch(request->call)) {
 		pass_batch(stream, request);
 	}
 }
@@ -420,14 +419,12 @@ int gl_keeper_get_request(const unsigned char *data, size_t size, struct gl_keep
 {
 	struct stream stream = {.data = data, .size = size};
 	struct gl_keeper_request request = {.name = ""};
-	bool for_batch;
 	int error;
 
 	pass_request(&stream, &request);
-	for_batch = request.call >= GL_KEEPER_BIND && request.call <= GL_KEEPER_INQUIRE;
 	stream.failed |= request.has_owner && (!request.owner.uuid[0] || request.owner.instance == 0);
-	stream.failed |= for_batch && !request.has_batch;
-	stream.failed |= for_batch && !request.has_owner && request.call <= GL_KEEPER_CONVERT;
+	stream.failed |=
+		!request.has_owner && gl_keeper_has_batch(request.call) && request.call != GL_KEEPER_INQUIRE;
 	error = finish(&stream);
 	if (error) {
 		gl_keeper_request_free(&request);

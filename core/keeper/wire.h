@@ -43,12 +43,17 @@ enum gl_keeper_call {
 	GL_KEEPER_CALLS,
 };
 
-/* Every call has all of these; those that it does not need are zero and cost few bytes. */
+static inline bool gl_keeper_has_batch(enum gl_keeper_call call)
+{
+	return call >= GL_KEEPER_BIND && call <= GL_KEEPER_INQUIRE;
+}
+
+/* Every call has all of these, but for the batch; those that it does not need are zero and cost few bytes. */
 struct gl_keeper_request {
 	enum gl_keeper_call call;
 	char settings[GUESTLOCK_KEY_SIZE];      /* digest of the caller's settings; "": any will do */
 	int64_t deadline_ms;            /* guestlock_monotonic_ms() at which the caller stops waiting */
-	bool has_owner, has_batch;
+	bool has_owner;                 /* of a batch; false: INQUIRE for nobody */
 	struct guestlock_owner owner;
 	struct guestlock_batch batch;   /* owner is not set; items[].key point to keys */
 	struct guestlock_key *keys;     /* only in what was decoded */

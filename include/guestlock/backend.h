@@ -337,11 +337,11 @@ struct guestlock_backend_ops {
 						bool force, struct guestlock_error *err);
 
 	/*
-	 * CAP_UNPROVISION. Removes the storage of keys that nobody holds or parks; batch NULL: of all that
-	 * are unused for unused_s seconds.
+	 * CAP_UNPROVISION. Removes the storage of keys that nobody holds or parks, and that are unused for
+	 * unused_s seconds.
 	 */
-	enum guestlock_result (*unprovision)(struct guestlock_backend *backend, struct guestlock_batch *batch,
-					     unsigned unused_s, struct guestlock_error *err);
+	enum guestlock_result (*unprovision)(struct guestlock_backend *backend, unsigned unused_s,
+					     struct guestlock_error *err);
 
 	/* CAP_WATCH. A descriptor that polls readable when next_event has something (1), else 0. */
 	int (*watch)(struct guestlock_backend *backend, struct guestlock_error *err);

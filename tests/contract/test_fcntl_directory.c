@@ -168,14 +168,14 @@ START_TEST(unused_entries_are_removed)
 	fd = open(fcntl_path("new/", "left-over"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	ck_assert_int_ge(fd, 0);
 	close(fd);
-	ck_assert_int_eq(ops->unprovision(host_b.backend, NULL, 3600, &err), GRANTED);
+	ck_assert_int_eq(ops->unprovision(host_b.backend, 3600, &err), GRANTED);
 	ck_assert_uint_eq(fcntl_count("keys"), 4);
 	ck_assert_uint_eq(fcntl_count("new"), 1);
-	ck_assert_int_eq(ops->unprovision(host_b.backend, NULL, 0, &err), GRANTED);
+	ck_assert_int_eq(ops->unprovision(host_b.backend, 0, &err), GRANTED);
 	ck_assert_uint_eq(fcntl_count("keys"), 3);
 	ck_assert_uint_eq(fcntl_count("new"), 0);
 	guest_kill(&one);
-	ck_assert_int_eq(ops->unprovision(host_b.backend, NULL, 0, &err), GRANTED);
+	ck_assert_int_eq(ops->unprovision(host_b.backend, 0, &err), GRANTED);
 	ck_assert_uint_eq(fcntl_count("keys"), 0);
 	guest_kill(&two);
 }

@@ -96,7 +96,7 @@ START_TEST(damaged_is_never_free)
 	ck_assert_int_eq(ask.items[0].result, GUESTLOCK_RES_FREE);
 	ck_assert_int_eq(ops->enumerate(host_b.backend, note_damaged, NULL, &damaged, &err), GRANTED);
 	ck_assert_ptr_null(damaged);
-	ck_assert_int_eq(ops->unprovision(host_a.backend, NULL, 0, &err), GRANTED);
+	ck_assert_int_eq(ops->unprovision(host_a.backend, 0, &err), GRANTED);
 	ck_assert_int_eq(look(&one, &keys.key[1], NULL), UNKNOWN);
 	ck_assert_int_eq(ops->release_orphan(host_a.backend, keys.key[1].key, false, &err), UNKNOWN);
 	if (_i == DAMAGE_DIRECTORY) {

@@ -128,7 +128,7 @@ START_TEST(an_entry_that_is_replaced_meanwhile)
 		if (!order_begin(&order, stop)) {
 			break;
 		}
-		ck_assert_int_eq(contract.module->ops->unprovision(host_b.backend, NULL, 0, &err), GRANTED);
+		ck_assert_int_eq(contract.module->ops->unprovision(host_b.backend, 0, &err), GRANTED);
 		if (_i == 0) {
 			struct ask ask;
 

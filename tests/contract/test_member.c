@@ -152,23 +152,13 @@ START_TEST(unprovisioning)
 
 	start_two("unprovision");
 	ask_for(&ask, keys.key, 3, EXCLUSIVE);
-
-	struct guestlock_batch batch = {
-		.owner = &one.owner,
-		.items = ask.items,
-		.count = ask.count,
-		.deadline_ms = guestlock_monotonic_ms() + CONTRACT_WAIT_MS,
-	};
-
 	ck_assert_int_eq(ask_acquire(&one, &ask), GRANTED);
-	batch.count = 1;
-	ck_assert_int_eq(ops->unprovision(host_a.backend, &batch, 0, &err), BUSY);
-	ck_assert_int_eq(ops->unprovision(host_b.backend, &batch, 0, &err), BUSY);
-	err = (struct guestlock_error){.message = ""};
-	ck_assert_int_eq(ops->unprovision(host_a.backend, NULL, 0, &err), GRANTED);
+	ck_assert_int_eq(ops->unprovision(host_a.backend, 0, &err), GRANTED);
+	ck_assert_int_eq(ops->unprovision(host_b.backend, 0, &err), GRANTED);
 	assert_all(&one, keys.key, 3, EXCLUSIVE);
+	ck_assert_int_eq(take(&two, keys.key, EXCLUSIVE), BUSY);
 	ck_assert_int_eq(drop(&one, keys.key, 0), GRANTED);
-	ck_assert_int_eq(ops->unprovision(host_b.backend, &batch, 0, &err), GRANTED);
+	ck_assert_int_eq(ops->unprovision(host_b.backend, 0, &err), GRANTED);
 	ck_assert_int_eq(take(&two, keys.key, EXCLUSIVE), GRANTED);
 	assert_all(&one, &keys.key[1], 2, EXCLUSIVE);
 	end_two();

@@ -190,6 +190,13 @@ static enum guestlock_result fault_release_orphan(struct guestlock_backend *back
 	return inner_module.ops->release_orphan(inner_of(backend), key, force, err);
 }
 
+static enum guestlock_result fault_unprovision(struct guestlock_backend *backend, unsigned unused_s,
+					       struct guestlock_error *err)
+{
+	END_AS_PLANNED("unprovision", err);
+	return inner_module.ops->unprovision(inner_of(backend), unused_s, err);
+}
+
 static int fault_watch(struct guestlock_backend *backend, struct guestlock_error *err)
 {
 	return inner_module.ops->watch(inner_of(backend), err);
@@ -302,14 +309,6 @@ static enum guestlock_result fault_inquire(struct guestlock_backend *backend, st
 					   struct guestlock_error *err)
 {
 	return call(backend, "inquire", inner_module.ops->inquire, batch, err);
-}
-
-static enum guestlock_result fault_unprovision(struct guestlock_backend *backend,
-					       struct guestlock_batch *batch, unsigned unused_s,
-					       struct guestlock_error *err)
-{
-	END_AS_PLANNED("unprovision", err);
-	return inner_module.ops->unprovision(inner_of(backend), batch, unused_s, err);
 }
 
 /* ---- Loading ---- */

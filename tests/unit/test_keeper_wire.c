@@ -63,7 +63,6 @@ static const struct gl_keeper_request full_request = {
 	.settings = KEY_B,
 	.deadline_ms = INT64_MAX,
 	.has_owner = true,
-	.has_batch = true,
 	.owner =
 		{
 			.uuid = UUID,
@@ -93,7 +92,7 @@ static void check_request(const struct gl_keeper_request *got)
 	ck_assert_int_eq(got->batch.deadline_ms, put->deadline_ms);
 	ck_assert_uint_eq(got->batch.flags, put->batch.flags);
 	ck_assert_uint_eq(got->unused_s, 9);
-	ck_assert(got->force && got->has_owner && got->has_batch && got->owner.adopted);
+	ck_assert(got->force && got->has_owner && got->owner.adopted);
 	ck_assert_str_eq(got->name, "some.name");
 	ck_assert_str_eq(got->owner.uuid, UUID);
 	ck_assert_uint_eq(got->owner.instance, 77);
@@ -262,7 +261,7 @@ START_TEST(test_bytes)
 	struct guestlock_lock lock;
 
 	ck_assert_int_eq(gl_keeper_put_request(&wire, &full_request), 0);
-	check_bytes(423, "4cJhSl0CKex7dvuwTPwdRmn4YtuWs-iXFWpBVzpoJBU");
+	check_bytes(422, "EERkMJ2HXh3gSovQWXXPBNoenYrqNYT7_toF2UrdvQI");
 	fill_answer(&answer, items, &lock);
 	items[0].held_mode = GUESTLOCK_MODE_HANDOVER;
 	items[0].n_others = 3;
@@ -331,9 +330,6 @@ START_TEST(test_nonsense)
 	refuse(&request);
 	request = full_request;
 	request.has_owner = false;
-	refuse(&request);
-	request = full_request;
-	request.has_batch = false;
 	refuse(&request);
 	request = full_request;
 	request.owner.uuid[3] = 'A';

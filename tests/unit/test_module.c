@@ -78,11 +78,11 @@ static enum guestlock_result do_orphan(struct guestlock_backend *backend, const 
 	return do_err(backend, e);
 }
 
-static enum guestlock_result do_unprovision(struct guestlock_backend *backend, struct guestlock_batch *batch,
-					    unsigned unused_s, struct guestlock_error *e)
+static enum guestlock_result do_unprovision(struct guestlock_backend *backend, unsigned unused_s,
+					    struct guestlock_error *e)
 {
 	(void)unused_s;
-	return do_batch(backend, batch, e);
+	return do_err(backend, e);
 }
 
 static enum guestlock_result do_survey(struct guestlock_backend *backend, const char *key,

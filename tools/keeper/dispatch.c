@@ -192,21 +192,12 @@ static enum guestlock_result call_batch(const struct worker *worker, batch_fn *f
 
 static enum guestlock_result call_unprovision(const struct worker *worker,
 					      const struct gl_keeper_request *request,
-					      struct gl_keeper_answer *answer)
+					      struct guestlock_error *err)
 {
-	struct guestlock_batch batch = request->batch;
 	const struct guestlock_backend_ops *ops = worker_ops(worker);
 
-	if (!ops->unprovision) {
-		return unable(worker, &answer->error);
-	}
-	if (request->has_batch) {
-		batch.owner = request->has_owner ? &request->owner : NULL;
-		answer->items = batch.items;
-		answer->count = batch.count;
-	}
-	return ops->unprovision(worker->gl->backend, request->has_batch ? &batch : NULL, request->unused_s,
-				&answer->error);
+	return ops->unprovision ? ops->unprovision(worker->gl->backend, request->unused_s, err)
+				: unable(worker, err);
 }
 
 static enum guestlock_result call(struct worker *worker, const struct gl_keeper_request *request, pid_t peer,
@@ -236,7 +227,7 @@ static enum guestlock_result call(struct worker *worker, const struct gl_keeper_
 	case GL_KEEPER_INQUIRE:
 		return call_batch(worker, ops->inquire, request, answer);
 	case GL_KEEPER_UNPROVISION:
-		return call_unprovision(worker, request, answer);
+		return call_unprovision(worker, request, err);
 	case GL_KEEPER_ENUMERATE:
 		return enumerate(worker, answer);
 	case GL_KEEPER_RELEASE_ORPHAN:

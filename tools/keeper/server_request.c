@@ -38,7 +38,8 @@ static bool send_answer(struct server *server, const struct connection *connecti
 /* Nobody would hear what came of it. */
 static bool is_pointless(const struct job *job)
 {
-	bool late = job->request.has_batch && job->request.deadline_ms <= guestlock_monotonic_ms();
+	bool late = gl_keeper_has_batch(job->request.call) &&
+		    job->request.deadline_ms <= guestlock_monotonic_ms();
 
 	return late || connection_is_gone(job->connection);
 }
