@@ -135,7 +135,7 @@ __attribute__((visibility("default"))) const struct guestlock_module guestlock_b
 	.capabilities = GUESTLOCK_CAP_SHARED | GUESTLOCK_CAP_HANDOVER | GUESTLOCK_CAP_HOTPLUG |
 			GUESTLOCK_CAP_ADOPT | GUESTLOCK_CAP_EPOCH | GUESTLOCK_CAP_MAY_BLOCK |
 			GUESTLOCK_CAP_WATCH | GUESTLOCK_CAP_CLUSTER,
-	.limits = {.key_size = DLM_RESNAME_MAXLEN, .batch = 0, .value_size = GL_DLM_BLOCK},
+	.limits = {.key_size = DLM_RESNAME_MAXLEN, .batch = 0},
 	.instance_size = sizeof(struct gl_dlm),
 	.options = options,
 	.ops = &ops,

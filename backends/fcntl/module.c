@@ -101,7 +101,7 @@ __attribute__((visibility("default"))) const struct guestlock_module guestlock_b
 	.capabilities = GUESTLOCK_CAP_SHARED | GUESTLOCK_CAP_HANDOVER | GUESTLOCK_CAP_HOTPLUG |
 			GUESTLOCK_CAP_ADOPT | GUESTLOCK_CAP_EPOCH | GUESTLOCK_CAP_UNPROVISION |
 			GUESTLOCK_CAP_CLUSTER,
-	.limits = {.key_size = GUESTLOCK_KEY_SIZE - 1, .batch = 0, .value_size = 0},
+	.limits = {.key_size = GUESTLOCK_KEY_SIZE - 1, .batch = 0},
 	.instance_size = sizeof(struct gl_fcntl),
 	.options = options,
 	.ops = &ops,

@@ -216,7 +216,7 @@ __attribute__((visibility("default"))) const struct guestlock_module guestlock_b
 	.capabilities = GUESTLOCK_CAP_SHARED | GUESTLOCK_CAP_HOTPLUG | GUESTLOCK_CAP_EPOCH |
 			GUESTLOCK_CAP_MAY_BLOCK | GUESTLOCK_CAP_UNPROVISION | GUESTLOCK_CAP_WATCH |
 			GUESTLOCK_CAP_LOSS_ACTION | GUESTLOCK_CAP_BIND_HERE,
-	.limits = {.key_size = SANLK_NAME_LEN, .batch = 0, .value_size = 0},
+	.limits = {.key_size = SANLK_NAME_LEN, .batch = 0},
 	.instance_size = sizeof(struct gl_sanlock),
 	.options = options,
 	.ops = &ops,

@@ -224,7 +224,6 @@ struct guestlock_option {
 struct guestlock_limits {
 	size_t key_size;                /* bytes of a key it can lock */
 	size_t batch;                   /* items in one call; 0: any number. The core splits, all or none */
-	size_t value_size;              /* bytes that it can keep beside a lock, 0: none */
 };
 
 /*
