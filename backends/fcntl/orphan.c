@@ -23,13 +23,11 @@ static struct gl_fcntl_line *find_living(const struct gl_fcntl *fc, struct gl_fc
 	return NULL;
 }
 
-static enum guestlock_result fail_busy(struct guestlock_error *err, const char *verb, const char *key,
-				       const struct gl_fcntl_entry *entry, const struct gl_fcntl_line *line)
+static struct gl_fcntl_line *find_user(const struct gl_fcntl *fc, struct gl_fcntl_entry *entry)
 {
-	struct guestlock_holder holder;
+	struct gl_fcntl_line *line = find_living(fc, entry, true);
 
-	gl_fcntl_fill_holder(line, &holder);
-	return gl_fcntl_fail_busy(err, verb, entry->identity, key, &holder);
+	return line ? line : find_living(fc, entry, false);
 }
 
 /* Those of this host: the dead, or all. */
@@ -56,13 +54,12 @@ static size_t drop_ours(const struct gl_fcntl *fc, struct gl_fcntl_entry *entry,
 static enum guestlock_result fail_nothing(const struct gl_fcntl *fc, const char *key,
 					  struct gl_fcntl_entry *entry, struct guestlock_error *err)
 {
-	const struct gl_fcntl_line *living = find_living(fc, entry, true);
+	const struct gl_fcntl_line *user = find_user(fc, entry);
+	struct guestlock_holder holder;
 
-	if (!living) {
-		living = find_living(fc, entry, false);
-	}
-	if (living) {
-		return fail_busy(err, "release", key, entry, living);
+	if (user) {
+		gl_fcntl_fill_holder(user, &holder);
+		return gl_fcntl_fail_busy(err, "release", entry->identity, key, &holder);
 	}
 	return guestlock_backend_fail(
 		err, GUESTLOCK_RES_NO_ORPHAN, 0, 0,
@@ -129,19 +126,6 @@ enum guestlock_result gl_fcntl_release_orphan(struct guestlock_backend *backend,
 
 /* ---- unprovision ---- */
 
-/* Under the entry's lock: whoever waits for it finds that the file has no name any more. */
-static int remove_unused(const struct gl_fcntl *fc, const char *key, struct gl_fcntl_entry *entry)
-{
-	return entry->presence == GL_FCNTL_ABSENT ? 0 : gl_fcntl_entry_remove(fc, key);
-}
-
-static struct gl_fcntl_line *find_user(const struct gl_fcntl *fc, struct gl_fcntl_entry *entry)
-{
-	struct gl_fcntl_line *line = find_living(fc, entry, true);
-
-	return line ? line : find_living(fc, entry, false);
-}
-
 /* What is damaged, used, or busy at the moment stays. */
 static int remove_if_old(const struct gl_fcntl *fc, int directory, const char *key, void *data)
 {
@@ -152,7 +136,8 @@ static int remove_if_old(const struct gl_fcntl *fc, int directory, const char *k
 	(void)directory;
 	if (gl_fcntl_entry_open(fc, -1, key, &entry) == 0 && entry.presence == GL_FCNTL_READABLE &&
 	    fstat(entry.fd, &st) == 0 && st.st_mtime <= *oldest && !find_user(fc, &entry)) {
-		remove_unused(fc, key, &entry);
+		/* Under the entry's lock: whoever waits for it finds that the file has no name any more. */
+		gl_fcntl_entry_remove(fc, key);
 	}
 	gl_fcntl_entry_close(&entry);
 	return 0;
