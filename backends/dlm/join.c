@@ -291,20 +291,25 @@ enum guestlock_result gl_dlm_join(struct guestlock_backend *backend, struct gues
 
 /* ---- Leaving ---- */
 
-/* Whatever a guest of ours has keeps us here, unless it is dead. */
+/* Whatever a guest of ours has keeps us here, unless it is dead. Interest of nobody is nothing. */
+static bool keeps_us(const struct gl_dlm *dlm, const struct gl_dlm_row *row)
+{
+	struct gl_dlm_owner owner = {.text = NULL};
+	bool counts = row->mode > DLM_LOCK_NL || gl_dlm_owner_read(dlm, row->xid, &owner) == 0;
+
+	gl_dlm_owner_free(&owner);
+	return counts && !gl_dlm_owner_is_dead(dlm, row->xid);
+}
+
 static enum guestlock_result give_up(struct gl_dlm *dlm, const struct gl_dlm_row *row,
 				     struct guestlock_error *err)
 {
-	struct gl_dlm_owner owner;
-
-	if (row->mode > DLM_LOCK_NL || gl_dlm_owner_read(dlm, row->xid, &owner) == 0) {
-		if (!gl_dlm_owner_is_dead(dlm, row->xid)) {
-			return guestlock_backend_fail(err, GUESTLOCK_RES_BUSY, 0, 0,
-						      "cannot leave the DLM lockspace %s: a guest of this "
-						      "host has a lock or waits paused (%s); "
-						      "shut it down or migrate it first",
-						      dlm->lockspace, row->name);
-		}
+	if (keeps_us(dlm, row)) {
+		return guestlock_backend_fail(
+			err, GUESTLOCK_RES_BUSY, 0, 0,
+			"cannot leave the DLM lockspace %s: a guest of this host has a lock or waits "
+			"paused (%s); shut it down or migrate it first",
+			dlm->lockspace, row->name);
 	}
 	return gl_dlm_release_xid(dlm, row->name, row->xid, err);
 }
