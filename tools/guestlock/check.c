@@ -70,7 +70,7 @@ static void check_configuration(struct checks *checks)
 
 static void check_backend(struct checks *checks)
 {
-	const char *name = cli_setting(checks->cli, "guestlock", "backend");
+	const char *name = cli_setting(checks->cli, "backend");
 	struct guestlock_error err;
 	int status = guestlock_probe(checks->cli->gl, &err);
 
@@ -84,7 +84,7 @@ static void check_backend(struct checks *checks)
 
 static void check_run_dir(struct checks *checks)
 {
-	const char *path = cli_setting(checks->cli, "guestlock", "run_dir");
+	const char *path = cli_setting(checks->cli, "run_dir");
 	struct stat st;
 
 	if (stat(path, &st) != 0) {
@@ -132,7 +132,7 @@ static void check_keeper(struct checks *checks)
 /* Is it a directory of the backend, where its locks are? */
 static bool is_backend_path(const struct checks *checks, const struct guestlock_setting *setting)
 {
-	return strcmp(setting->section, cli_setting(checks->cli, "guestlock", "backend")) == 0 &&
+	return strcmp(setting->section, cli_setting(checks->cli, "backend")) == 0 &&
 	       strcmp(setting->type, "path") == 0;
 }
 
@@ -142,8 +142,7 @@ static void check_other_directories(struct checks *checks)
 	size_t count;
 	const struct guestlock_setting *settings = guestlock_settings(checks->cli->gl, &count);
 
-	note(checks, "state directory", "ok",
-	     cli_format("%s", cli_setting(checks->cli, "guestlock", "state_dir")));
+	note(checks, "state directory", "ok", cli_format("%s", cli_setting(checks->cli, "state_dir")));
 	for (size_t i = 0; i < count; i++) {
 		if (is_backend_path(checks, &settings[i])) {
 			note(checks, settings[i].key, "ok", cli_format("%s", settings[i].value));

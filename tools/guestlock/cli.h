@@ -152,8 +152,8 @@ int cli_fail(const struct cli *cli, int status, const struct guestlock_error *er
 /* A message as the library's own: wherever messages go, if the configured level admits it. */
 void cli_log(struct cli *cli, enum guestlock_log_level level, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
-/* The value of a setting, "" when there is no such setting. */
-const char *cli_setting(const struct cli *cli, const char *section, const char *key);
+/* The value of a setting of [guestlock], "" when there is no such setting. */
+const char *cli_setting(const struct cli *cli, const char *key);
 
 /*
  * Handle and (unless NULL) uuid of the guest that text (a name or a uuid) names: of the life that it has

@@ -77,13 +77,13 @@ void cli_log(struct cli *cli, enum guestlock_log_level level, const char *format
 	log_message(cli, level, text);
 }
 
-const char *cli_setting(const struct cli *cli, const char *section, const char *key)
+const char *cli_setting(const struct cli *cli, const char *key)
 {
 	size_t count;
 	const struct guestlock_setting *settings = guestlock_settings(cli->gl, &count);
 
 	for (size_t i = 0; i < count; i++) {
-		if (strcmp(settings[i].section, section) == 0 && strcmp(settings[i].key, key) == 0) {
+		if (strcmp(settings[i].section, "guestlock") == 0 && strcmp(settings[i].key, key) == 0) {
 			return settings[i].value;
 		}
 	}
@@ -93,10 +93,10 @@ const char *cli_setting(const struct cli *cli, const char *section, const char *
 /* Until here messages went to standard error. */
 static int direct_messages(struct cli *cli)
 {
-	const char *where = cli_setting(cli, "guestlock", "log");
+	const char *where = cli_setting(cli, "log");
 	int failure = log_target_choose(&cli->log, where);
 
-	cli->log.least = log_level_named(cli_setting(cli, "guestlock", "log_level"));
+	cli->log.least = log_level_named(cli_setting(cli, "log_level"));
 	if (failure) {
 		cli_complain("cannot write to the log file %s: %s; check the setting \"log\"", where,
 			     strerror(failure));

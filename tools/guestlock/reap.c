@@ -66,7 +66,7 @@ static int follow_until_told(struct cli *cli)
 {
 	struct follow follow = {
 		.gl = cli->gl,
-		.run_dir = cli_setting(cli, "guestlock", "run_dir"),
+		.run_dir = cli_setting(cli, "run_dir"),
 		.log = log_following,
 		.log_data = cli,
 	};
