@@ -6,6 +6,7 @@
 #include "record/checkfile.h"
 
 #include "base/base.h"
+#include "base/frame.h"
 #include "record/record.h"
 #include "record/rundir.h"
 
@@ -15,9 +16,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define CHECK_SIZE 8
-#define LENGTH_SIZE 8
-#define TAIL_SIZE (1 + LENGTH_SIZE + 1 + CHECK_SIZE + 1) /* " LENGTH CHECK\n" */
 /* Some 100 ms with the pauses: a change takes less, unless its writer is stopped in it. */
 #define READ_TRIES 500
 
@@ -25,49 +23,6 @@ void gl_checked_clear(struct gl_checked *checked)
 {
 	free(checked->data);
 	*checked = (struct gl_checked){0};
-}
-
-static size_t header_size(const char *magic)
-{
-	return strlen(magic) + TAIL_SIZE;
-}
-
-static void put_header(char *out, const char *magic, const char *body, size_t length)
-{
-	char digest[GUESTLOCK_KEY_SIZE];
-	size_t used = 0;
-
-	for (; magic[used]; used++) {
-		out[used] = magic[used];
-	}
-	out[used++] = ' ';
-	for (size_t i = LENGTH_SIZE, rest = length; i-- > 0; rest /= 10) {
-		out[used + i] = (char)('0' + rest % 10);
-	}
-	used += LENGTH_SIZE;
-	out[used++] = ' ';
-	guestlock_digest(body, length, digest);
-	memcpy(out + used, digest, CHECK_SIZE);
-	out[used + CHECK_SIZE] = '\n';
-}
-
-/* The header is right when it is the one that this body would get. */
-static bool header_fits(const char *data, size_t size, const char *magic, size_t *out_length)
-{
-	size_t header = header_size(magic);
-	char expected[128], digits[LENGTH_SIZE + 1] = "";
-	uint64_t length;
-
-	if (size < header || header > sizeof(expected)) {
-		return false;
-	}
-	memcpy(digits, data + strlen(magic) + 1, LENGTH_SIZE);
-	if (!gl_parse_u64(digits, 10, &length) || length > size - header) {
-		return false;
-	}
-	put_header(expected, magic, data + header, length);
-	*out_length = length;
-	return memcmp(expected, data, header) == 0;
 }
 
 static void find_damaged_body(struct gl_checked *checked, const char *magic)
@@ -92,11 +47,11 @@ static void find_body(struct gl_checked *checked, const char *magic)
 	if (checked->size == 0) {
 		return;
 	}
-	if (!header_fits(checked->data, checked->size, magic, &checked->length)) {
+	if (!gl_frame_fits(checked->data, checked->size, magic, &checked->length)) {
 		find_damaged_body(checked, magic);
 		return;
 	}
-	checked->body = checked->data + header_size(magic);
+	checked->body = checked->data + gl_frame_size(magic);
 	checked->body[checked->length] = '\0';
 	checked->lines = 1;
 }
@@ -163,20 +118,20 @@ int gl_checked_look(const char *path, const char *magic, struct gl_checked *out)
 
 void gl_checked_begin(struct gl_text *text, const char *magic)
 {
-	if (gl_text_reserve(text, header_size(magic))) {
-		text->size = header_size(magic);
+	if (gl_text_reserve(text, gl_frame_size(magic))) {
+		text->size = gl_frame_size(magic);
 	}
 }
 
 static bool finish_text(struct gl_text *text, const char *magic)
 {
-	size_t header = header_size(magic);
+	size_t header = gl_frame_size(magic);
 
 	if (text->failed || text->size > GL_RECORD_MAX) {
 		errno = text->failed ? ENOMEM : EFBIG;
 		return false;
 	}
-	put_header(text->data, magic, text->data + header, text->size - header);
+	gl_frame_put(text->data, magic, text->data + header, text->size - header);
 	return true;
 }
 

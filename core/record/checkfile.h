@@ -2,13 +2,13 @@
 /*
  * Small files that are changed in place and read without a lock:
  *
- *     MAGIC LENGTH CHECK
+ *     MAGIC LENGTH CHECK        as base/frame.h has it
  *     body
  *
- * LENGTH (8 digits) is that of the body, CHECK the first 8 characters of its digest; empty lines stand where
- * a longer content was. What fits into one page is written over the old content: the kernel does not let a
- * signal interrupt that, and the file has the room of a page from the beginning, so that a killed process or
- * a full disk leaves the old or the new content. CHECK tells a reader that it read in the midst of a change.
+ * Empty lines stand where a longer content was. What fits into one page is written over the old content:
+ * the kernel does not let a signal interrupt that, and the file has the room of a page from the beginning, so
+ * that a killed process or a full disk leaves the old or the new content. CHECK tells a reader that it read
+ * in the midst of a change.
  *
  * What is longer is written beside it and renamed.
  * What stands behind LENGTH means nothing.

@@ -1,62 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The kinds of members first, how each is written and read; then the tables, in the order of the text. */
+/* The kinds of members that only records have; then the tables, in the order of the text. */
 #include "record/fields.h"
 #include "base/base.h"
 
 #include <string.h>
-
-/* Numbers and enumerations are members of 4 or 8 bytes. */
-static uint64_t load(const struct gl_field_kind *kind, const void *member)
-{
-	uint64_t wide;
-	uint32_t narrow;
-
-	if (kind->size == sizeof(narrow)) {
-		memcpy(&narrow, member, sizeof(narrow));
-		return narrow;
-	}
-	memcpy(&wide, member, sizeof(wide));
-	return wide;
-}
-
-static void store(const struct gl_field_kind *kind, void *member, uint64_t value)
-{
-	uint32_t narrow = (uint32_t)value;
-
-	if (kind->size == sizeof(narrow)) {
-		memcpy(member, &narrow, sizeof(narrow));
-	} else {
-		memcpy(member, &value, sizeof(value));
-	}
-}
-
-/* ---- Numbers ---- */
-
-static bool put_number(const struct gl_field_kind *kind, struct gl_text *text, const void *member)
-{
-	uint64_t value = load(kind, member);
-
-	if (value > kind->max) {
-		return false;
-	}
-	if (kind->base == 16) {
-		gl_text_hex(text, value);
-	} else {
-		gl_text_decimal(text, value);
-	}
-	return true;
-}
-
-static bool get_number(const struct gl_field_kind *kind, void *member, const char *value)
-{
-	uint64_t number;
-
-	if (!gl_parse_u64(value, kind->base, &number) || number > kind->max) {
-		return false;
-	}
-	store(kind, member, number);
-	return true;
-}
 
 /* Not stored: arrays are counted as they are read. A wrong number differs from what would be written. */
 static bool get_count(const struct gl_field_kind *kind, void *member, const char *value)
@@ -67,48 +14,14 @@ static bool get_count(const struct gl_field_kind *kind, void *member, const char
 	return gl_parse_u64(value, kind->base, &number);
 }
 
-#define NUMBER(type, limit, radix, name)                                                                     \
-	{                                                                                                    \
-		.size = sizeof(type), .what = name, .put = put_number, .get = get_number, .max = limit,      \
-		.base = radix,                                                                               \
-	}
-
-static const struct gl_field_kind kind_number = NUMBER(uint64_t, UINT64_MAX, 10, "a number");
-static const struct gl_field_kind kind_hex = NUMBER(uint64_t, UINT64_MAX, 16, "a number of 16 digits");
-static const struct gl_field_kind kind_time = NUMBER(int64_t, INT64_MAX, 10, "a time");
-static const struct gl_field_kind kind_pid = NUMBER(pid_t, INT32_MAX, 10, "a process");
 static const struct gl_field_kind kind_count = {
 	.size = sizeof(size_t),
 	.what = "a number",
-	.put = put_number,
+	.put = gl_kind_put_number,
 	.get = get_count,
 	.max = SIZE_MAX,
 	.base = 10,
 };
-
-/* ---- Words ---- */
-
-static bool put_word(const struct gl_field_kind *kind, struct gl_text *text, const void *member)
-{
-	uint64_t value = load(kind, member);
-
-	if (value > kind->max) {
-		return false;
-	}
-	gl_text_string(text, kind->word((unsigned)value));
-	return true;
-}
-
-static bool get_word(const struct gl_field_kind *kind, void *member, const char *value)
-{
-	for (unsigned i = 0; i <= kind->max; i++) {
-		if (strcmp(kind->word(i), value) == 0) {
-			store(kind, member, i);
-			return true;
-		}
-	}
-	return false;
-}
 
 static const char *type_word(unsigned value)
 {
@@ -142,26 +55,15 @@ static const char *operation_word(unsigned value)
 	return gl_operation_name(value);
 }
 
-static const char *mode_word(unsigned value)
-{
-	return guestlock_mode_name(value);
-}
-
-#define WORDS(last, function, name)                                                                          \
-	{                                                                                                    \
-		.size = sizeof(unsigned), .what = name, .put = put_word, .get = get_word, .max = last,       \
-		.word = function,                                                                            \
-	}
-
-static const struct gl_field_kind kind_type = WORDS(GUESTLOCK_LEASE, type_word, "a type of resource");
+static const struct gl_field_kind kind_type = GL_KIND_WORDS(GUESTLOCK_LEASE, type_word, "a type of resource");
 static const struct gl_field_kind kind_flags =
-	WORDS(GUESTLOCK_READONLY | GUESTLOCK_SHARED, flags_word, "a list of flags");
+	GL_KIND_WORDS(GUESTLOCK_READONLY | GUESTLOCK_SHARED, flags_word, "a list of flags");
 static const struct gl_field_kind kind_guest_state =
-	WORDS(GL_GUEST_STATES - 1, guest_state_word, "a guest's state");
+	GL_KIND_WORDS(GL_GUEST_STATES - 1, guest_state_word, "a guest's state");
 static const struct gl_field_kind kind_resource_state =
-	WORDS(GL_RESOURCE_STATES - 1, resource_state_word, "a resource's state");
-static const struct gl_field_kind kind_operation = WORDS(GL_OPERATIONS - 1, operation_word, "an operation");
-static const struct gl_field_kind kind_mode = WORDS(GUESTLOCK_MODE_EXCLUSIVE, mode_word, "a mode");
+	GL_KIND_WORDS(GL_RESOURCE_STATES - 1, resource_state_word, "a resource's state");
+static const struct gl_field_kind kind_operation =
+	GL_KIND_WORDS(GL_OPERATIONS - 1, operation_word, "an operation");
 
 static bool put_true(const struct gl_field_kind *kind, struct gl_text *text, const void *member)
 {
@@ -186,7 +88,7 @@ static const struct gl_field_kind kind_true = {
 	.get = get_true,
 };
 
-/* ---- Strings in arrays ---- */
+/* ---- The name of a backend ---- */
 
 static bool is_lower(char c)
 {
@@ -208,35 +110,8 @@ bool gl_technology_valid(const char *value)
 	return value[i] == '\0' && i > 0 && i < GL_TECHNOLOGY_SIZE;
 }
 
-static bool put_array(const struct gl_field_kind *kind, struct gl_text *text, const void *member)
-{
-	const char *value = member;
-
-	if (!memchr(value, '\0', kind->size) || !kind->valid(value)) {
-		return false;
-	}
-	gl_text_string(text, value);
-	return true;
-}
-
-static bool get_array(const struct gl_field_kind *kind, void *member, const char *value)
-{
-	if (strlen(value) >= kind->size || !kind->valid(value)) {
-		return false;
-	}
-	memcpy(member, value, strlen(value) + 1);
-	return true;
-}
-
-#define ARRAY(bytes, function, name)                                                                         \
-	{                                                                                                    \
-		.size = bytes, .what = name, .put = put_array, .get = get_array, .valid = function,          \
-	}
-
-static const struct gl_field_kind kind_uuid = ARRAY(GUESTLOCK_UUID_STRING, gl_uuid_valid, "a uuid");
-static const struct gl_field_kind kind_key = ARRAY(GUESTLOCK_KEY_SIZE, guestlock_key_valid, "a key");
 static const struct gl_field_kind kind_technology =
-	ARRAY(GL_TECHNOLOGY_SIZE, gl_technology_valid, "the name of a backend");
+	GL_KIND_ARRAY(GL_TECHNOLOGY_SIZE, gl_technology_valid, "the name of a backend");
 
 /* ---- The tables ---- */
 
@@ -254,18 +129,18 @@ const struct gl_field gl_end_fields[] = {{.key = NULL}};
 
 #define GUEST(member) .offset = offsetof(struct gl_record, member)
 const struct gl_field gl_guest_fields[] = {
-	{.key = "uuid", .kind = &kind_uuid, GUEST(uuid)},
-	{.key = "instance", .kind = &kind_hex, GUEST(instance)},
+	{.key = "uuid", .kind = &gl_kind_uuid, GUEST(uuid)},
+	{.key = "instance", .kind = &gl_kind_hex, GUEST(instance)},
 	{.key = "name", .kind = &kind_text, GUEST(name)},
 	{.key = "id", .kind = &kind_text, GUEST(id)},
 	{.key = "state", .kind = &kind_guest_state, GUEST(state)},
 	{.key = "operation", .kind = &kind_operation, GUEST(op), .optional = true},
-	{.key = "since", .kind = &kind_time, GUEST(since)},
-	{.key = "pid", .kind = &kind_pid, GUEST(process.pid)},
-	{.key = "pid-start", .kind = &kind_number, GUEST(process.start)},
-	{.key = "pid-namespace", .kind = &kind_number, GUEST(process.ns)},
-	{.key = "boot", .kind = &kind_uuid, GUEST(process.boot_id), .optional = true},
-	{.key = "tether", .kind = &kind_number, GUEST(tether_inode)},
+	{.key = "since", .kind = &gl_kind_time, GUEST(since)},
+	{.key = "pid", .kind = &gl_kind_pid, GUEST(process.pid)},
+	{.key = "pid-start", .kind = &gl_kind_number, GUEST(process.start)},
+	{.key = "pid-namespace", .kind = &gl_kind_number, GUEST(process.ns)},
+	{.key = "boot", .kind = &gl_kind_uuid, GUEST(process.boot_id), .optional = true},
+	{.key = "tether", .kind = &gl_kind_number, GUEST(tether_inode)},
 	{.key = "adopted", .kind = &kind_true, GUEST(adopted), .optional = true},
 	{.key = "migrate", .kind = &kind_true, GUEST(migrate), .optional = true},
 	{.key = "was-paused", .kind = &kind_true, GUEST(was_paused), .optional = true},
@@ -292,11 +167,11 @@ const struct gl_field gl_resource_fields[] = {
 	{.key = "name", .kind = &kind_text, RESOURCE(name)},
 	{.key = "lockspace", .kind = &kind_text, RESOURCE(lockspace), .optional = true},
 	{.key = "path", .kind = &kind_text, RESOURCE(path), .optional = true},
-	{.key = "offset", .kind = &kind_number, RESOURCE(offset), .optional = true},
+	{.key = "offset", .kind = &gl_kind_number, RESOURCE(offset), .optional = true},
 	{.key = "identity", .kind = &kind_text, RESOURCE(identity)},
-	{.key = "key", .kind = &kind_key, RESOURCE(key)},
-	{.key = "device", .kind = &kind_number, RESOURCE(device), WITH_FILE},
-	{.key = "inode", .kind = &kind_number, RESOURCE(inode), WITH_FILE},
+	{.key = "key", .kind = &gl_kind_key, RESOURCE(key)},
+	{.key = "device", .kind = &gl_kind_number, RESOURCE(device), WITH_FILE},
+	{.key = "inode", .kind = &gl_kind_number, RESOURCE(inode), WITH_FILE},
 	{.key = "unhinted", .kind = &kind_true, RESOURCE(unhinted), .optional = true},
 	{.key = NULL},
 };
@@ -307,9 +182,9 @@ const struct gl_field gl_holding_fields[] = {
 	{.key = "state", .kind = &kind_resource_state, HOLDING(state)},
 	{.key = "from", .kind = &kind_resource_state, HOLDING(from), .optional = true},
 	{.key = "to", .kind = &kind_resource_state, HOLDING(to), .optional = true},
-	{.key = "mode", .kind = &kind_mode, HOLDING(mode)},
+	{.key = "mode", .kind = &gl_kind_mode, HOLDING(mode)},
 	{.key = "epoch",
-	 .kind = &kind_hex,
+	 .kind = &gl_kind_hex,
 	 HOLDING(epoch),
 	 .flagged = true,
 	 .flag = offsetof(struct gl_holding, has_epoch)},

@@ -6,23 +6,8 @@
 #ifndef GL_FIELDS_H
 #define GL_FIELDS_H
 
+#include "backend/kinds.h"
 #include "record/record.h"
-#include "base/text.h"
-
-/* How a kind of member is written and read. */
-struct gl_field_kind {
-	size_t size;      /* bytes of the member */
-	const char *what; /* what a value is, for messages: "a number" */
-	bool text;        /* a char * of any bytes, percent-encoded and split over lines; else: */
-	/* false: that is no value of this kind. */
-	bool (*put)(const struct gl_field_kind *kind, struct gl_text *text, const void *member);
-	bool (*get)(const struct gl_field_kind *kind, void *member, const char *value);
-	/* for put and get */
-	uint64_t max; /* of numbers and words */
-	int base;     /* of numbers */
-	const char *(*word)(unsigned value);
-	bool (*valid)(const char *value); /* of strings in arrays */
-};
 
 struct gl_field {
 	const char *key; /* NULL: the end of the table */
