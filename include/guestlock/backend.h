@@ -439,6 +439,73 @@ bool guestlock_key_valid(const char *text);
 char *guestlock_percent_encode(const char *text);
 int guestlock_percent_decode(char *text);
 
+/* ---- Files of words: who has what, beside the locks themselves ---- */
+
+/*
+ * A structure is a line of words "KEY=VALUE" with a blank between two. A table says, for writing and for
+ * reading, which members those are, in the order of the words.
+ */
+enum guestlock_field_kind {
+	GUESTLOCK_FIELD_NUMBER,         /* uint64_t */
+	GUESTLOCK_FIELD_HEX,            /* uint64_t, as 16 digits */
+	GUESTLOCK_FIELD_MAYBE_HEX,      /* the same, or "-" where the bool at flag is false */
+	GUESTLOCK_FIELD_UNSIGNED,       /* unsigned */
+	GUESTLOCK_FIELD_TIME,           /* int64_t, not negative */
+	GUESTLOCK_FIELD_PID,            /* pid_t, not negative */
+	GUESTLOCK_FIELD_BOOL,           /* bool: 0 or 1 */
+	GUESTLOCK_FIELD_MODE,           /* enum guestlock_mode, by its name */
+	GUESTLOCK_FIELD_UUID,           /* char[GUESTLOCK_UUID_STRING], in small letters, or "" */
+	GUESTLOCK_FIELD_KEY,            /* char[GUESTLOCK_KEY_SIZE] */
+	GUESTLOCK_FIELD_TEXT,           /* const char *, percent-encoded; NULL is written as "" */
+	/*
+	 * struct guestlock_owner: uuid, instance, pid, start, ns, boot, adopted, host, manager, name. The row's
+	 * key is not written. Of host and name GUESTLOCK_HOLDER_TEXT - 1 bytes are.
+	 */
+	GUESTLOCK_FIELD_OWNER,
+};
+struct guestlock_field {
+	const char *key;                /* NULL: the end of the table */
+	enum guestlock_field_kind kind;
+	size_t offset;                  /* of the member in its structure */
+	size_t flag;                    /* MAYBE_HEX: that of the bool */
+	size_t most;                    /* TEXT: bytes, a longer one is cut; 0: any number */
+};
+
+/*
+ * What a file consists of: a first line "MAGIC LENGTH CHECK", the bytes that follow in 8 digits and the first
+ * 8 characters of their digest; a line of one structure; and a line of another kind for each of any number of
+ * structures.
+ */
+struct guestlock_form {
+	const char *magic;              /* name and version, "guestlock-entry 1"; at most 64 bytes */
+	const struct guestlock_field *head;
+	const struct guestlock_field *line;     /* NULL: there is only the head */
+	size_t line_size;               /* bytes of each structure in the array of them */
+};
+
+/*
+ * The text of head and of an array of lines; malloc'd, NUL-terminated. NULL with errno: ENOMEM, or EINVAL
+ * when a member has a value that its kind has not.
+ */
+char *guestlock_form_put(const struct guestlock_form *form, const void *head, const void *lines, size_t count,
+			 size_t *out_size);
+
+/*
+ * How many bytes a text of that form has, as its first line says, though it may be cut off or followed by
+ * what is left of a longer one. 0: it does not begin as one.
+ */
+size_t guestlock_form_size(const struct guestlock_form *form, const char *text, size_t size);
+
+/*
+ * From text to head and *out_lines, an array that the caller free()s, in which there is room for one more
+ * than *out_count. Members that no row names stay as they are in head, and are zero in lines. The text is
+ * changed, and strings point into it; what is behind the bytes that belong to it is left alone. 0, and
+ * *out_damage is NULL; or why the text cannot be trusted ("it is cut short"): then nothing was taken, and what
+ * rows of the head name is zero or "". -1 with errno ENOMEM.
+ */
+int guestlock_form_take(const struct guestlock_form *form, char *text, size_t size, void *head,
+			void **out_lines, size_t *out_count, const char **out_damage);
+
 #ifdef __cplusplus
 }
 #endif

@@ -24,37 +24,20 @@ static char *path_of(const struct gl_dlm *dlm, uint64_t xid)
 	return asprintf(&path, "%s/%016" PRIx64, dlm->owners_dir, xid) < 0 ? NULL : path;
 }
 
-/* The text of an owner's file, malloc'd or NULL. */
-static char *format_owner(const struct guestlock_owner *owner)
-{
-	char *name = guestlock_percent_encode(owner->name ? owner->name : "");
-	char *host = guestlock_percent_encode(owner->host ? owner->host : "");
-	char *text = NULL;
+static const struct guestlock_field fields[] = {
+	{.key = "owner", .kind = GUESTLOCK_FIELD_OWNER, .offset = offsetof(struct gl_dlm_owner, owner)},
+	{.key = NULL},
+};
 
-	if (name && host &&
-	    asprintf(&text,
-		     "guestlock-owner 1 uuid=%s instance=%016" PRIx64 " pid=%ld start=%" PRIu64 " ns=%" PRIu64
-		     " boot=%s adopted=%d host=%s name=%s end\n",
-		     owner->uuid, owner->instance, (long)owner->pid, owner->pid_start, owner->pid_ns,
-		     owner->boot_id[0] ? owner->boot_id : "-", owner->adopted, host[0] ? host : "-",
-		     name[0] ? name : "-") < 0) {
-		text = NULL;
-	}
-	free(name);
-	free(host);
-	return text;
-}
+static const struct guestlock_form form = {.magic = "guestlock-owner 1", .head = fields};
 
 static int write_owner(const char *path, const struct guestlock_owner *owner)
 {
-	char *text = format_owner(owner);
-	int result;
+	struct gl_dlm_owner noted = {.owner = *owner};
+	size_t size;
+	char *text = guestlock_form_put(&form, &noted, NULL, 0, &size);
+	int result = text ? guestlock_write_file(path, text, size, 0600) : -1;
 
-	if (!text) {
-		errno = ENOMEM;
-		return -1;
-	}
-	result = guestlock_write_file(path, text, strlen(text), 0600);
 	free(text);
 	return result;
 }
@@ -78,82 +61,13 @@ int gl_dlm_owner_note(const struct gl_dlm *dlm, const struct guestlock_owner *ow
 	return result;
 }
 
-/* The value of the next word, which must be "KEY=VALUE"; "-" is an empty one. NULL: it is not. */
-static char *take_value(char **rest, const char *key)
-{
-	char *word = strsep(rest, " ");
-	size_t size = strlen(key);
-
-	if (!word || strncmp(word, key, size) != 0 || word[size] != '=') {
-		return NULL;
-	}
-	word += size + 1;
-	if (strcmp(word, "-") == 0) {
-		word[0] = '\0';
-	}
-	return word;
-}
-
-static bool take_number(char **rest, const char *key, int base, uint64_t *out)
-{
-	const char *value = take_value(rest, key);
-	char *end;
-
-	if (!value || !value[0]) {
-		return false;
-	}
-	errno = 0;
-	*out = strtoull(value, &end, base);
-	return errno == 0 && *end == '\0';
-}
-
-static bool take_uuid(char **rest, const char *key, char out[GUESTLOCK_UUID_STRING])
-{
-	const char *value = take_value(rest, key);
-
-	if (!value || strlen(value) >= GUESTLOCK_UUID_STRING) {
-		return false;
-	}
-	memcpy(out, value, strlen(value) + 1);
-	return true;
-}
-
-static bool take_text(char **rest, const char *key, const char **out)
-{
-	char *value = take_value(rest, key);
-
-	*out = value;
-	return value && guestlock_percent_decode(value) == 0;
-}
-
-static bool parse_owner(char *text, struct guestlock_owner *out)
-{
-	static const char begin[] = "guestlock-owner 1 ", end[] = "end\n";
-	uint64_t pid, adopted;
-	char *rest = text;
-
-	*out = (struct guestlock_owner){.instance = 0};
-	if (strncmp(text, begin, strlen(begin)) != 0) {
-		return false;
-	}
-	rest += strlen(begin);
-	if (!take_uuid(&rest, "uuid", out->uuid) || !take_number(&rest, "instance", 16, &out->instance) ||
-	    !take_number(&rest, "pid", 10, &pid) || !take_number(&rest, "start", 10, &out->pid_start) ||
-	    !take_number(&rest, "ns", 10, &out->pid_ns) || !take_uuid(&rest, "boot", out->boot_id) ||
-	    !take_number(&rest, "adopted", 10, &adopted) || !take_text(&rest, "host", &out->host) ||
-	    !take_text(&rest, "name", &out->name)) {
-		return false;
-	}
-	out->pid = (pid_t)pid;
-	out->adopted = adopted != 0;
-	return rest && strcmp(rest, end) == 0;
-}
-
 int gl_dlm_owner_read(const struct gl_dlm *dlm, uint64_t xid, struct gl_dlm_owner *out)
 {
 	char *path = path_of(dlm, xid);
+	const char *damage = NULL;
 	struct stat st;
-	size_t size;
+	size_t size, count;
+	void *none;
 	int result;
 
 	*out = (struct gl_dlm_owner){.text = NULL};
@@ -166,15 +80,14 @@ int gl_dlm_owner_read(const struct gl_dlm *dlm, uint64_t xid, struct gl_dlm_owne
 		out->noted = (int64_t)st.st_mtime;
 	}
 	free(path);
-	if (result < 0) {
-		return -1;
+	if (result == 0) {
+		result = guestlock_form_take(&form, out->text, size, out, &none, &count, &damage);
 	}
-	if (!parse_owner(out->text, &out->owner)) {
+	if (result < 0 || damage) {
 		gl_dlm_owner_free(out);
-		errno = EBADMSG;
+		errno = damage ? EBADMSG : errno;
 		return -1;
 	}
-	out->owner.manager = dlm->base.run_dir;
 	return 0;
 }
 
