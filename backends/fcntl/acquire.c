@@ -82,11 +82,9 @@ static bool set_intent(struct gl_fcntl_call *call, struct gl_fcntl_slot *slot)
 
 static void move_epoch(struct gl_fcntl_entry *entry, struct gl_fcntl_line *own, enum guestlock_mode mode)
 {
-	own->undo = GL_FCNTL_UNDO_NOTHING;
-	if (mode == GUESTLOCK_MODE_EXCLUSIVE) {
-		own->undo = entry->has_epoch ? GL_FCNTL_UNDO_VALUE : GL_FCNTL_UNDO_NONE;
-		own->before = entry->epoch;
-	}
+	own->moved = mode == GUESTLOCK_MODE_EXCLUSIVE;
+	own->has_before = own->moved && entry->has_epoch;
+	own->before = own->has_before ? entry->epoch : 0;
 	if (!entry->has_epoch) {
 		entry->epoch = guestlock_random64();
 		entry->has_epoch = true;

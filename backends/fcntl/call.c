@@ -76,34 +76,23 @@ enum guestlock_result gl_fcntl_call_end(struct gl_fcntl_call *call)
 
 	for (i = 0; i < call->count; i++) {
 		gl_fcntl_entry_close(&call->slots[i].entry);
-		free(call->slots[i].identity);
 	}
 	if (call->directory >= 0) {
 		close(call->directory);
 	}
 	free(call->slots);
-	free(call->tail);
 	return call->result;
 }
 
 /* ---- Failures ---- */
 
-static struct gl_fcntl_word identity_of(const struct gl_fcntl_slot *slot)
-{
-	const char *identity = slot->item->key->identity;
-
-	return (struct gl_fcntl_word){.text = identity, .size = strnlen(identity, GL_FCNTL_IDENTITY)};
-}
-
 void gl_fcntl_slot_errno(struct gl_fcntl_call *call, struct gl_fcntl_slot *slot, int sys_errno)
 {
 	if (guestlock_item_worsen(slot->item, gl_fcntl_result_of_errno(sys_errno), &call->result)) {
-		struct gl_fcntl_word identity = identity_of(slot);
-
 		errno = sys_errno;
 		guestlock_backend_fail(call->err, call->result, sys_errno, 0,
-				       "cannot %s %.*s (%s/%s): %m; %s", call->verb, (int)identity.size,
-				       identity.text, call->fc->keys_dir, slot->item->key->key,
+				       "cannot %s %.*s (%s/%s): %m; %s", call->verb, GL_FCNTL_IDENTITY,
+				       slot->item->key->identity, call->fc->keys_dir, slot->item->key->key,
 				       gl_fcntl_advice(sys_errno));
 	}
 }
@@ -113,7 +102,7 @@ void gl_fcntl_slot_busy(struct gl_fcntl_call *call, struct gl_fcntl_slot *slot,
 {
 	gl_fcntl_fill_holder(line, &slot->item->holder);
 	if (guestlock_item_worsen(slot->item, GUESTLOCK_RES_BUSY, &call->result)) {
-		gl_fcntl_fail_busy(call->err, call->verb, identity_of(slot), slot->item->key->key,
+		gl_fcntl_fail_busy(call->err, call->verb, slot->item->key->identity, slot->item->key->key,
 				   &slot->item->holder);
 	}
 }
@@ -121,7 +110,6 @@ void gl_fcntl_slot_busy(struct gl_fcntl_call *call, struct gl_fcntl_slot *slot,
 void gl_fcntl_slot_fail(struct gl_fcntl_call *call, struct gl_fcntl_slot *slot, enum guestlock_result result,
 			const char *format, ...)
 {
-	struct gl_fcntl_word identity = identity_of(slot);
 	char reason[GL_FCNTL_MESSAGE];
 	va_list args;
 
@@ -131,8 +119,8 @@ void gl_fcntl_slot_fail(struct gl_fcntl_call *call, struct gl_fcntl_slot *slot, 
 	va_start(args, format);
 	vsnprintf(reason, sizeof(reason), format, args);
 	va_end(args);
-	guestlock_backend_fail(call->err, result, 0, 0, "cannot %s %.*s: %s", call->verb, (int)identity.size,
-			       identity.text, reason);
+	guestlock_backend_fail(call->err, result, 0, 0, "cannot %s %.*s: %s", call->verb, GL_FCNTL_IDENTITY,
+			       slot->item->key->identity, reason);
 }
 
 /* ---- Opening ---- */
@@ -182,21 +170,6 @@ void gl_fcntl_slot_tell(struct gl_fcntl_slot *slot)
 
 /* ---- Changing ---- */
 
-/* A new entry says in words what it is about. */
-static bool name_entry(struct gl_fcntl_slot *slot)
-{
-	struct gl_fcntl_word *word = &slot->entry.identity;
-
-	if (slot->entry.presence == GL_FCNTL_ABSENT && !slot->identity) {
-		slot->identity = gl_fcntl_encode_cut(slot->item->key->identity, GL_FCNTL_IDENTITY);
-		if (!slot->identity) {
-			return false;
-		}
-		*word = (struct gl_fcntl_word){.text = slot->identity, .size = strlen(slot->identity)};
-	}
-	return true;
-}
-
 struct gl_fcntl_line *gl_fcntl_slot_own(struct gl_fcntl_call *call, struct gl_fcntl_slot *slot, bool add)
 {
 	const struct guestlock_owner *owner = call->batch->owner;
@@ -230,22 +203,12 @@ static bool write_once(struct gl_fcntl_call *call, struct gl_fcntl_slot *slot)
 	struct gl_fcntl_line *own = gl_fcntl_slot_own(call, slot, false);
 	int result;
 
-	if (own && !call->tail) {
-		call->tail = gl_fcntl_tail(call->batch->owner);
-		if (!call->tail) {
-			gl_fcntl_slot_errno(call, slot, ENOMEM);
-			return false;
-		}
-	}
 	if (own) {
-		/* Written anew, with what is known of the owner by now. */
+		/* With what is known of the owner by now. */
 		own->owner = *call->batch->owner;
-		own->tail = call->tail;
-		own->text = (struct gl_fcntl_word){0};
 	}
-	if (!name_entry(slot)) {
-		gl_fcntl_slot_errno(call, slot, ENOMEM);
-		return false;
+	if (slot->entry.presence == GL_FCNTL_ABSENT) {
+		slot->entry.identity = slot->item->key->identity;
 	}
 	slot->written = slot->entry.fd >= 0;
 	slot->entry.most = call->most;

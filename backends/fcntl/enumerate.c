@@ -9,9 +9,6 @@
 #include <sys/stat.h>
 
 struct enumeration {
-	struct gl_fcntl_entry entry; /* its memory serves all of them */
-	char *words;
-	size_t room;
 	guestlock_enumerate_fn *visit;
 	guestlock_unchanged_fn *unchanged;
 	void *data;
@@ -20,40 +17,13 @@ struct enumeration {
 	struct guestlock_error *err;
 };
 
-/* The words of one line, decoded into a piece of memory that serves all lines. */
-static bool decode_line(struct enumeration *all, const struct gl_fcntl_line *line,
-			struct guestlock_owner *owner)
-{
-	size_t name = line->name.size + 1, host = line->host.size + 1, manager = line->manager.size + 1;
-
-	if (name + host + manager > all->room) {
-		char *words = realloc(all->words, name + host + manager);
-
-		if (!words) {
-			return false;
-		}
-		all->words = words;
-		all->room = name + host + manager;
-	}
-	gl_fcntl_decode(line->name, all->words, name);
-	gl_fcntl_decode(line->host, all->words + name, host);
-	gl_fcntl_decode(line->manager, all->words + name + host, manager);
-	owner->name = all->words;
-	owner->host = all->words + name;
-	owner->manager = all->words + name + host;
-	return true;
-}
-
-static int report_line(struct enumeration *all, struct gl_fcntl_line *line, struct guestlock_lock *lock)
+static int report_line(const struct enumeration *all, const struct gl_fcntl_line *line,
+		       struct guestlock_lock *lock)
 {
 	lock->owner = line->owner;
 	lock->mode = gl_fcntl_line_weight(line);
 	lock->since = line->since;
 	lock->readable = true;
-	if (!decode_line(all, line, &lock->owner)) {
-		errno = ENOMEM;
-		return -1;
-	}
 	return all->visit(all->data, lock) != 0;
 }
 
@@ -83,10 +53,9 @@ static int report_damage(const struct gl_fcntl *fc, const char *key, const struc
 static int report_entry(const struct gl_fcntl *fc, const char *key, struct gl_fcntl_entry *entry,
 			struct enumeration *all)
 {
-	char identity[3 * GL_FCNTL_IDENTITY + 1] = "";
 	struct guestlock_lock lock = {
 		.owner = {.name = "", .host = "", .manager = ""},
-		.key = {.identity = identity},
+		.key = {.identity = entry->identity},
 	};
 	int result = 0;
 	size_t i;
@@ -96,13 +65,9 @@ static int report_entry(const struct gl_fcntl *fc, const char *key, struct gl_fc
 		return report_damage(fc, key, entry, &lock, all);
 	}
 	for (i = 0; i < entry->count && result == 0; i++) {
-		if (!is_wanted(fc, all, &entry->lines[i])) {
-			continue;
+		if (is_wanted(fc, all, &entry->lines[i])) {
+			result = report_line(all, &entry->lines[i], &lock);
 		}
-		if (identity[0] == '\0') {
-			gl_fcntl_decode(entry->identity, identity, sizeof(identity));
-		}
-		result = report_line(all, &entry->lines[i], &lock);
 	}
 	return result;
 }
@@ -120,20 +85,22 @@ static bool is_unchanged(const struct enumeration *all, int directory, const cha
 /* An entry that cannot be read now does not keep the others from being reported. */
 static int visit_entry(const struct gl_fcntl *fc, int directory, const char *key, void *data)
 {
+	struct gl_fcntl_entry entry = GL_FCNTL_ENTRY_INIT;
 	struct enumeration *all = data;
+	int result = 0;
 
 	if (is_unchanged(all, directory, key)) {
 		return 0;
 	}
-	gl_fcntl_entry_reuse(&all->entry);
-	if (gl_fcntl_entry_peek(fc, directory, key, &all->entry) == 0) {
-		return report_entry(fc, key, &all->entry, all);
+	if (gl_fcntl_entry_peek(fc, directory, key, &entry) == 0) {
+		result = report_entry(fc, key, &entry, all);
+	} else if (errno == ENOMEM) {
+		result = -1;
+	} else {
+		all->result = gl_fcntl_fail(all->err, errno, "read the lock entry of", key);
 	}
-	if (errno == ENOMEM) {
-		return -1;
-	}
-	all->result = gl_fcntl_fail(all->err, errno, "read the lock entry of", key);
-	return 0;
+	gl_fcntl_entry_close(&entry);
+	return result;
 }
 
 /* Of one key, or of all. */
@@ -142,7 +109,6 @@ static enum guestlock_result visit_entries(const struct gl_fcntl *fc, const char
 {
 	int result = 0;
 
-	all->entry = (struct gl_fcntl_entry)GL_FCNTL_ENTRY_INIT;
 	all->result = gl_fcntl_check_joined(fc, all->err);
 	if (all->result == GUESTLOCK_RES_GRANTED) {
 		result = key ? visit_entry(fc, -1, key, all) : gl_fcntl_scan(fc, visit_entry, all);
@@ -150,8 +116,6 @@ static enum guestlock_result visit_entries(const struct gl_fcntl *fc, const char
 	if (result < 0) {
 		all->result = gl_fcntl_fail(all->err, errno, "read the lock entries in", fc->keys_dir);
 	}
-	gl_fcntl_entry_close(&all->entry);
-	free(all->words);
 	return all->result;
 }
 

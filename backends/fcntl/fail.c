@@ -86,11 +86,9 @@ static void print_since(int64_t since, char out[GL_FCNTL_WHEN_SIZE])
 	}
 }
 
-enum guestlock_result gl_fcntl_fail_busy(struct guestlock_error *err, const char *verb,
-					 struct gl_fcntl_word identity, const char *key,
-					 const struct guestlock_holder *holder)
+enum guestlock_result gl_fcntl_fail_busy(struct guestlock_error *err, const char *verb, const char *identity,
+					 const char *key, const struct guestlock_holder *holder)
 {
-	bool known = identity.size > 0;
 	char since[GL_FCNTL_WHEN_SIZE];
 
 	print_since(holder->since, since);
@@ -98,7 +96,7 @@ enum guestlock_result gl_fcntl_fail_busy(struct guestlock_error *err, const char
 		err, GUESTLOCK_RES_BUSY, 0, 0,
 		"cannot %s %.*s: guest %s (%s, pid %d on host %s) holds it in mode %s since %s; shut "
 		"that guest down or detach the resource from it first",
-		verb, known ? (int)identity.size : GUESTLOCK_KEY_SIZE, known ? identity.text : key,
+		verb, GL_FCNTL_IDENTITY, identity[0] != '\0' ? identity : key,
 		holder->name[0] != '\0' ? holder->name : "without a name", holder->uuid, (int)holder->pid,
 		holder->host, guestlock_mode_name(holder->mode), since);
 	err->holder = *holder;

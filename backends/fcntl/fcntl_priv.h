@@ -18,7 +18,6 @@
 
 #include <stdatomic.h>
 
-#define GL_FCNTL_TEXT 160     /* bytes of a name in an entry, longer ones are cut */
 #define GL_FCNTL_IDENTITY 512 /* bytes of an identity in an entry, longer ones are cut */
 #define GL_FCNTL_FORMAT_SIZE 192
 #define GL_FCNTL_WHEN_SIZE 32
@@ -29,7 +28,6 @@
 struct gl_fcntl {
 	struct guestlock_backend base;
 	char *lock_dir, *keys_dir, *life_dir, *new_dir, *format_path, *setup_path;
-	char *manager; /* base.run_dir as it stands in entries */
 	bool allow_network;
 	_Atomic bool joined;
 	_Atomic int noted;                 /* 0: format is not filled in, 1: being so, 2: valid for good */
@@ -43,28 +41,13 @@ static inline struct gl_fcntl *gl_fcntl_of(struct guestlock_backend *backend)
 
 /* ---- Entries: entry.c, file.c ---- */
 
-/* A piece of an entry's text, not terminated. */
-struct gl_fcntl_word {
-	const char *text;
-	size_t size;
-};
-
-/* What release with BATCH_UNDO does to the epoch. */
-enum gl_fcntl_undo {
-	GL_FCNTL_UNDO_NOTHING = 0, /* this hold did not move it, or it was used since */
-	GL_FCNTL_UNDO_NONE,        /* there was none before */
-	GL_FCNTL_UNDO_VALUE,       /* it was line.before */
-};
-
 /* One owner in an entry. */
 struct gl_fcntl_line {
-	struct gl_fcntl_word text;    /* as read; text.text NULL: to be written from the members and tail */
-	const char *tail;             /* the end of the line, from "pid=" on, with its newline */
-	struct guestlock_owner owner; /* name, host and manager are "": they are in the words below */
-	struct gl_fcntl_word name, host, manager; /* percent-encoded */
-	enum guestlock_mode mode;                 /* held; NONE: parked, interest in the epoch */
+	struct guestlock_owner owner;
+	enum guestlock_mode mode;   /* held; NONE: parked, interest in the epoch */
 	enum guestlock_mode intent; /* being taken by an acquire of several keys; NONE: nothing */
-	enum gl_fcntl_undo undo;
+	bool moved;                 /* this hold moved the epoch, and it was not used since: */
+	bool has_before;            /* it was before, if there was one then */
 	uint64_t before;
 	int64_t since;
 	bool judged; /* life was asked in this call */
@@ -82,43 +65,35 @@ struct gl_fcntl_entry {
 	const char *damage; /* DAMAGED: "is empty", ... */
 	int fd;             /* locked for writing, or -1 */
 	uint64_t most;      /* bytes that this process may write to a file; 0: not asked yet */
-	char *text;         /* as read: words and lines point into it */
-	size_t size;
+	char *text;         /* as read, and behind that a copy that strings point into */
+	size_t size;        /* as read */
+	char key[GUESTLOCK_KEY_SIZE];
 	bool has_epoch;
 	uint64_t epoch;
-	struct gl_fcntl_word identity; /* percent-encoded */
+	const char *identity;
 	struct gl_fcntl_line *lines;
 	size_t count;
 };
 
 #define GL_FCNTL_ENTRY_INIT                                                                                  \
 	{                                                                                                    \
-		.fd = -1                                                                                     \
+		.fd = -1, .identity = ""                                                                     \
 	}
 
 /* Bytes that an entry says it has; 0: this is not the beginning of one. */
 size_t gl_fcntl_entry_announced(const char *text, size_t size);
 
-/* Fills presence, and the rest from text and size, which are set. 0, or -1 with errno ENOMEM. */
+/* Fills presence, and the rest from size bytes of text, which has room for twice (size + 1). 0, or -1 with ENOMEM. */
 int gl_fcntl_entry_parse(struct gl_fcntl_entry *entry, const char *key);
 
 /* The text of an entry, malloc'd, or NULL with errno ENOMEM. */
-char *gl_fcntl_entry_format(const struct gl_fcntl_entry *entry, const char *key, size_t *out_size);
+char *gl_fcntl_entry_format(struct gl_fcntl_entry *entry, const char *key, size_t *out_size);
 
 /* A new last line, zeroed, or NULL with errno ENOMEM. Pointers to lines become invalid. */
 struct gl_fcntl_line *gl_fcntl_entry_add(struct gl_fcntl_entry *entry);
 void gl_fcntl_entry_drop(struct gl_fcntl_entry *entry, size_t index);
 struct gl_fcntl_line *gl_fcntl_entry_find(const struct gl_fcntl_entry *entry,
 					  const struct guestlock_owner *owner);
-
-/* An owner's tail, and a text percent-encoded after it was cut to size bytes; malloc'd, or NULL with ENOMEM.
- */
-char *gl_fcntl_tail(const struct guestlock_owner *owner);
-char *gl_fcntl_encode_cut(const char *text, size_t size);
-
-/* Decodes a word into a buffer, cut if too long. */
-void gl_fcntl_decode(struct gl_fcntl_word word, char *out, size_t size);
-
 
 /*
  * Opens an entry and locks it for writing. 0, also if there is none or it is damaged (presence), or -1
@@ -134,9 +109,6 @@ int gl_fcntl_entry_peek(const struct gl_fcntl *fc, int directory, const char *ke
 
 /* Unlocks, closes, frees; the entry is as after GL_FCNTL_ENTRY_INIT then. */
 void gl_fcntl_entry_close(struct gl_fcntl_entry *entry);
-
-/* The same for one that was only peeked at, but it keeps its memory for the next. */
-void gl_fcntl_entry_reuse(struct gl_fcntl_entry *entry);
 
 /*
  * Of an entry that was opened: writes its members; writes what was read (removes it if it was absent);
@@ -184,7 +156,7 @@ enum guestlock_result gl_fcntl_fail(struct guestlock_error *err, int sys_errno, 
 enum guestlock_result gl_fcntl_fail_damaged(const struct gl_fcntl *fc, struct guestlock_error *err,
 					    const char *verb, const char *key, const char *damage);
 enum guestlock_result gl_fcntl_fail_busy(struct guestlock_error *err, const char *verb,
-					 struct gl_fcntl_word identity, const char *key,
+					 const char *identity, const char *key,
 					 const struct guestlock_holder *holder);
 /* NOT_JOINED with its message, or GRANTED. */
 enum guestlock_result gl_fcntl_check_joined(const struct gl_fcntl *fc, struct guestlock_error *err);
@@ -194,7 +166,6 @@ enum guestlock_result gl_fcntl_check_joined(const struct gl_fcntl *fc, struct gu
 struct gl_fcntl_slot {
 	struct guestlock_item *item;
 	struct gl_fcntl_entry entry;
-	char *identity; /* of a new entry */
 	bool change;    /* to be written */
 	bool written;
 };
@@ -208,7 +179,6 @@ struct gl_fcntl_call {
 	struct gl_fcntl_slot *slots;  /* sorted by key */
 	size_t count;
 	int directory; /* of entries, or -1 */
-	char *tail;    /* of the owner */
 	uint64_t most; /* as in entries: asked once */
 	int64_t now;   /* seconds since 1970 */
 };

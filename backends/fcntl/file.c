@@ -111,7 +111,7 @@ static int read_text(int fd, struct gl_fcntl_entry *entry)
 		announced = size;
 	}
 	/* In large batches only what is needed: more would go back to the system after each call. */
-	text = realloc(entry->text, announced + 1);
+	text = realloc(entry->text, 2 * (announced + 1));
 	if (!text) {
 		return -1;
 	}
@@ -256,16 +256,6 @@ void gl_fcntl_entry_close(struct gl_fcntl_entry *entry)
 	free(entry->text);
 	free(entry->lines);
 	*entry = (struct gl_fcntl_entry)GL_FCNTL_ENTRY_INIT;
-}
-
-void gl_fcntl_entry_reuse(struct gl_fcntl_entry *entry)
-{
-	struct gl_fcntl_entry next = GL_FCNTL_ENTRY_INIT;
-
-	next.text = entry->text;
-	next.lines = entry->lines;
-	next.most = entry->most;
-	*entry = next;
 }
 
 /* ---- Writing ---- */

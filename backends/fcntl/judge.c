@@ -2,6 +2,7 @@
 /* Whose line counts, and what goes with what. */
 #include "fcntl_priv.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* An entry with more lines than this has only so many of them asked at each writing. */
@@ -35,8 +36,7 @@ struct gl_fcntl_line *gl_fcntl_entry_find(const struct gl_fcntl_entry *entry,
 
 bool gl_fcntl_is_ours(const struct gl_fcntl *fc, const struct gl_fcntl_line *line)
 {
-	return line->manager.size == strlen(fc->manager) &&
-	       memcmp(line->manager.text, fc->manager, line->manager.size) == 0;
+	return strcmp(line->owner.manager, fc->base.run_dir) == 0;
 }
 
 enum guestlock_life gl_fcntl_line_life(const struct gl_fcntl *fc, struct gl_fcntl_line *line)
@@ -112,6 +112,6 @@ void gl_fcntl_fill_holder(const struct gl_fcntl_line *line, struct guestlock_hol
 		.since = line->since,
 	};
 	memcpy(out->uuid, line->owner.uuid, sizeof(out->uuid));
-	gl_fcntl_decode(line->name, out->name, sizeof(out->name));
-	gl_fcntl_decode(line->host, out->host, sizeof(out->host));
+	snprintf(out->name, sizeof(out->name), "%s", line->owner.name);
+	snprintf(out->host, sizeof(out->host), "%s", line->owner.host);
 }

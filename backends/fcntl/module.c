@@ -36,7 +36,6 @@ static void finish(struct guestlock_backend *backend)
 	free(fc->new_dir);
 	free(fc->format_path);
 	free(fc->setup_path);
-	free(fc->manager);
 	backend->life_dir = NULL;
 }
 
@@ -65,8 +64,7 @@ static enum guestlock_result init(struct guestlock_backend *backend, struct gues
 	struct gl_fcntl *fc = gl_fcntl_of(backend);
 
 	fc->allow_network = guestlock_option_bool(backend, "allow_network_filesystem");
-	fc->manager = guestlock_percent_encode(backend->run_dir);
-	if (!name_paths(fc, guestlock_option_string(backend, "lock_dir")) || !fc->manager) {
+	if (!name_paths(fc, guestlock_option_string(backend, "lock_dir"))) {
 		finish(backend);
 		return guestlock_backend_fail(
 			err, GUESTLOCK_RES_INVALID, ENOMEM, 0,

@@ -5,8 +5,8 @@
 /* The epoch moved with the grant that is undone. Nobody else can have taken the key exclusively since. */
 static void undo_epoch(struct gl_fcntl_entry *entry, const struct gl_fcntl_line *own)
 {
-	if (own->mode == GUESTLOCK_MODE_EXCLUSIVE && own->undo != GL_FCNTL_UNDO_NOTHING) {
-		entry->has_epoch = own->undo == GL_FCNTL_UNDO_VALUE;
+	if (own->mode == GUESTLOCK_MODE_EXCLUSIVE && own->moved) {
+		entry->has_epoch = own->has_before;
 		entry->epoch = own->before;
 	}
 }
@@ -26,7 +26,7 @@ static bool give_up(struct gl_fcntl_call *call, struct gl_fcntl_slot *slot, stru
 	}
 	own->mode = GUESTLOCK_MODE_NONE;
 	own->intent = GUESTLOCK_MODE_NONE;
-	own->undo = GL_FCNTL_UNDO_NOTHING;
+	own->moved = false;
 	return true;
 }
 
@@ -104,7 +104,7 @@ static void set_mode(struct gl_fcntl_slot *slot, struct gl_fcntl_line *own, unsi
 	}
 	own->mode = slot->item->mode;
 	own->intent = GUESTLOCK_MODE_NONE;
-	own->undo = GL_FCNTL_UNDO_NOTHING;
+	own->moved = false;
 }
 
 static void convert_all(struct gl_fcntl_call *call)

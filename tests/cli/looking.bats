@@ -247,6 +247,6 @@ check_of()
 	for file in "$dir"/state/fcntl/keys/*; do
 		read -r magic version length check < <(head -n 1 "$file")
 		test "$magic $version" = "guestlock-entry 1"
-		test "$(head -c "$((10#$length))" "$file" | tail -n +2 | check_of)" = "$check"
+		test "$(tail -n +2 "$file" | head -c "$((10#$length))" | check_of)" = "$check"
 	done
 }

@@ -23,8 +23,8 @@ char *fcntl_read(const struct guestlock_key *key, size_t *out_size)
 	char *text;
 
 	ck_assert_int_eq(guestlock_read_file(fcntl_entry(key), 1 << 20, &text, out_size), 0);
-	/* What is behind the size that it tells is left from a longer content. */
-	*out_size = strtoul(text + strlen("guestlock-entry 1 "), NULL, 10);
+	/* What is behind the length that the first line tells is left from a longer content. */
+	*out_size = strcspn(text, "\n") + 1 + strtoul(text + strlen("guestlock-entry 1 "), NULL, 10);
 	return text;
 }
 
