@@ -1,19 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A note beside a lease, as text:
+ * A note beside a lease, as guestlock_form_put() writes it:
  *
- *     guestlock-note 1
- *     lver VERSION                 of the lease when this was written
- *     epoch HEX                    "-": there is none
- *     before HEX                   the epoch before this hold moved it; "-": it did not
- *     identity TEXT                percent-encoded, as all texts here
- *     owner mode=M hostid=N uuid=U instance=HEX pid=N start=N ns=N boot=ID since=N host=H manager=M name=N
- *     end DIGEST                   of everything before this line
+ *     guestlock-note 1 LENGTH CHECK
+ *     lver=VERSION epoch=EPOCH before=EPOCH identity=TEXT
+ *     mode=M hostid=N since=T uuid=U instance=N ...
  *
  * with a line for each owner, and blank lines to a multiple of 1024 bytes: so that a note is mostly written
  * over another of the same size, which costs less than a new file, and much less on file systems that write
  * out at once what is renamed over something. Whoever reads it at that very moment may see a part of each;
- * the digest tells.
+ * CHECK tells.
  *
  * The last 64 bytes are for an owner that leaves: "left DIGEST", of the version and the owner. It counts in a
  * note of that version and that owner alone. So who writes it needs no proof that he holds the lease still:
@@ -24,7 +20,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,155 +32,33 @@
 #define GL_SANLOCK_LEFT 64   /* bytes at the end of a note for who leaves */
 #define GL_SANLOCK_READS 5   /* of one that is being written */
 
+#define NOTE(member) .offset = offsetof(struct gl_sanlock_note, member)
+#define NOTE_FLAG(member) .flag = offsetof(struct gl_sanlock_note, member)
+static const struct guestlock_field note_fields[] = {
+	{.key = "lver", .kind = GUESTLOCK_FIELD_NUMBER, NOTE(lver)},
+	{.key = "epoch", .kind = GUESTLOCK_FIELD_MAYBE_HEX, NOTE(epoch), NOTE_FLAG(has_epoch)},
+	{.key = "before", .kind = GUESTLOCK_FIELD_MAYBE_HEX, NOTE(before), NOTE_FLAG(has_before)},
+	{.key = "identity", .kind = GUESTLOCK_FIELD_TEXT, NOTE(identity), .most = GL_SANLOCK_IDENTITY - 1},
+	{.key = NULL},
+};
+
+#define LINE(member) .offset = offsetof(struct gl_sanlock_line, member)
+static const struct guestlock_field line_fields[] = {
+	{.key = "mode", .kind = GUESTLOCK_FIELD_MODE, LINE(mode)},
+	{.key = "hostid", .kind = GUESTLOCK_FIELD_UNSIGNED, LINE(host_id)},
+	{.key = "since", .kind = GUESTLOCK_FIELD_TIME, LINE(since)},
+	{.key = "owner", .kind = GUESTLOCK_FIELD_OWNER, LINE(owner)},
+	{.key = NULL},
+};
+
+static const struct guestlock_form form = {
+	.magic = "guestlock-note 1",
+	.head = note_fields,
+	.line = line_fields,
+	.line_size = sizeof(struct gl_sanlock_line),
+};
+
 /* ---- Reading ---- */
-
-/* What follows key in a piece of text which must begin with it; "-" is an empty one. NULL: it does not. */
-static char *take_field(char **rest, const char *separator, const char *key)
-{
-	char *word = strsep(rest, separator);
-	size_t size = strlen(key);
-
-	if (!word || strncmp(word, key, size) != 0) {
-		return NULL;
-	}
-	return strcmp(word + size, "-") == 0 ? word + strlen(word) : word + size;
-}
-
-static bool to_number(const char *text, int base, uint64_t *out)
-{
-	char *end;
-
-	if (!text || !text[0]) {
-		return false;
-	}
-	errno = 0;
-	*out = strtoull(text, &end, base);
-	return errno == 0 && *end == '\0';
-}
-
-static bool take_number(char **rest, const char *key, int base, uint64_t *out)
-{
-	return to_number(take_field(rest, " ", key), base, out);
-}
-
-static bool take_uuid(char **rest, const char *key, char out[GUESTLOCK_UUID_STRING])
-{
-	const char *text = take_field(rest, " ", key);
-
-	if (!text || strlen(text) >= GUESTLOCK_UUID_STRING) {
-		return false;
-	}
-	memcpy(out, text, strlen(text) + 1);
-	return true;
-}
-
-static bool take_text(char **rest, const char *key, const char **out)
-{
-	char *text = take_field(rest, " ", key);
-
-	*out = text;
-	return text && guestlock_percent_decode(text) == 0;
-}
-
-static bool take_mode(char **rest, enum guestlock_mode *out)
-{
-	const char *name = take_field(rest, " ", "mode=");
-
-	for (int mode = GUESTLOCK_MODE_NONE; name && mode <= GUESTLOCK_MODE_EXCLUSIVE; mode++) {
-		if (strcmp(name, guestlock_mode_name((enum guestlock_mode)mode)) == 0) {
-			*out = (enum guestlock_mode)mode;
-			return true;
-		}
-	}
-	return false;
-}
-
-static bool parse_line(char *rest, struct gl_sanlock_line *out)
-{
-	uint64_t host_id, pid, since;
-
-	*out = (struct gl_sanlock_line){.since = 0};
-	if (!take_mode(&rest, &out->mode) || !take_number(&rest, "hostid=", 10, &host_id) ||
-	    !take_uuid(&rest, "uuid=", out->owner.uuid) ||
-	    !take_number(&rest, "instance=", 16, &out->owner.instance) ||
-	    !take_number(&rest, "pid=", 10, &pid) ||
-	    !take_number(&rest, "start=", 10, &out->owner.pid_start) ||
-	    !take_number(&rest, "ns=", 10, &out->owner.pid_ns) ||
-	    !take_uuid(&rest, "boot=", out->owner.boot_id) || !take_number(&rest, "since=", 10, &since) ||
-	    !take_text(&rest, "host=", &out->owner.host) ||
-	    !take_text(&rest, "manager=", &out->owner.manager) ||
-	    !take_text(&rest, "name=", &out->owner.name)) {
-		return false;
-	}
-	out->host_id = (unsigned)host_id;
-	out->owner.pid = (pid_t)pid;
-	out->since = (int64_t)since;
-	return rest == NULL;
-}
-
-/* "-" is none, which is allowed. */
-static bool take_epoch(char **rest, const char *key, bool *out_has, uint64_t *out)
-{
-	const char *text = take_field(rest, "\n", key);
-
-	*out_has = text && text[0] != '\0';
-	return text && (!*out_has || to_number(text, 16, out));
-}
-
-static size_t count_lines(const char *text)
-{
-	size_t count = 0;
-
-	for (; *text; text++) {
-		count += *text == '\n';
-	}
-	return count;
-}
-
-static bool parse_owners(char *rest, struct gl_sanlock_note *note)
-{
-	for (;;) {
-		char *line = strsep(&rest, "\n");
-
-		if (!line || strncmp(line, "end ", 4) == 0) {
-			return line != NULL;
-		}
-		if (strncmp(line, "owner ", 6) != 0 || !parse_line(line + 6, &note->lines[note->count])) {
-			return false;
-		}
-		note->count++;
-	}
-}
-
-static bool parse(struct gl_sanlock_note *note)
-{
-	char *rest = note->text, *identity;
-	const char *first = strsep(&rest, "\n");
-
-	if (strcmp(first, "guestlock-note 1") != 0 ||
-	    !to_number(take_field(&rest, "\n", "lver "), 10, &note->lver) ||
-	    !take_epoch(&rest, "epoch ", &note->has_epoch, &note->epoch) ||
-	    !take_epoch(&rest, "before ", &note->has_before, &note->before)) {
-		return false;
-	}
-	identity = take_field(&rest, "\n", "identity ");
-	note->identity = identity;
-	return identity && guestlock_percent_decode(identity) == 0 && parse_owners(rest, note);
-}
-
-/* Whether it is what somebody wrote, and where that ends. */
-static bool is_whole(const char *text, size_t size, size_t *out_end)
-{
-	const char *end = strstr(text, "\nend ");
-	char digest[GUESTLOCK_KEY_SIZE];
-
-	if (strlen(text) != size || !end) {
-		return false;
-	}
-	guestlock_digest(text, (size_t)(end + 1 - text), digest);
-	*out_end = (size_t)(end - text) + 5 + strlen(digest) + 1;
-	return strncmp(end + 5, digest, strlen(digest)) == 0 && text[*out_end - 1] == '\n';
-}
 
 /* What the one owner of a note leaves there. */
 static void format_left(const struct gl_sanlock_note *note, char out[GL_SANLOCK_LEFT + 1])
@@ -199,13 +72,13 @@ static void format_left(const struct gl_sanlock_note *note, char out[GL_SANLOCK_
 	snprintf(out, GL_SANLOCK_LEFT + 1, "left %s\n", digest);
 }
 
+/* There is room for that. */
 static bool has_left(const struct gl_sanlock_note *note)
 {
 	const char *at = note->text + note->size - GL_SANLOCK_LEFT;
 	char left[GL_SANLOCK_LEFT + 1];
 
-	if (!note->has_room || *at != 'l' || note->count != 1 ||
-	    note->lines[0].mode != GUESTLOCK_MODE_EXCLUSIVE) {
+	if (*at != 'l' || note->count != 1 || note->lines[0].mode != GUESTLOCK_MODE_EXCLUSIVE) {
 		return false;
 	}
 	format_left(note, left);
@@ -214,7 +87,8 @@ static bool has_left(const struct gl_sanlock_note *note)
 
 static int read_once(const char *path, struct gl_sanlock_note *out)
 {
-	size_t end;
+	const char *damage;
+	void *lines;
 
 	*out = (struct gl_sanlock_note){.presence = GL_SANLOCK_ABSENT, .identity = ""};
 	if (guestlock_read_file(path, GL_SANLOCK_NOTE_MAX, &out->text, &out->size) < 0) {
@@ -225,21 +99,14 @@ static int read_once(const char *path, struct gl_sanlock_note *out)
 		out->presence = GL_SANLOCK_DAMAGED;
 		return errno == EFBIG || errno == EINVAL ? 0 : -1;
 	}
-	out->lines = calloc(count_lines(out->text) + 1, sizeof(*out->lines));
-	if (!out->lines) {
-		errno = ENOMEM;
+	if (guestlock_form_take(&form, out->text, out->size, out, &lines, &out->count, &damage) < 0) {
 		return -1;
 	}
-	out->presence = GL_SANLOCK_READABLE;
-	if (!is_whole(out->text, out->size, &end) || !parse(out)) {
-		out->presence = GL_SANLOCK_DAMAGED;
-		out->has_epoch = out->has_before = false;
-		out->identity = "";
-		out->count = 0;
-		return 0;
-	}
-	out->has_room = end + GL_SANLOCK_LEFT <= out->size;
-	if (has_left(out)) {
+	out->lines = lines;
+	out->presence = damage ? GL_SANLOCK_DAMAGED : GL_SANLOCK_READABLE;
+	out->has_room =
+		!damage && guestlock_form_size(&form, out->text, out->size) + GL_SANLOCK_LEFT <= out->size;
+	if (out->has_room && has_left(out)) {
 		out->has_before = false;
 		out->count = 0;
 	}
@@ -266,144 +133,24 @@ void gl_sanlock_note_free(struct gl_sanlock_note *note)
 
 /* ---- Writing ---- */
 
-struct text {
-	char *data;
-	size_t size, room;
-	bool failed; /* no memory */
-};
-
-static bool make_room(struct text *to, size_t more)
-{
-	size_t room = to->room > 0 ? to->room : GL_SANLOCK_STEP;
-	char *grown;
-
-	while (room - to->size <= more) {
-		room *= 2;
-	}
-	grown = room == to->room ? to->data : realloc(to->data, room);
-	to->failed |= !grown;
-	if (grown) {
-		to->data = grown;
-		to->room = room;
-	}
-	return !to->failed;
-}
-
-static void put_bytes(struct text *to, const char *bytes, size_t size)
-{
-	if (make_room(to, size)) {
-		memcpy(to->data + to->size, bytes, size);
-		to->size += size;
-	}
-}
-
-__attribute__((format(printf, 2, 3))) static void put(struct text *to, const char *format, ...)
-{
-	char bytes[512];
-	va_list args;
-	int length;
-
-	va_start(args, format);
-	length = vsnprintf(bytes, sizeof(bytes), format, args);
-	va_end(args);
-	to->failed |= length < 0 || (size_t)length >= sizeof(bytes);
-	if (!to->failed) {
-		put_bytes(to, bytes, (size_t)length);
-	}
-}
-
-/* "KEY=TEXT", percent-encoded. */
-static void put_text(struct text *to, const char *key, const char *text)
-{
-	char *word = guestlock_percent_encode(text ? text : "");
-	const char *shown = word && word[0] ? word : "-";
-
-	put_bytes(to, key, strlen(key));
-	put_bytes(to, shown, strlen(shown));
-	to->failed |= !word;
-	free(word);
-}
-
-static void put_identity(struct text *to, const char *identity)
-{
-	char cut[GL_SANLOCK_IDENTITY];
-	size_t length = strnlen(identity, sizeof(cut));
-
-	if (length < sizeof(cut)) {
-		put_text(to, "identity ", identity);
-		return;
-	}
-	memcpy(cut, identity, sizeof(cut) - 1);
-	cut[sizeof(cut) - 1] = '\0';
-	put_text(to, "identity ", cut);
-}
-
-static void put_line(struct text *to, const struct gl_sanlock_line *line)
-{
-	const struct guestlock_owner *owner = &line->owner;
-
-	put(to,
-	    "owner mode=%s hostid=%u uuid=%s instance=%016" PRIx64 " pid=%ld start=%" PRIu64 " ns=%" PRIu64
-	    " boot=%s since=%" PRId64,
-	    guestlock_mode_name(line->mode), line->host_id, owner->uuid, owner->instance, (long)owner->pid,
-	    owner->pid_start, owner->pid_ns, owner->boot_id[0] ? owner->boot_id : "-", line->since);
-	put_text(to, " host=", owner->host);
-	put_text(to, " manager=", owner->manager);
-	put_text(to, " name=", owner->name);
-	put_bytes(to, "\n", 1);
-}
-
-static void put_epoch(struct text *to, const char *key, bool has, uint64_t epoch)
-{
-	if (has) {
-		put(to, "%s %016" PRIx64 "\n", key, epoch);
-	} else {
-		put(to, "%s -\n", key);
-	}
-}
-
-static void put_note(struct text *to, const struct gl_sanlock_note *note)
-{
-	put(to, "guestlock-note 1\nlver %" PRIu64 "\n", note->lver);
-	put_epoch(to, "epoch", note->has_epoch, note->epoch);
-	put_epoch(to, "before", note->has_before, note->before);
-	put_identity(to, note->identity);
-	put_bytes(to, "\n", 1);
-	for (size_t i = 0; i < note->count; i++) {
-		put_line(to, &note->lines[i]);
-	}
-}
-
-/* The end, and the blank lines. */
-static void put_end(struct text *to)
-{
-	char digest[GUESTLOCK_KEY_SIZE];
-	size_t blank = GL_SANLOCK_LEFT;
-
-	guestlock_digest(to->data, to->size, digest);
-	put(to, "end %s\n", digest);
-	blank += (GL_SANLOCK_STEP - (to->size + blank) % GL_SANLOCK_STEP) % GL_SANLOCK_STEP;
-	if (make_room(to, blank)) {
-		memset(to->data + to->size, '\n', blank);
-		to->size += blank;
-	}
-}
-
-/* The text of a note, malloc'd; NULL: no memory. */
+/* The text of a note with its blank lines, malloc'd; NULL with errno. */
 static char *format(const struct gl_sanlock_note *note, size_t *out_size)
 {
-	struct text to = {.size = 0};
+	size_t size, whole;
+	char *text = guestlock_form_put(&form, note, note->lines, note->count, &size), *grown;
 
-	put_note(&to, note);
-	if (!to.failed) {
-		put_end(&to);
-	}
-	if (to.failed) {
-		free(to.data);
+	if (!text) {
 		return NULL;
 	}
-	*out_size = to.size;
-	return to.data;
+	whole = (size + GL_SANLOCK_LEFT + GL_SANLOCK_STEP - 1) / GL_SANLOCK_STEP * GL_SANLOCK_STEP;
+	grown = realloc(text, whole);
+	if (!grown) {
+		free(text);
+		return NULL;
+	}
+	memset(grown + size, '\n', whole - size);
+	*out_size = whole;
+	return grown;
 }
 
 /* Over one of the same size. false: there is none, or it could not be. */
@@ -428,7 +175,6 @@ int gl_sanlock_note_write(const char *path, const struct gl_sanlock_note *note)
 	int result = 0;
 
 	if (!text) {
-		errno = ENOMEM;
 		return -1;
 	}
 	if (!overwrite(path, text, size)) {
