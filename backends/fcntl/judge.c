@@ -2,7 +2,6 @@
 /* Whose line counts, and what goes with what. */
 #include "fcntl_priv.h"
 
-#include <stdio.h>
 #include <string.h>
 
 /* An entry with more lines than this has only so many of them asked at each writing. */
@@ -16,18 +15,13 @@ static const bool together[GUESTLOCK_MODE_EXCLUSIVE + 1][GUESTLOCK_MODE_EXCLUSIV
 	[GUESTLOCK_MODE_EXCLUSIVE] = {[GUESTLOCK_MODE_NONE] = true},
 };
 
-static bool same_owner(const struct guestlock_owner *a, const struct guestlock_owner *b)
-{
-	return a->instance == b->instance && strcmp(a->uuid, b->uuid) == 0;
-}
-
 struct gl_fcntl_line *gl_fcntl_entry_find(const struct gl_fcntl_entry *entry,
 					  const struct guestlock_owner *owner)
 {
 	size_t i;
 
 	for (i = 0; i < entry->count; i++) {
-		if (same_owner(&entry->lines[i].owner, owner)) {
+		if (guestlock_owner_same(&entry->lines[i].owner, owner)) {
 			return &entry->lines[i];
 		}
 	}
@@ -69,7 +63,7 @@ struct gl_fcntl_line *gl_fcntl_conflict(const struct gl_fcntl *fc, struct gl_fcn
 		bool handover = mode == GUESTLOCK_MODE_HANDOVER && gl_fcntl_line_weight(line) == mode;
 		bool fits = together[mode][line->mode] && together[mode][line->intent];
 
-		if ((owner && same_owner(&line->owner, owner)) || (fits && !handover)) {
+		if ((owner && guestlock_owner_same(&line->owner, owner)) || (fits && !handover)) {
 			continue;
 		}
 		if (gl_fcntl_line_life(fc, line) == GUESTLOCK_LIFE_DEAD) {
@@ -94,7 +88,7 @@ void gl_fcntl_prune(const struct gl_fcntl *fc, struct gl_fcntl_entry *entry,
 		struct gl_fcntl_line *line = &entry->lines[at];
 
 		asked += !line->judged;
-		if (!(owner && same_owner(&line->owner, owner)) &&
+		if (!(owner && guestlock_owner_same(&line->owner, owner)) &&
 		    gl_fcntl_line_life(fc, line) == GUESTLOCK_LIFE_DEAD) {
 			gl_fcntl_entry_drop(entry, at);
 		} else {
@@ -105,13 +99,5 @@ void gl_fcntl_prune(const struct gl_fcntl *fc, struct gl_fcntl_entry *entry,
 
 void gl_fcntl_fill_holder(const struct gl_fcntl_line *line, struct guestlock_holder *out)
 {
-	*out = (struct guestlock_holder){
-		.instance = line->owner.instance,
-		.mode = gl_fcntl_line_weight(line),
-		.pid = line->owner.pid,
-		.since = line->since,
-	};
-	memcpy(out->uuid, line->owner.uuid, sizeof(out->uuid));
-	snprintf(out->name, sizeof(out->name), "%s", line->owner.name);
-	snprintf(out->host, sizeof(out->host), "%s", line->owner.host);
+	guestlock_owner_holder(&line->owner, gl_fcntl_line_weight(line), line->since, out);
 }

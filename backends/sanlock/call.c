@@ -272,7 +272,7 @@ const struct gl_sanlock_line *gl_sanlock_slot_own(const struct gl_sanlock_call *
 						  const struct gl_sanlock_slot *slot)
 {
 	for (size_t i = 0; call->batch->owner && i < slot->note.count; i++) {
-		if (gl_sanlock_same_owner(&slot->note.lines[i].owner, call->batch->owner)) {
+		if (guestlock_owner_same(&slot->note.lines[i].owner, call->batch->owner)) {
 			return &slot->note.lines[i];
 		}
 	}

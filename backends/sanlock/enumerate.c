@@ -31,7 +31,7 @@ static const struct gl_sanlock_held *ask_daemon(struct round *round, const struc
 	int rv;
 
 	for (size_t i = 0; i < round->count; i++) {
-		if (gl_sanlock_same_owner(&round->asked[i].owner, owner)) {
+		if (guestlock_owner_same(&round->asked[i].owner, owner)) {
 			return &round->asked[i].held;
 		}
 	}
@@ -205,14 +205,13 @@ struct search {
 static int find_living(void *data, const struct guestlock_lock *lock)
 {
 	struct search *search = data;
-	struct gl_sanlock_line line = {.owner = lock->owner, .mode = lock->mode, .since = lock->since};
 
 	if (!lock->readable ||
 	    guestlock_owner_life(&lock->owner, search->sl->base.life_dir) == GUESTLOCK_LIFE_DEAD) {
 		return 0;
 	}
 	search->found = true;
-	gl_sanlock_fill_holder(&line, &search->holder);
+	guestlock_owner_holder(&lock->owner, lock->mode, lock->since, &search->holder);
 	memcpy(search->key, lock->key.key, sizeof(search->key));
 	return 1;
 }

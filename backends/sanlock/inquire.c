@@ -14,8 +14,6 @@ static struct guestlock_holder *with_owner(const struct gl_sanlock_call *call,
 {
 	const struct guestlock_owner *owner = call->batch->owner;
 	const struct gl_sanlock_line *noted = gl_sanlock_slot_own(call, slot);
-	struct gl_sanlock_line line = {
-		.owner = *owner, .mode = slot->mode, .since = noted ? noted->since : 0};
 	struct guestlock_holder *grown = reallocarray(others, *count + 1, sizeof(*grown));
 
 	if (!grown) {
@@ -23,7 +21,7 @@ static struct guestlock_holder *with_owner(const struct gl_sanlock_call *call,
 		return NULL;
 	}
 	memmove(grown + 1, grown, *count * sizeof(*grown));
-	gl_sanlock_fill_holder(&line, grown);
+	guestlock_owner_holder(owner, slot->mode, noted ? noted->since : 0, grown);
 	++*count;
 	return grown;
 }

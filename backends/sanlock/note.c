@@ -200,28 +200,3 @@ int gl_sanlock_note_leave(const char *path, const struct gl_sanlock_note *note)
 	       pwrite(fd, left, strlen(left), (off_t)(note->size - GL_SANLOCK_LEFT)) == (ssize_t)strlen(left);
 	return close(fd) == 0 && done ? 0 : -1;
 }
-
-/* ---- Lines ---- */
-
-bool gl_sanlock_same_owner(const struct guestlock_owner *a, const struct guestlock_owner *b)
-{
-	return a->instance == b->instance && strcmp(a->uuid, b->uuid) == 0;
-}
-
-static void copy_cut(char *out, size_t size, const char *text)
-{
-	snprintf(out, size, "%s", text ? text : "");
-}
-
-void gl_sanlock_fill_holder(const struct gl_sanlock_line *line, struct guestlock_holder *out)
-{
-	*out = (struct guestlock_holder){
-		.instance = line->owner.instance,
-		.mode = line->mode,
-		.pid = line->owner.pid,
-		.since = line->since,
-	};
-	memcpy(out->uuid, line->owner.uuid, sizeof(out->uuid));
-	copy_cut(out->name, sizeof(out->name), line->owner.name);
-	copy_cut(out->host, sizeof(out->host), line->owner.host);
-}

@@ -69,7 +69,7 @@ static int free_lines(const struct gl_sanlock *sl, const char *key, const struct
 			release_line(freeing, line);
 		} else {
 			freeing->found = true;
-			gl_sanlock_fill_holder(line, &freeing->living);
+			guestlock_owner_holder(&line->owner, line->mode, line->since, &freeing->living);
 		}
 	}
 	return 0;

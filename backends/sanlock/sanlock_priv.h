@@ -156,8 +156,6 @@ int gl_sanlock_note_write(const char *path, const struct gl_sanlock_note *note);
  * or -1 with errno.
  */
 int gl_sanlock_note_leave(const char *path, const struct gl_sanlock_note *note);
-bool gl_sanlock_same_owner(const struct guestlock_owner *a, const struct guestlock_owner *b);
-void gl_sanlock_fill_holder(const struct gl_sanlock_line *line, struct guestlock_holder *out);
 
 /* ---- Who of this manager shares or has parked a key: sharers.c ---- */
 

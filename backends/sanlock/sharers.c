@@ -31,7 +31,7 @@ static size_t index_of(const struct gl_sanlock_note *note, const struct guestloc
 {
 	size_t i = 0;
 
-	while (i < note->count && !gl_sanlock_same_owner(&note->lines[i].owner, owner)) {
+	while (i < note->count && !guestlock_owner_same(&note->lines[i].owner, owner)) {
 		i++;
 	}
 	return i;

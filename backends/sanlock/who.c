@@ -86,7 +86,7 @@ static void add_line(struct naming *naming, const struct gl_sanlock_line *line)
 	struct guestlock_holder *holder = add(naming);
 
 	if (holder) {
-		gl_sanlock_fill_holder(line, holder);
+		guestlock_owner_holder(&line->owner, line->mode, line->since, holder);
 	}
 }
 
@@ -145,7 +145,7 @@ static void name_exclusive(struct naming *naming, const struct guestlock_key *ke
 static bool counts(const struct naming *naming, const struct gl_sanlock_line *line)
 {
 	if (line->mode != GUESTLOCK_MODE_SHARED ||
-	    (naming->owner && gl_sanlock_same_owner(naming->owner, &line->owner))) {
+	    (naming->owner && guestlock_owner_same(naming->owner, &line->owner))) {
 		return false;
 	}
 	return strcmp(line->owner.manager, naming->sl->base.run_dir) != 0 ||

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The answers of a backend to a batch: what backends share of filling them. */
-#include <guestlock/backend.h>
+#include "base/base.h"
 
 #include <limits.h>
-#include <stdlib.h>
+#include <string.h>
 
 void guestlock_batch_answer(struct guestlock_batch *batch, enum guestlock_result result)
 {
@@ -47,4 +47,23 @@ bool guestlock_item_worsen(struct guestlock_item *item, enum guestlock_result re
 		*worst = result;
 	}
 	return worsened;
+}
+
+bool guestlock_owner_same(const struct guestlock_owner *a, const struct guestlock_owner *b)
+{
+	return a->instance == b->instance && strcmp(a->uuid, b->uuid) == 0;
+}
+
+void guestlock_owner_holder(const struct guestlock_owner *owner, enum guestlock_mode mode, int64_t since,
+			    struct guestlock_holder *out)
+{
+	*out = (struct guestlock_holder){
+		.instance = owner->instance,
+		.mode = mode,
+		.pid = owner->pid,
+		.since = since,
+	};
+	memcpy(out->uuid, owner->uuid, sizeof(out->uuid));
+	gl_copy_cut(out->name, sizeof(out->name), owner->name ? owner->name : "");
+	gl_copy_cut(out->host, sizeof(out->host), owner->host ? owner->host : "");
 }

@@ -172,16 +172,6 @@ static int enter_record(struct gl_operation_run *run, bool ask, struct guestlock
 	return status == GUESTLOCK_OK ? bind_backend(run, ask, err) : status;
 }
 
-static void fill_holder(const struct gl_operation_run *run, struct guestlock_holder *out)
-{
-	memcpy(out->uuid, run->owner.uuid, sizeof(out->uuid));
-	out->instance = run->owner.instance;
-	out->pid = run->owner.pid;
-	out->since = run->record->since;
-	gl_copy_cut(out->name, sizeof(out->name), run->owner.name);
-	gl_copy_cut(out->host, sizeof(out->host), run->owner.host);
-}
-
 static int begin_bind(struct gl_operation_run *run, struct guestlock_guest *guest,
 		      struct guestlock_error *err)
 {
@@ -203,7 +193,8 @@ static int begin_bind(struct gl_operation_run *run, struct guestlock_guest *gues
 				guest->uuid, name ? name : "", (long)run->record->process.pid,
 				guestlock_guest_state_name(run->record->state));
 			gl_error_about(err, guest->uuid, NULL);
-			fill_holder(run, &err->holder);
+			guestlock_owner_holder(&run->owner, GUESTLOCK_MODE_NONE, run->record->since,
+					       &err->holder);
 		}
 		gl_run_end(run);
 		return status < 0 ? status : GUESTLOCK_FAILED;

@@ -35,21 +35,6 @@ static const char *text_of(const char *text)
 	return text ? text : "";
 }
 
-static void fill_holder(const struct guestlock_lock *lock, struct guestlock_holder *out)
-{
-	const struct guestlock_owner *owner = &lock->owner;
-
-	*out = (struct guestlock_holder){
-		.instance = owner->instance,
-		.mode = lock->mode,
-		.pid = owner->pid,
-		.since = lock->since,
-	};
-	memcpy(out->uuid, owner->uuid, sizeof(out->uuid));
-	gl_copy_cut(out->name, sizeof(out->name), text_of(owner->name));
-	gl_copy_cut(out->host, sizeof(out->host), text_of(owner->host));
-}
-
 static int collect_lock(void *data, const struct guestlock_lock *lock)
 {
 	struct collection *collection = data;
@@ -66,7 +51,7 @@ static int collect_lock(void *data, const struct guestlock_lock *lock)
 	to = &grown[survey->n_locks++];
 	to->identity = identity;
 	memcpy(to->key, lock->key.key, sizeof(to->key));
-	fill_holder(lock, &to->holder);
+	guestlock_owner_holder(&lock->owner, lock->mode, lock->since, &to->holder);
 	return 0;
 }
 

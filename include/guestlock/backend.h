@@ -374,6 +374,13 @@ void guestlock_batch_answer(struct guestlock_batch *batch, enum guestlock_result
 /* Of an inquiry that failed, as only an answer hands out memory: frees item.holders of all items. */
 void guestlock_batch_forget_holders(struct guestlock_batch *batch);
 
+/* Are both the same life of the same guest? Only uuid and instance are compared. */
+bool guestlock_owner_same(const struct guestlock_owner *a, const struct guestlock_owner *b);
+
+/* An owner as the one who holds something, in that mode and since then (seconds since 1970; 0: not known). */
+void guestlock_owner_holder(const struct guestlock_owner *owner, enum guestlock_mode mode, int64_t since,
+			    struct guestlock_holder *out);
+
 /*
  * What happened to one item of a call: the worse of item->result and result is kept there, the worst of the
  * call in *worst. True if *worst was worsened, so that result is what the error has to tell. The order is

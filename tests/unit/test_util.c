@@ -173,6 +173,34 @@ START_TEST(a_failed_inquiry_hands_out_no_memory)
 }
 END_TEST
 
+START_TEST(an_owner_as_a_holder)
+{
+	char name[GUESTLOCK_HOLDER_TEXT + 10];
+	struct guestlock_owner owner = {.uuid = "u", .instance = 5, .pid = 7, .name = name}, other = owner;
+	struct guestlock_holder holder = {.host = "left"};
+
+	memset(name, 'n', sizeof(name));
+	name[sizeof(name) - 1] = '\0';
+	guestlock_owner_holder(&owner, GUESTLOCK_MODE_SHARED, 9, &holder);
+	ck_assert_str_eq(holder.uuid, "u");
+	ck_assert_uint_eq(holder.instance, 5);
+	ck_assert_int_eq(holder.mode, GUESTLOCK_MODE_SHARED);
+	ck_assert_int_eq(holder.pid, 7);
+	ck_assert_int_eq(holder.since, 9);
+	ck_assert_uint_eq(strlen(holder.name), GUESTLOCK_HOLDER_TEXT - 1);
+	ck_assert_str_eq(holder.host, "");
+	/* The rest of an owner does not tell it from others. */
+	other.pid = 8;
+	other.name = NULL;
+	ck_assert(guestlock_owner_same(&owner, &other));
+	other.instance = 6;
+	ck_assert(!guestlock_owner_same(&owner, &other));
+	other = owner;
+	other.uuid[0] = 'v';
+	ck_assert(!guestlock_owner_same(&owner, &other));
+}
+END_TEST
+
 START_TEST(batch_answer_tells_nothing_else)
 {
 	struct guestlock_holder holder = {.pid = 7};
@@ -811,6 +839,7 @@ Suite *util_suite(void)
 	tcase_add_test(errors, about_and_prefix);
 	tcase_add_test(errors, backend_fail_translates);
 	tcase_add_test(errors, batch_answer_tells_nothing_else);
+	tcase_add_test(errors, an_owner_as_a_holder);
 	tcase_add_test(errors, a_failed_inquiry_hands_out_no_memory);
 	tcase_add_test(errors, item_worsen_keeps_the_worst);
 	tcase_add_loop_test(errors, status_of_result, 0, (int)GL_COUNT(result_rows));

@@ -222,16 +222,6 @@ static void begin(struct gl_dlm_call *call, struct gl_dlm *dlm, struct guestlock
 	gl_dlm_call_begin(call, dlm, batch, xid, "ask about", err);
 }
 
-/* Whatever is not known is UNKNOWN, and only an answer hands out memory. */
-static void finish_unknown(struct guestlock_batch *batch)
-{
-	for (size_t i = 0; i < batch->count; i++) {
-		free(batch->items[i].holders);
-		batch->items[i].holders = NULL;
-		batch->items[i].n_holders = 0;
-	}
-}
-
 enum guestlock_result gl_dlm_inquire(struct guestlock_backend *backend, struct guestlock_batch *batch,
 				     struct guestlock_error *err)
 {
@@ -247,7 +237,7 @@ enum guestlock_result gl_dlm_inquire(struct guestlock_backend *backend, struct g
 		}
 	}
 	if (call.result != GUESTLOCK_RES_GRANTED) {
-		finish_unknown(batch);
+		guestlock_batch_forget_holders(batch);
 	}
 	return gl_dlm_call_end(&call, false);
 }

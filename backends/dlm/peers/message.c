@@ -45,24 +45,11 @@ static void put(unsigned char *at, size_t size, uint64_t value)
 	}
 }
 
-static bool is_one_of(int byte, const char *others)
-{
-	return (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
-	       (byte != '\0' && strchr(others, byte));
-}
-
 static bool read_key(const unsigned char *at, char out[GUESTLOCK_KEY_SIZE])
 {
-	size_t i;
-
-	for (i = 0; i < GL_DLM_KEY; i++) {
-		if (!is_one_of(at[i], "-_")) {
-			return false;
-		}
-		out[i] = (char)at[i];
-	}
-	out[i] = '\0';
-	return true;
+	memcpy(out, at, GL_DLM_KEY);
+	out[GL_DLM_KEY] = '\0';
+	return guestlock_key_valid(out);
 }
 
 static bool is_uuid_byte(size_t position, int byte)

@@ -27,18 +27,12 @@ void gl_dlm_fill_holder(struct gl_dlm *dlm, const struct gl_dlm_lock *lock, stru
 {
 	struct gl_dlm_owner owner;
 
-	*out = (struct guestlock_holder){.mode = gl_dlm_mode_of(lock->mode), .since = lock->since};
-	if (gl_dlm_owner_read(dlm, lock->xid, &owner) == 0) {
-		memcpy(out->uuid, owner.owner.uuid, sizeof(out->uuid));
-		out->instance = owner.owner.instance;
-		out->pid = owner.owner.pid;
-		/* Another worker took it: not long after the guest was noted. */
-		out->since = out->since ? out->since : owner.noted;
-		snprintf(out->name, sizeof(out->name), "%s", owner.owner.name);
-		snprintf(out->host, sizeof(out->host), "%s", owner.owner.host);
-	} else {
-		snprintf(out->host, sizeof(out->host), "%s", dlm->base.host);
+	if (gl_dlm_owner_read(dlm, lock->xid, &owner) < 0) {
+		owner = (struct gl_dlm_owner){.owner = {.host = dlm->base.host}};
 	}
+	/* Another worker took it: not long after the guest was noted. */
+	guestlock_owner_holder(&owner.owner, gl_dlm_mode_of(lock->mode),
+			       lock->since ? lock->since : owner.noted, out);
 	gl_dlm_owner_free(&owner);
 }
 
