@@ -18,13 +18,6 @@
 #define GL_FCNTL_MESSAGE 1024
 #define GL_FCNTL_MANY 3 /* keys for which it pays to open their directory first */
 
-static int compare_slots(const void *a, const void *b)
-{
-	const struct gl_fcntl_slot *left = a, *right = b;
-
-	return strcmp(left->item->key->key, right->item->key->key);
-}
-
 /* A failure that is not one item's. */
 static void fail_all(struct gl_fcntl_call *call, enum guestlock_result result)
 {
@@ -62,7 +55,7 @@ void gl_fcntl_call_begin(struct gl_fcntl_call *call, struct guestlock_backend *b
 	}
 	call->count = batch->count;
 	if (call->count > 1) {
-		qsort(call->slots, call->count, sizeof(*call->slots), compare_slots);
+		qsort(call->slots, call->count, sizeof(*call->slots), guestlock_item_order);
 	}
 	/* What opening it may fail for is said by those who open a file there by its path. */
 	if (call->count >= GL_FCNTL_MANY) {

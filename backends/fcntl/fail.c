@@ -6,55 +6,38 @@
 #include <stdio.h>
 #include <time.h>
 
-static const struct {
-	int sys_errno;
-	enum guestlock_result result;
-	const char *advice;
-} causes[] = {
-	{EAGAIN, GUESTLOCK_RES_AGAIN, "somebody else is changing it at this moment: try again"},
-	{EACCES, GUESTLOCK_RES_DENIED, "run as the user that owns the lock directory"},
-	{EPERM, GUESTLOCK_RES_DENIED, "run as the user that owns the lock directory"},
-	{ENOENT, GUESTLOCK_RES_NOT_JOINED,
+static const struct guestlock_cause causes[] = {
+	{EAGAIN, GUESTLOCK_RES_AGAIN, NULL, "somebody else is changing it at this moment: try again"},
+	{EACCES, GUESTLOCK_RES_DENIED, NULL, "run as the user that owns the lock directory"},
+	{EPERM, GUESTLOCK_RES_DENIED, NULL, "run as the user that owns the lock directory"},
+	{ENOENT, GUESTLOCK_RES_NOT_JOINED, NULL,
 	 "the lock directory or a part of its path is missing; never remove it while guests run"},
-	{ENOTDIR, GUESTLOCK_RES_INVALID, "check lock_dir: a part of it is no directory"},
-	{ELOOP, GUESTLOCK_RES_INVALID, "check lock_dir: there is a symbolic link where none may be"},
-	{ENAMETOOLONG, GUESTLOCK_RES_INVALID, "check lock_dir: its path is too long"},
-	{EBADMSG, GUESTLOCK_RES_INVALID, "a key has 43 letters, digits, \"-\" and \"_\""},
-	{ENOSPC, GUESTLOCK_RES_CANNOT_CREATE, "free some space on the file system of the lock directory"},
-	{EDQUOT, GUESTLOCK_RES_CANNOT_CREATE, "free some space on the file system of the lock directory"},
-	{EROFS, GUESTLOCK_RES_CANNOT_CREATE, "set lock_dir to a directory on a writable file system"},
-	{EFBIG, GUESTLOCK_RES_CANNOT_CREATE, "too many guests share this resource"},
-	{EMFILE, GUESTLOCK_RES_IO, "raise the limit of open files"},
-	{ENFILE, GUESTLOCK_RES_IO, "raise the system's limit of open files (fs.file-max)"},
-	{ENOLCK, GUESTLOCK_RES_IO, "set lock_dir to a directory on a file system that has file locks"},
-	{EINVAL, GUESTLOCK_RES_IO, "set lock_dir to a directory on a file system that has file locks"},
-	{ENOMEM, GUESTLOCK_RES_IO, "free some memory"},
+	{ENOTDIR, GUESTLOCK_RES_INVALID, NULL, "check lock_dir: a part of it is no directory"},
+	{ELOOP, GUESTLOCK_RES_INVALID, NULL, "check lock_dir: there is a symbolic link where none may be"},
+	{ENAMETOOLONG, GUESTLOCK_RES_INVALID, NULL, "check lock_dir: its path is too long"},
+	{EBADMSG, GUESTLOCK_RES_INVALID, NULL, "a key has 43 letters, digits, \"-\" and \"_\""},
+	{ENOSPC, GUESTLOCK_RES_CANNOT_CREATE, NULL,
+	 "free some space on the file system of the lock directory"},
+	{EDQUOT, GUESTLOCK_RES_CANNOT_CREATE, NULL,
+	 "free some space on the file system of the lock directory"},
+	{EROFS, GUESTLOCK_RES_CANNOT_CREATE, NULL, "set lock_dir to a directory on a writable file system"},
+	{EFBIG, GUESTLOCK_RES_CANNOT_CREATE, NULL, "too many guests share this resource"},
+	{EMFILE, GUESTLOCK_RES_IO, NULL, "raise the limit of open files"},
+	{ENFILE, GUESTLOCK_RES_IO, NULL, "raise the system's limit of open files (fs.file-max)"},
+	{ENOLCK, GUESTLOCK_RES_IO, NULL, "set lock_dir to a directory on a file system that has file locks"},
+	{EINVAL, GUESTLOCK_RES_IO, NULL, "set lock_dir to a directory on a file system that has file locks"},
+	{ENOMEM, GUESTLOCK_RES_IO, NULL, "free some memory"},
+	{0, GUESTLOCK_RES_IO, NULL, "check the file system of the lock directory"},
 };
-
-#define GL_FCNTL_CAUSES (sizeof(causes) / sizeof(causes[0]))
 
 enum guestlock_result gl_fcntl_result_of_errno(int sys_errno)
 {
-	size_t i;
-
-	for (i = 0; i < GL_FCNTL_CAUSES; i++) {
-		if (causes[i].sys_errno == sys_errno) {
-			return causes[i].result;
-		}
-	}
-	return GUESTLOCK_RES_IO;
+	return guestlock_cause_of(causes, sys_errno)->result;
 }
 
 const char *gl_fcntl_advice(int sys_errno)
 {
-	size_t i;
-
-	for (i = 0; i < GL_FCNTL_CAUSES; i++) {
-		if (causes[i].sys_errno == sys_errno) {
-			return causes[i].advice;
-		}
-	}
-	return "check the file system of the lock directory";
+	return guestlock_cause_of(causes, sys_errno)->advice;
 }
 
 enum guestlock_result gl_fcntl_fail(struct guestlock_error *err, int sys_errno, const char *verb,

@@ -164,7 +164,7 @@ enum guestlock_result gl_fcntl_check_joined(const struct gl_fcntl *fc, struct gu
 /* ---- A call on a batch: call.c ---- */
 
 struct gl_fcntl_slot {
-	struct guestlock_item *item;
+	struct guestlock_item *item;    /* first, as guestlock_item_order() wants it */
 	struct gl_fcntl_entry entry;
 	bool change;    /* to be written */
 	bool written;

@@ -106,13 +106,6 @@ enum guestlock_result gl_fcntl_release_orphan(struct guestlock_backend *backend,
 	if (result != GUESTLOCK_RES_GRANTED) {
 		return result;
 	}
-	if (!guestlock_key_valid(key)) {
-		return guestlock_backend_fail(
-			err, GUESTLOCK_RES_INVALID, 0, 0,
-			"cannot release %s: it is no key; a key has 43 letters, digits, \"-\" and "
-			"\"_\", and guestlock check PATH prints it",
-			key);
-	}
 	if (gl_fcntl_entry_open(fc, -1, key, &entry) < 0) {
 		result = gl_fcntl_fail(err, errno, "release", key);
 	} else if (entry.presence == GL_FCNTL_DAMAGED) {

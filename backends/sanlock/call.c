@@ -52,13 +52,6 @@ void gl_sanlock_call_fail(struct gl_sanlock_call *call, enum guestlock_result re
 
 /* ---- Begin and end ---- */
 
-static int compare_slots(const void *a, const void *b)
-{
-	const struct gl_sanlock_slot *left = a, *right = b;
-
-	return strcmp(left->item->key->key, right->item->key->key);
-}
-
 static void init_slot(struct gl_sanlock_call *call, struct gl_sanlock_slot *slot, struct guestlock_item *item)
 {
 	enum guestlock_result result = gl_sanlock_lease_init(call->sl, item->key, &slot->lease, call->err);
@@ -114,7 +107,7 @@ void gl_sanlock_call_begin(struct gl_sanlock_call *call, struct guestlock_backen
 	for (size_t i = 0; i < call->count; i++) {
 		init_slot(call, &call->slots[i], &batch->items[i]);
 	}
-	qsort(call->slots, call->count, sizeof(*call->slots), compare_slots);
+	qsort(call->slots, call->count, sizeof(*call->slots), guestlock_item_order);
 }
 
 enum guestlock_result gl_sanlock_call_end(struct gl_sanlock_call *call)

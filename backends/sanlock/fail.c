@@ -8,12 +8,8 @@
 #include <errno.h>
 #include <string.h>
 
-static const struct {
-	int rv;
-	enum guestlock_result result;
-	const char *reason; /* NULL: as the kernel has it */
-	const char *advice;
-} causes[] = {
+/* Without a reason: as the kernel has it. */
+static const struct guestlock_cause causes[] = {
 	{SANLK_ACQUIRE_IDLIVE, GUESTLOCK_RES_BUSY, "another host holds it",
 	 "end the guest that has it, or wait for its end"},
 	{SANLK_ACQUIRE_OWNED, GUESTLOCK_RES_BUSY, "another host was faster",
@@ -94,40 +90,25 @@ static const struct {
 	{-ELOOP, GUESTLOCK_RES_INVALID, NULL, "check lease_dir"},
 	{-ENOTDIR, GUESTLOCK_RES_INVALID, NULL, "check lease_dir"},
 	{-ESTALE, GUESTLOCK_RES_IO, NULL, "mount the storage of lease_dir anew"},
+	{0, GUESTLOCK_RES_IO, NULL, "look at sanlock's log"},
 };
-
-#define GL_SANLOCK_CAUSES (sizeof(causes) / sizeof(causes[0]))
-
-static size_t find(int rv)
-{
-	size_t i = 0;
-
-	while (i < GL_SANLOCK_CAUSES && causes[i].rv != rv) {
-		i++;
-	}
-	return i;
-}
 
 enum guestlock_result gl_sanlock_result(int rv)
 {
-	size_t i = find(rv);
-
-	return i < GL_SANLOCK_CAUSES ? causes[i].result : GUESTLOCK_RES_IO;
+	return guestlock_cause_of(causes, rv)->result;
 }
 
 enum guestlock_result gl_sanlock_fail(struct guestlock_error *err, int rv, const char *what, const char *name)
 {
-	size_t i = find(rv);
-	bool known = i < GL_SANLOCK_CAUSES;
-	const char *reason = known ? causes[i].reason : NULL;
+	const struct guestlock_cause *cause = guestlock_cause_of(causes, rv);
+	const char *reason = cause->reason;
 	/* Its own numbers begin where those of the kernel have ended long ago. */
 	bool kernel = rv > SANLK_ERROR;
 
 	if (!reason) {
 		reason = kernel ? strerrordesc_np(-rv) : sanlock_strerror(rv);
 	}
-	return guestlock_backend_fail(err, gl_sanlock_result(rv), kernel ? -rv : 0, rv,
+	return guestlock_backend_fail(err, cause->result, kernel ? -rv : 0, rv,
 				      "cannot %s %s: %s (sanlock: %d); %s", what, name,
-				      reason ? reason : "sanlock refused", rv,
-				      known ? causes[i].advice : "look at sanlock's log");
+				      reason ? reason : "sanlock refused", rv, cause->advice);
 }

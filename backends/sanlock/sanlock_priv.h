@@ -253,7 +253,7 @@ bool gl_sanlock_is_passing(struct gl_sanlock *sl, const struct gl_sanlock_slot *
 /* ---- A call on a batch: call.c ---- */
 
 struct gl_sanlock_slot {
-	struct guestlock_item *item;
+	struct guestlock_item *item;    /* first, as guestlock_item_order() wants it */
 	struct gl_sanlock_lease lease;
 	char *note_path;
 	struct gl_sanlock_note note;

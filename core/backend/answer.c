@@ -49,6 +49,21 @@ bool guestlock_item_worsen(struct guestlock_item *item, enum guestlock_result re
 	return worsened;
 }
 
+int guestlock_item_order(const void *a, const void *b)
+{
+	const struct guestlock_item *const *left = a, *const *right = b;
+
+	return strcmp((*left)->key->key, (*right)->key->key);
+}
+
+const struct guestlock_cause *guestlock_cause_of(const struct guestlock_cause *causes, long code)
+{
+	while (causes->code != 0 && causes->code != code) {
+		causes++;
+	}
+	return causes;
+}
+
 bool guestlock_owner_same(const struct guestlock_owner *a, const struct guestlock_owner *b)
 {
 	return a->instance == b->instance && strcmp(a->uuid, b->uuid) == 0;

@@ -389,6 +389,19 @@ void guestlock_owner_holder(const struct guestlock_owner *owner, enum guestlock_
 bool guestlock_item_worsen(struct guestlock_item *item, enum guestlock_result result,
 			   enum guestlock_result *worst);
 
+/* For qsort(): puts structures whose first member is a struct guestlock_item * into the order of their keys. */
+int guestlock_item_order(const void *a, const void *b);
+
+/* What a code of the kernel or the vendor means, and what to do about it. */
+struct guestlock_cause {
+	long code;                      /* 0: the last row of a table, for all codes that are in no other */
+	enum guestlock_result result;
+	const char *reason;             /* NULL: in the words of whoever returned the code */
+	const char *advice;             /* as the end of a message */
+};
+/* The row of a code; never NULL. */
+const struct guestlock_cause *guestlock_cause_of(const struct guestlock_cause *causes, long code);
+
 /* Passes a message on to the log. */
 void guestlock_backend_log(const struct guestlock_backend *backend, enum guestlock_log_level level,
 			   const char *format, ...) __attribute__((format(printf, 3, 4)));

@@ -201,6 +201,37 @@ START_TEST(an_owner_as_a_holder)
 }
 END_TEST
 
+START_TEST(items_in_the_order_of_keys)
+{
+	const struct guestlock_key keys[] = {{.key = "b"}, {.key = "c"}, {.key = "a"}};
+	struct guestlock_item items[] = {{.key = &keys[0]}, {.key = &keys[1]}, {.key = &keys[2]}};
+	struct {
+		struct guestlock_item *item;
+		int more;
+	} slots[] = {{&items[0], 0}, {&items[1], 1}, {&items[2], 2}};
+
+	qsort(slots, GL_COUNT(slots), sizeof(slots[0]), guestlock_item_order);
+	ck_assert_int_eq(slots[0].more, 2);
+	ck_assert_int_eq(slots[1].more, 0);
+	ck_assert_int_eq(slots[2].more, 1);
+}
+END_TEST
+
+START_TEST(causes_of_codes)
+{
+	static const struct guestlock_cause causes[] = {
+		{-1, GUESTLOCK_RES_BUSY, "taken", "wait"},
+		{7, GUESTLOCK_RES_STOPPED, NULL, "start it"},
+		{0, GUESTLOCK_RES_IO, NULL, "look"},
+	};
+
+	ck_assert_ptr_eq(guestlock_cause_of(causes, -1), &causes[0]);
+	ck_assert_ptr_eq(guestlock_cause_of(causes, 7), &causes[1]);
+	ck_assert_ptr_eq(guestlock_cause_of(causes, 8), &causes[2]);
+	ck_assert_ptr_eq(guestlock_cause_of(causes, 0), &causes[2]);
+}
+END_TEST
+
 START_TEST(batch_answer_tells_nothing_else)
 {
 	struct guestlock_holder holder = {.pid = 7};
@@ -840,6 +871,8 @@ Suite *util_suite(void)
 	tcase_add_test(errors, backend_fail_translates);
 	tcase_add_test(errors, batch_answer_tells_nothing_else);
 	tcase_add_test(errors, an_owner_as_a_holder);
+	tcase_add_test(errors, items_in_the_order_of_keys);
+	tcase_add_test(errors, causes_of_codes);
 	tcase_add_test(errors, a_failed_inquiry_hands_out_no_memory);
 	tcase_add_test(errors, item_worsen_keeps_the_worst);
 	tcase_add_loop_test(errors, status_of_result, 0, (int)GL_COUNT(result_rows));

@@ -14,13 +14,6 @@
 #define MESSAGE_SIZE 512
 #define IDENTITY_SHOWN 255
 
-static int compare_slots(const void *a, const void *b)
-{
-	const struct gl_dlm_slot *left = a, *right = b;
-
-	return strcmp(left->item->key->key, right->item->key->key);
-}
-
 static void fail_all(struct gl_dlm_call *call, enum guestlock_result result)
 {
 	call->result = result;
@@ -90,7 +83,7 @@ void gl_dlm_call_begin(struct gl_dlm_call *call, struct gl_dlm *dlm, struct gues
 		call->slots[i] = (struct gl_dlm_slot){.item = &batch->items[i], .before = GL_DLM_NO_MODE};
 	}
 	call->count = batch->count;
-	qsort(call->slots, call->count, sizeof(*call->slots), compare_slots);
+	qsort(call->slots, call->count, sizeof(*call->slots), guestlock_item_order);
 	take_locks(call);
 }
 

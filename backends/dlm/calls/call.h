@@ -18,7 +18,7 @@
  */
 
 struct gl_dlm_slot {
-	struct guestlock_item *item;
+	struct guestlock_item *item;    /* first, as guestlock_item_order() wants it */
 	struct gl_dlm_lock *lock;       /* used by the call; NULL: we have none */
 	struct gl_dlm_request request;  /* of the last round that it took part in */
 	bool selected;                  /* takes part in the next round */

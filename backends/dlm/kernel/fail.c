@@ -38,50 +38,36 @@ int gl_dlm_mode(enum guestlock_mode mode)
 	return GL_DLM_NO_MODE;
 }
 
-static const struct {
-	int sys_errno;
-	enum guestlock_result result;
-	const char *advice;
-} causes[] = {
-	{EAGAIN, GUESTLOCK_RES_BUSY, "somebody else holds it"},
-	{EBUSY, GUESTLOCK_RES_AGAIN, "something about it is under way still: try again"},
-	{EDEADLK, GUESTLOCK_RES_AGAIN, "both ends asked for it at once: try again"},
-	{DLM_ECANCEL, GUESTLOCK_RES_AGAIN, "the request was cancelled: try again"},
-	{EACCES, GUESTLOCK_RES_DENIED, "run as root"},
-	{EPERM, GUESTLOCK_RES_DENIED, "run as root"},
-	{ENOTCONN, GUESTLOCK_RES_STOPPED, "start dlm_controld, and look at its log"},
-	{EUNATCH, GUESTLOCK_RES_STOPPED,
+static const struct guestlock_cause causes[] = {
+	{EAGAIN, GUESTLOCK_RES_BUSY, NULL, "somebody else holds it"},
+	{EBUSY, GUESTLOCK_RES_AGAIN, NULL, "something about it is under way still: try again"},
+	{EDEADLK, GUESTLOCK_RES_AGAIN, NULL, "both ends asked for it at once: try again"},
+	{DLM_ECANCEL, GUESTLOCK_RES_AGAIN, NULL, "the request was cancelled: try again"},
+	{EACCES, GUESTLOCK_RES_DENIED, NULL, "run as root"},
+	{EPERM, GUESTLOCK_RES_DENIED, NULL, "run as root"},
+	{ENOTCONN, GUESTLOCK_RES_STOPPED, NULL, "start dlm_controld, and look at its log"},
+	{EUNATCH, GUESTLOCK_RES_STOPPED, NULL,
 	 "dlm_controld has gone away: this node must be rebooted or fenced before it can lock again"},
-	{ENODEV, GUESTLOCK_RES_STOPPED, "load the kernel's module dlm: modprobe dlm"},
-	{ENOENT, GUESTLOCK_RES_UNKNOWN,
+	{ENODEV, GUESTLOCK_RES_STOPPED, NULL, "load the kernel's module dlm: modprobe dlm"},
+	{ENOENT, GUESTLOCK_RES_UNKNOWN, NULL,
 	 "somebody took a lock of ours away, as \"dlm_tool purge\" or \"leave\" can: look at dlm_tool "
 	 "lockdebug"},
-	{EINVAL, GUESTLOCK_RES_INVALID, "the kernel does not take the request: look at its log (dmesg)"},
-	{ENOMEM, GUESTLOCK_RES_IO, "free some memory"},
-	{ENOSPC, GUESTLOCK_RES_CANNOT_CREATE, "free some space in the run directory"},
-	{EROFS, GUESTLOCK_RES_CANNOT_CREATE, "set run_dir to a directory on a writable file system"},
+	{EINVAL, GUESTLOCK_RES_INVALID, NULL,
+	 "the kernel does not take the request: look at its log (dmesg)"},
+	{ENOMEM, GUESTLOCK_RES_IO, NULL, "free some memory"},
+	{ENOSPC, GUESTLOCK_RES_CANNOT_CREATE, NULL, "free some space in the run directory"},
+	{EROFS, GUESTLOCK_RES_CANNOT_CREATE, NULL, "set run_dir to a directory on a writable file system"},
+	{0, GUESTLOCK_RES_IO, NULL, "look at the kernel's log (dmesg) and at dlm_tool ls"},
 };
-
-#define GL_DLM_CAUSES (sizeof(causes) / sizeof(causes[0]))
 
 enum guestlock_result gl_dlm_result_of_errno(int sys_errno)
 {
-	for (size_t i = 0; i < GL_DLM_CAUSES; i++) {
-		if (causes[i].sys_errno == sys_errno) {
-			return causes[i].result;
-		}
-	}
-	return GUESTLOCK_RES_IO;
+	return guestlock_cause_of(causes, sys_errno)->result;
 }
 
 const char *gl_dlm_advice(int sys_errno)
 {
-	for (size_t i = 0; i < GL_DLM_CAUSES; i++) {
-		if (causes[i].sys_errno == sys_errno) {
-			return causes[i].advice;
-		}
-	}
-	return "look at the kernel's log (dmesg) and at dlm_tool ls";
+	return guestlock_cause_of(causes, sys_errno)->advice;
 }
 
 enum guestlock_result gl_dlm_fail(struct guestlock_error *err, int sys_errno, const char *what,
