@@ -4,25 +4,18 @@
 
 #include <limits.h>
 
-enum {
-	OPTION_NAME = CLI_LONG,
-	OPTION_UUID,
-	OPTION_ID,
-};
-
-const struct cli_option cli_adopt_options[] = {
-	{OPTION_NAME, "name", "NAME", "the guest's name"},
-	{OPTION_UUID, "uuid", "UUID", "the guest's uuid; made up and printed if missing"},
-	{OPTION_ID, "id", "ID", "what else identifies it"},
-	CLI_RESOURCE_OPTIONS,
-	CLI_WAIT_OPTION,
-	{0},
-};
-
 struct adoption {
 	struct cli_guest guest;
 	uint64_t pid;
 	int wait_ms;
+};
+
+const struct cli_option cli_adopt_options[] = {
+	CLI_GUEST_OPTIONS(offsetof(struct adoption, guest),
+			  "the guest's uuid; made up and printed if missing"),
+	CLI_RESOURCE_OPTIONS(offsetof(struct adoption, guest.resources)),
+	CLI_WAIT_OPTION(offsetof(struct adoption, wait_ms)),
+	{0},
 };
 
 static void adoption_clear(struct adoption *adoption)
@@ -30,36 +23,12 @@ static void adoption_clear(struct adoption *adoption)
 	cli_resources_clear(&adoption->guest.resources);
 }
 
-static int adopt_option(const struct cli *cli, struct adoption *adoption, int option)
-{
-	switch (option) {
-	case OPTION_NAME:
-		adoption->guest.name = optarg;
-		return 0;
-	case OPTION_UUID:
-		adoption->guest.uuid = optarg;
-		return 0;
-	case OPTION_ID:
-		adoption->guest.id = optarg;
-		return 0;
-	case CLI_OPTION_WAIT:
-		return cli_wait_option(cli, &adoption->wait_ms);
-	default:
-		return cli_resource_option(cli, &adoption->guest.resources, option);
-	}
-}
-
 static int parse_adoption(struct cli *cli, int argc, char **argv, struct adoption *adoption)
 {
 	const char *pid;
-	int option;
 
-	while ((option = cli_next_option(cli, argc, argv)) > 0) {
-		if (adopt_option(cli, adoption, option) != 0) {
-			return EX_USAGE;
-		}
-	}
-	if (option < 0 || cli_one_argument(cli, argc, argv, "the pid of a process", &pid) != 0) {
+	if (cli_parse(cli, argc, argv, adoption) != 0 ||
+	    cli_one_argument(cli, argc, argv, "the pid of a process", &pid) != 0) {
 		return EX_USAGE;
 	}
 	if (!cli_parse_number(pid, INT_MAX, &adoption->pid) || adoption->pid == 0) {

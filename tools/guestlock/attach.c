@@ -5,8 +5,22 @@
  */
 #include "cli.h"
 
-const struct cli_option cli_attach_options[] = {CLI_RESOURCE_OPTIONS, CLI_WAIT_OPTION, {0}};
-const struct cli_option cli_detach_options[] = {CLI_RESOURCE_OPTIONS, {0}};
+struct change {
+	struct cli_resources list;
+	int wait_ms;
+};
+
+const struct cli_option cli_attach_options[] = {
+	CLI_RESOURCE_OPTIONS(offsetof(struct change, list)),
+	CLI_WAIT_OPTION(offsetof(struct change, wait_ms)),
+	{0},
+};
+const struct cli_option cli_detach_options[] = {CLI_RESOURCE_OPTIONS(offsetof(struct change, list)), {0}};
+
+static void change_clear(struct change *change)
+{
+	cli_resources_clear(&change->list);
+}
 
 /* After the first failure nothing more is tried, and it is said what had been done before. */
 static void report_partial(const struct cli_resources *list, size_t done, const char *verb)
@@ -22,14 +36,16 @@ static void report_partial(const struct cli_resources *list, size_t done, const 
 	}
 }
 
-static int change_resources(const struct cli *cli, struct guestlock_guest *guest,
-			    const struct cli_resources *list, int wait_ms, bool attach)
+static int change_resources(const struct cli *cli, struct guestlock_guest *guest, const struct change *change,
+			    bool attach)
 {
+	const struct cli_resources *list = &change->list;
+
 	for (size_t i = 0; i < list->count; i++) {
 		struct guestlock_error err;
-		int status =
-			attach ? guestlock_guest_acquire_resource(guest, &list->items[i], 0, wait_ms, &err)
-			       : guestlock_guest_release_resource(guest, &list->items[i], &err);
+		int status = attach ? guestlock_guest_acquire_resource(guest, &list->items[i], 0,
+								       change->wait_ms, &err)
+				    : guestlock_guest_release_resource(guest, &list->items[i], &err);
 
 		if (status != GUESTLOCK_OK) {
 			status = cli_fail(cli, status, &err);
@@ -42,26 +58,23 @@ static int change_resources(const struct cli *cli, struct guestlock_guest *guest
 
 static int attach_or_detach(struct cli *cli, int argc, char **argv, bool attach)
 {
-	CLI_AUTORESOURCES struct cli_resources list = {0};
+	__attribute__((cleanup(change_clear))) struct change change = {.wait_ms = 0};
 	CLI_AUTOGUEST struct guestlock_guest *guest = NULL;
-	int wait_ms = 0, option, status = 0;
 	const char *text;
+	int status;
 
-	while (status == 0 && (option = cli_next_option(cli, argc, argv)) > 0) {
-		status = option == CLI_OPTION_WAIT ? cli_wait_option(cli, &wait_ms)
-						   : cli_resource_option(cli, &list, option);
-	}
-	if (status != 0 || option < 0 || cli_one_argument(cli, argc, argv, "a guest", &text) != 0) {
+	if (cli_parse(cli, argc, argv, &change) != 0 ||
+	    cli_one_argument(cli, argc, argv, "a guest", &text) != 0) {
 		return EX_USAGE;
 	}
-	if (list.count == 0) {
+	if (change.list.count == 0) {
 		return cli_usage(cli, "%s wants at least one --disk or --lease", cli->command->name);
 	}
 	status = cli_open(cli);
 	if (status == 0) {
 		status = cli_attach_guest(cli, text, &guest, NULL);
 	}
-	return status != 0 ? status : change_resources(cli, guest, &list, wait_ms, attach);
+	return status != 0 ? status : change_resources(cli, guest, &change, attach);
 }
 
 int cli_attach(struct cli *cli, int argc, char **argv)

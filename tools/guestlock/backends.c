@@ -93,7 +93,7 @@ int cli_backends(struct cli *cli, int argc, char **argv)
 	size_t count;
 	int status;
 
-	if (cli_next_option(cli, argc, argv) != 0 || cli_no_arguments(cli, argc, argv) != 0) {
+	if (cli_parse(cli, argc, argv, NULL) != 0 || cli_no_arguments(cli, argc, argv) != 0) {
 		return EX_USAGE;
 	}
 	status = cli_open(cli);

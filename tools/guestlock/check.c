@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-const struct cli_option cli_check_options[] = {CLI_RESOURCE_OPTIONS, {0}};
+const struct cli_option cli_check_options[] = {CLI_RESOURCE_OPTIONS(0), {0}};
 
 static const struct cli_column check_columns[] = {
 	{.name = "CHECK"},

@@ -14,6 +14,7 @@
 #include <json.h>
 #include <libsmartcols.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
@@ -52,14 +53,25 @@ static inline void cli_cleanup_survey(struct guestlock_survey **survey)
 
 struct cli;
 
-/* An option of a command; a row with name NULL ends the table. */
+/*
+ * An option of a command; a row with name NULL ends the table. take() puts text, which is its argument or
+ * NULL, to its place, offset bytes into what cli_parse() fills. Returns 0 or EX_USAGE.
+ */
 struct cli_option {
-	int value;                      /* its letter, or for those without one a number from CLI_LONG on */
+	char letter;                    /* 0: it has none */
 	const char *name;
 	const char *argument;           /* what to call its argument in the help, NULL: it has none */
 	const char *help;
+	int (*take)(const struct cli *cli, void *place, const char *text);
+	size_t offset;
 };
-#define CLI_LONG 256
+
+/* The place is a bool; a const char *; an int, for seconds with an optional fraction (capped at INT_MAX ms). */
+int cli_take_flag(const struct cli *cli, void *place, const char *text);
+int cli_take_text(const struct cli *cli, void *place, const char *text);
+int cli_take_wait(const struct cli *cli, void *place, const char *text);
+#define CLI_WAIT_OPTION(offset)                                                                              \
+	{ 0, "wait", "SECONDS", "wait so long for locks that others hold (0)", cli_take_wait, offset }
 
 struct cli_command {
 	const char *name;
@@ -81,17 +93,16 @@ struct cli {
 	bool json, no_headings, quiet;
 	int busy_status;
 	struct log_target log;          /* of messages */
-	/* for getopt */
+	/* for getopt, and whose they are: those of the command come first */
 	struct option long_options[32];
+	const struct cli_option *options[32];
+	size_t n_own;
 	char short_options[80];
 };
 
-/*
- * The next option of the command: its value (optarg is set), 0 after the last, -1 after a mistake, which
- * has been reported: return EX_USAGE. Options that every command has are dealt with inside.
- */
-int cli_next_option(struct cli *cli, int argc, char **argv);
-/* Prepares cli_next_option() for a command; main's own call has a command without a name. */
+/* Takes all options, those of the command into *out (NULL: it has none). 0 or EX_USAGE. */
+int cli_parse(struct cli *cli, int argc, char **argv, void *out);
+/* Prepares cli_parse() for a command; main's own call has a command without a name. */
 void cli_begin_options(struct cli *cli, const struct cli_command *command);
 
 /* "guestlock: text" and a hint at --help to stderr. The value is EX_USAGE. */
@@ -105,11 +116,6 @@ int cli_no_arguments(const struct cli *cli, int argc, char **argv);
 /* To standard output: all about a command, or the overview of all when it has no name; and the options. */
 void cli_print_help(const struct cli *cli, const struct cli_command *command);
 
-/* --wait: seconds with an optional fraction, in milliseconds (capped at INT_MAX). 0 or EX_USAGE. */
-#define CLI_OPTION_WAIT CLI_LONG + 102
-#define CLI_WAIT_OPTION                                                                                      \
-	{ CLI_OPTION_WAIT, "wait", "SECONDS", "wait so long for locks that others hold (0)" }
-int cli_wait_option(const struct cli *cli, int *out_ms);
 /* Digits only, up to max. */
 bool cli_parse_number(const char *text, uint64_t max, uint64_t *out);
 
@@ -121,23 +127,16 @@ struct cli_resources {
 	size_t count;
 };
 
-/* PATH[,shared|,readonly]; a doubled comma stands for one. A relative path gets the working directory. */
-int cli_add_disk(const struct cli *cli, struct cli_resources *list, const char *text);
-/* KEY[,lockspace=L][,path=P][,offset=O][,shared|,readonly] */
-int cli_add_lease(const struct cli *cli, struct cli_resources *list, const char *text);
-/* A path without any syntax. */
-void cli_add_path(struct cli_resources *list, const char *path);
 void cli_resources_clear(struct cli_resources *list);
 #define CLI_AUTORESOURCES __attribute__((cleanup(cli_resources_clear)))
 
-/* A group of options for them; cli_resource_option() takes such an option. */
-#define CLI_OPTION_DISK CLI_LONG + 100
-#define CLI_OPTION_LEASE CLI_LONG + 101
-#define CLI_RESOURCE_OPTIONS                                                                                 \
-	{ CLI_OPTION_DISK, "disk", "PATH[,shared|,readonly]", "a disk: an image or a block device" },        \
-	{ CLI_OPTION_LEASE, "lease", "KEY[,lockspace=L][,path=P][,offset=O][,shared|,readonly]",             \
-	  "a lease of your own" }
-int cli_resource_option(const struct cli *cli, struct cli_resources *list, int option);
+/* Options for them. A doubled comma stands for one. A relative path gets the working directory. */
+int cli_take_disk(const struct cli *cli, void *place, const char *text);
+int cli_take_lease(const struct cli *cli, void *place, const char *text);
+#define CLI_RESOURCE_OPTIONS(offset)                                                                         \
+	{ 0, "disk", "PATH[,shared|,readonly]", "a disk: an image or a block device", cli_take_disk, offset }, \
+	{ 0, "lease", "KEY[,lockspace=L][,path=P][,offset=O][,shared|,readonly]", "a lease of your own",     \
+	  cli_take_lease, offset }
 /* A command line of nothing but them and paths. 0 or EX_USAGE. */
 int cli_resources_parse(struct cli *cli, int argc, char **argv, struct cli_resources *list);
 
@@ -174,6 +173,12 @@ struct cli_guest {
 	size_t n_params;
 	struct cli_resources resources;
 };
+
+/* Options for the first three. */
+#define CLI_GUEST_OPTIONS(offset, uuid_help)                                                                 \
+	{ 0, "name", "NAME", "the guest's name", cli_take_text, offset + offsetof(struct cli_guest, name) }, \
+	{ 0, "uuid", "UUID", uuid_help, cli_take_text, offset + offsetof(struct cli_guest, uuid) },          \
+	{ 0, "id", "ID", "what else identifies it", cli_take_text, offset + offsetof(struct cli_guest, id) }
 
 /* A handle of it, described and with its resources. */
 int cli_new_guest(struct cli *cli, struct cli_guest *from, enum guestlock_new_mode mode,

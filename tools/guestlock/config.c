@@ -4,12 +4,8 @@
 
 #include <string.h>
 
-enum {
-	OPTION_DEFAULTS = CLI_LONG,
-};
-
 const struct cli_option cli_config_options[] = {
-	{OPTION_DEFAULTS, "defaults", NULL, "print a configuration file of the defaults, as comments"},
+	{0, "defaults", NULL, "print a configuration file of the defaults, as comments", cli_take_flag, 0},
 	{0},
 };
 
@@ -70,12 +66,9 @@ int cli_config(struct cli *cli, int argc, char **argv)
 	const struct guestlock_setting *settings;
 	bool defaults = false;
 	size_t count;
-	int option, status;
+	int status;
 
-	while ((option = cli_next_option(cli, argc, argv)) > 0) {
-		defaults = true;
-	}
-	if (option < 0 || cli_no_arguments(cli, argc, argv) != 0) {
+	if (cli_parse(cli, argc, argv, &defaults) != 0 || cli_no_arguments(cli, argc, argv) != 0) {
 		return EX_USAGE;
 	}
 	if (defaults) {

@@ -106,10 +106,8 @@ int cli_explain(struct cli *cli, int argc, char **argv)
 {
 	const char *state = NULL;
 
-	if (cli_next_option(cli, argc, argv) != 0) {
-		return EX_USAGE;
-	}
-	if (optind < argc && cli_one_argument(cli, argc, argv, "one state", &state) != 0) {
+	if (cli_parse(cli, argc, argv, NULL) != 0 ||
+	    (optind < argc && cli_one_argument(cli, argc, argv, "one state", &state) != 0)) {
 		return EX_USAGE;
 	}
 	if (state && !meaning_of(state)) {

@@ -4,14 +4,15 @@
 
 #include <string.h>
 
-enum {
-	OPTION_LIFECYCLE = CLI_LONG,
-	OPTION_CLUSTER,
+struct picture {
+	bool lifecycle, cluster;
 };
 
 const struct cli_option cli_graph_options[] = {
-	{OPTION_CLUSTER, "cluster", NULL, "draw the guests of all hosts, and what they hold"},
-	{OPTION_LIFECYCLE, "lifecycle", NULL, "draw what can happen to a guest instead"},
+	{0, "cluster", NULL, "draw the guests of all hosts, and what they hold", cli_take_flag,
+	 offsetof(struct picture, cluster)},
+	{0, "lifecycle", NULL, "draw what can happen to a guest instead", cli_take_flag,
+	 offsetof(struct picture, lifecycle)},
 	{0},
 };
 
@@ -305,25 +306,20 @@ static int draw_cluster(struct cli *cli)
 
 int cli_graph(struct cli *cli, int argc, char **argv)
 {
-	bool lifecycle = false, cluster = false;
-	int option;
+	struct picture picture = {.cluster = false};
 
-	while ((option = cli_next_option(cli, argc, argv)) > 0) {
-		lifecycle |= option == OPTION_LIFECYCLE;
-		cluster |= option == OPTION_CLUSTER;
-	}
-	if (option < 0 || cli_no_arguments(cli, argc, argv) != 0) {
+	if (cli_parse(cli, argc, argv, &picture) != 0 || cli_no_arguments(cli, argc, argv) != 0) {
 		return EX_USAGE;
 	}
 	if (cli->json) {
 		return cli_usage(cli, "graph prints the DOT language only; list and explain print JSON");
 	}
-	if (lifecycle && cluster) {
+	if (picture.lifecycle && picture.cluster) {
 		return cli_usage(cli, "--lifecycle and --cluster are different pictures: choose one");
 	}
-	if (lifecycle) {
+	if (picture.lifecycle) {
 		draw_lifecycle();
 		return EX_OK;
 	}
-	return cluster ? draw_cluster(cli) : draw_guests(cli);
+	return picture.cluster ? draw_cluster(cli) : draw_guests(cli);
 }

@@ -2,7 +2,7 @@
 /* holders: who has a disk or a lease, as the backend says, and which hosts did not answer it. */
 #include "cli.h"
 
-const struct cli_option cli_holders_options[] = {CLI_RESOURCE_OPTIONS, {0}};
+const struct cli_option cli_holders_options[] = {CLI_RESOURCE_OPTIONS(0), {0}};
 
 static const struct cli_column holder_columns[] = {
 	{.name = "RESOURCE"}, {.name = "MODE"}, {.name = "NAME"},

@@ -7,9 +7,9 @@ const struct cli_option cli_leave_options[] = {{0}};
 int cli_leave(struct cli *cli, int argc, char **argv)
 {
 	struct guestlock_error err;
-	int option = cli_next_option(cli, argc, argv), status;
+	int status;
 
-	if (option != 0 || cli_no_arguments(cli, argc, argv) != 0) {
+	if (cli_parse(cli, argc, argv, NULL) != 0 || cli_no_arguments(cli, argc, argv) != 0) {
 		return EX_USAGE;
 	}
 	status = cli_open(cli);

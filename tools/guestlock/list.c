@@ -7,12 +7,8 @@
 
 #include <string.h>
 
-enum {
-	OPTION_CLUSTER = CLI_LONG,
-};
-
 const struct cli_option cli_list_options[] = {
-	{OPTION_CLUSTER, "cluster", NULL, "show what the guests of all hosts hold"},
+	{0, "cluster", NULL, "show what the guests of all hosts hold", cli_take_flag, 0},
 	{0},
 };
 
@@ -194,12 +190,9 @@ int cli_list(struct cli *cli, int argc, char **argv)
 	struct guestlock_error err;
 	bool cluster = false;
 	size_t count;
-	int option, status;
+	int status;
 
-	while ((option = cli_next_option(cli, argc, argv)) > 0) {
-		cluster = true;
-	}
-	if (option < 0 || cli_no_arguments(cli, argc, argv) != 0) {
+	if (cli_parse(cli, argc, argv, &cluster) != 0 || cli_no_arguments(cli, argc, argv) != 0) {
 		return EX_USAGE;
 	}
 	if (cluster) {

@@ -83,9 +83,8 @@ static int unknown_command(const struct cli *cli, const char *name)
 static int help(struct cli *cli, int argc, char **argv)
 {
 	const struct cli_command *command = &self;
-	int option = cli_next_option(cli, argc, argv);
 
-	if (option != 0) {
+	if (cli_parse(cli, argc, argv, NULL) != 0) {
 		return EX_USAGE;
 	}
 	if (argc - optind > 1) {
@@ -133,7 +132,7 @@ int main(int argc, char **argv)
 	fill_standard_descriptors(O_WRONLY | O_CLOEXEC, O_RDONLY | O_CLOEXEC);
 	setlocale(LC_CTYPE, "");
 	cli_begin_options(&cli, &self);
-	if (cli_next_option(&cli, argc, argv) != 0) {
+	if (cli_parse(&cli, argc, argv, NULL) != 0) {
 		return EX_USAGE;
 	}
 	return cli_finish_output(run_command(&cli, argc - optind, argv + optind));

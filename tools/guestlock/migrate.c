@@ -5,19 +5,6 @@
 #include <guestlock/backend.h>
 #include <string.h>
 
-enum {
-	OPTION_TO = CLI_LONG,
-	OPTION_IN,
-	OPTION_OUT,
-};
-
-const struct cli_option cli_migrate_options[] = {
-	{OPTION_TO, "to", "URI", "where the guest goes, for messages (prepare)"},
-	{OPTION_IN, "in", NULL, "this is the target, whatever the record says (complete, cancel)"},
-	{OPTION_OUT, "out", NULL, "this is the source, whatever the record says (complete, cancel)"},
-	{0},
-};
-
 enum end {
 	END_UNKNOWN,
 	END_SOURCE,
@@ -26,20 +13,17 @@ enum end {
 
 struct move {
 	const char *step, *guest, *uri;
-	enum end end;
+	bool in, out;
 };
 
-static int prepare(struct cli *cli, struct guestlock_guest *guest, const struct move *move);
-static int complete(struct cli *cli, struct guestlock_guest *guest, const struct move *move);
-static int cancel(struct cli *cli, struct guestlock_guest *guest, const struct move *move);
-
-static const struct {
-	const char *name;
-	int (*run)(struct cli *cli, struct guestlock_guest *guest, const struct move *move);
-} steps[] = {
-	{"prepare", prepare},
-	{"complete", complete},
-	{"cancel", cancel},
+const struct cli_option cli_migrate_options[] = {
+	{0, "to", "URI", "where the guest goes, for messages (prepare)", cli_take_text,
+	 offsetof(struct move, uri)},
+	{0, "in", NULL, "this is the target, whatever the record says (complete, cancel)", cli_take_flag,
+	 offsetof(struct move, in)},
+	{0, "out", NULL, "this is the source, whatever the record says (complete, cancel)", cli_take_flag,
+	 offsetof(struct move, out)},
+	{0},
 };
 
 static int prepare(struct cli *cli, struct guestlock_guest *guest, const struct move *move)
@@ -99,8 +83,8 @@ static int find_end(struct cli *cli, struct guestlock_guest *guest, const struct
 	struct guestlock_error err;
 	int status;
 
-	*out_end = move->end;
-	if (move->end != END_UNKNOWN) {
+	*out_end = move->in ? END_TARGET : move->out ? END_SOURCE : END_UNKNOWN;
+	if (*out_end != END_UNKNOWN) {
 		return 0;
 	}
 	status = guestlock_guest_info(guest, &info, &err);
@@ -167,36 +151,13 @@ static int cancel(struct cli *cli, struct guestlock_guest *guest, const struct m
 	return finish(cli, guest, move, GUESTLOCK_MIGRATE_CANCEL);
 }
 
-static int set_end(const struct cli *cli, struct move *move, enum end end)
-{
-	if (move->end != END_UNKNOWN && move->end != end) {
-		return cli_usage(cli, "--in and --out exclude each other");
-	}
-	move->end = end;
-	return 0;
-}
-
 static int parse(struct cli *cli, int argc, char **argv, struct move *move)
 {
-	int option, status = 0;
-
-	while (status == 0 && (option = cli_next_option(cli, argc, argv)) != 0) {
-		switch (option) {
-		case OPTION_TO:
-			move->uri = optarg;
-			break;
-		case OPTION_IN:
-			status = set_end(cli, move, END_TARGET);
-			break;
-		case OPTION_OUT:
-			status = set_end(cli, move, END_SOURCE);
-			break;
-		default:
-			return EX_USAGE;
-		}
+	if (cli_parse(cli, argc, argv, move) != 0) {
+		return EX_USAGE;
 	}
-	if (status != 0) {
-		return status;
+	if (move->in && move->out) {
+		return cli_usage(cli, "--in and --out exclude each other");
 	}
 	if (argc - optind != 2) {
 		return cli_usage(cli, "migrate wants a step (prepare, complete or cancel) and a guest");
@@ -205,6 +166,15 @@ static int parse(struct cli *cli, int argc, char **argv, struct move *move)
 	move->guest = argv[optind + 1];
 	return 0;
 }
+
+static const struct {
+	const char *name;
+	int (*run)(struct cli *cli, struct guestlock_guest *guest, const struct move *move);
+} steps[] = {
+	{"prepare", prepare},
+	{"complete", complete},
+	{"cancel", cancel},
+};
 
 static int run_step(struct cli *cli, const struct move *move, size_t step)
 {

@@ -7,34 +7,90 @@
 
 #define TIMEOUT_MAX_S 86400 /* as acquire_timeout in the configuration */
 
-enum {
-	OPTION_JSON = CLI_LONG + 200,
-	OPTION_NO_HEADINGS,
-	OPTION_TIMEOUT,
-};
+#define LONG 256 /* what getopt calls the first option, if it has no letter */
+
+int cli_take_flag(const struct cli *cli, void *place, const char *text)
+{
+	(void)cli;
+	(void)text;
+	*(bool *)place = true;
+	return 0;
+}
+
+int cli_take_text(const struct cli *cli, void *place, const char *text)
+{
+	(void)cli;
+	*(const char **)place = text;
+	return 0;
+}
+
+static int take_timeout(const struct cli *cli, void *place, const char *text)
+{
+	uint64_t seconds;
+
+	if (!cli_parse_number(text, TIMEOUT_MAX_S, &seconds) || seconds == 0) {
+		return cli_usage(cli, "--timeout wants a whole number of seconds from 1 to %d, not \"%s\"",
+				 TIMEOUT_MAX_S, text);
+	}
+	return cli_take_text(cli, place, text);
+}
+
+static int take_busy_status(const struct cli *cli, void *place, const char *text)
+{
+	uint64_t status;
+
+	if (!cli_parse_number(text, 255, &status)) {
+		return cli_usage(cli, "-E wants an exit status from 0 to 255, not \"%s\"", text);
+	}
+	*(int *)place = (int)status;
+	return 0;
+}
+
+static int take_help(const struct cli *cli, void *place, const char *text)
+{
+	(void)place;
+	(void)text;
+	cli_print_help(cli, cli->command);
+	exit(cli_finish_output(EX_OK));
+}
+
+static int take_version(const struct cli *cli, void *place, const char *text)
+{
+	(void)cli;
+	(void)place;
+	(void)text;
+	printf("guestlock %s\n", guestlock_version());
+	exit(cli_finish_output(EX_OK));
+}
 
 static const struct cli_option common_options[] = {
-	{'c', "config", "FILE", "read this configuration instead of the system's"},
-	{OPTION_JSON, "json", NULL, "print JSON"},
-	{OPTION_NO_HEADINGS, "no-headings", NULL, "print tables without their heading"},
-	{'q', "quiet", NULL, "no messages but errors"},
-	{OPTION_TIMEOUT, "timeout", "SECONDS", "wait at most so long for an answer of the backend"},
-	{'E', "conflict-exit-code", "NUMBER", "exit status when somebody else holds a lock (1)"},
-	{'h', "help", NULL, "print this"},
-	{'V', "version", NULL, "print the version"},
+	{'c', "config", "FILE", "read this configuration instead of the system's", cli_take_text,
+	 offsetof(struct cli, config_file)},
+	{0, "json", NULL, "print JSON", cli_take_flag, offsetof(struct cli, json)},
+	{0, "no-headings", NULL, "print tables without their heading", cli_take_flag,
+	 offsetof(struct cli, no_headings)},
+	{'q', "quiet", NULL, "no messages but errors", cli_take_flag, offsetof(struct cli, quiet)},
+	{0, "timeout", "SECONDS", "wait at most so long for an answer of the backend", take_timeout,
+	 offsetof(struct cli, timeout)},
+	{'E', "conflict-exit-code", "NUMBER", "exit status when somebody else holds a lock (1)",
+	 take_busy_status, offsetof(struct cli, busy_status)},
+	{'h', "help", NULL, "print this", take_help, 0},
+	{'V', "version", NULL, "print the version", take_version, 0},
 	{0},
 };
 
 static void add_options(struct cli *cli, const struct cli_option *options, size_t *n_long, size_t *n_short)
 {
 	for (; options->name && *n_long < CLI_COUNT(cli->long_options) - 1; options++) {
-		cli->long_options[(*n_long)++] = (struct option){
+		cli->options[*n_long] = options;
+		cli->long_options[*n_long] = (struct option){
 			.name = options->name,
 			.has_arg = options->argument ? required_argument : no_argument,
-			.val = options->value,
+			.val = options->letter ? options->letter : LONG + (int)*n_long,
 		};
-		if (options->value < CLI_LONG && *n_short < sizeof(cli->short_options) - 3) {
-			cli->short_options[(*n_short)++] = (char)options->value;
+		++*n_long;
+		if (options->letter && *n_short < sizeof(cli->short_options) - 3) {
+			cli->short_options[(*n_short)++] = options->letter;
 			if (options->argument) {
 				cli->short_options[(*n_short)++] = ':';
 			}
@@ -54,65 +110,10 @@ void cli_begin_options(struct cli *cli, const struct cli_command *command)
 	}
 	cli->short_options[n_short++] = ':';
 	add_options(cli, command->options, &n_long, &n_short);
+	cli->n_own = n_long;
 	add_options(cli, common_options, &n_long, &n_short);
 	optind = 0;
 	opterr = 0;
-}
-
-static int set_timeout(struct cli *cli, const char *text)
-{
-	uint64_t seconds;
-
-	if (!cli_parse_number(text, TIMEOUT_MAX_S, &seconds) || seconds == 0) {
-		return cli_usage(cli, "--timeout wants a whole number of seconds from 1 to %d, not \"%s\"",
-				 TIMEOUT_MAX_S, text);
-	}
-	cli->timeout = text;
-	return 0;
-}
-
-static int set_busy_status(struct cli *cli, const char *text)
-{
-	uint64_t status;
-
-	if (!cli_parse_number(text, 255, &status)) {
-		return cli_usage(cli, "-E wants an exit status from 0 to 255, not \"%s\"", text);
-	}
-	cli->busy_status = (int)status;
-	return 0;
-}
-
-/* Does what an option of every command says. 0, or an exit status; *out_known: it is one of them. */
-static int common_option(struct cli *cli, int option, bool *out_known)
-{
-	*out_known = true;
-	switch (option) {
-	case 'c':
-		cli->config_file = optarg;
-		return 0;
-	case OPTION_JSON:
-		cli->json = true;
-		return 0;
-	case OPTION_NO_HEADINGS:
-		cli->no_headings = true;
-		return 0;
-	case 'q':
-		cli->quiet = true;
-		return 0;
-	case OPTION_TIMEOUT:
-		return set_timeout(cli, optarg);
-	case 'E':
-		return set_busy_status(cli, optarg);
-	case 'h':
-		cli_print_help(cli, cli->command);
-		exit(cli_finish_output(EX_OK));
-	case 'V':
-		printf("guestlock %s\n", guestlock_version());
-		exit(cli_finish_output(EX_OK));
-	default:
-		*out_known = false;
-		return 0;
-	}
 }
 
 static int option_mistake(const struct cli *cli, char *const *argv, int option)
@@ -122,33 +123,33 @@ static int option_mistake(const struct cli *cli, char *const *argv, int option)
 	if (option == ':') {
 		return cli_usage(cli, "the option %s wants an argument", word);
 	}
-	if (optopt > 0 && optopt < CLI_LONG && strncmp(word, "--", 2) != 0) {
+	if (optopt > 0 && optopt < LONG && strncmp(word, "--", 2) != 0) {
 		return cli_usage(cli, "there is no option -%c", optopt);
 	}
-	if (optopt >= CLI_LONG || strchr(word, '=')) {
+	if (optopt >= LONG || strchr(word, '=')) {
 		return cli_usage(cli, "there is no option %s, or it takes no argument", word);
 	}
 	return cli_usage(cli, "there is no option %s, or it is short for several", word);
 }
 
-int cli_next_option(struct cli *cli, int argc, char **argv)
+int cli_parse(struct cli *cli, int argc, char **argv, void *out)
 {
-	int option;
-	bool known;
+	int option, status = 0;
 
-	while ((option = getopt_long(argc, argv, cli->short_options, cli->long_options, NULL)) != -1) {
+	while (status == 0 &&
+	       (option = getopt_long(argc, argv, cli->short_options, cli->long_options, NULL)) != -1) {
+		size_t i = 0;
+
 		if (option == '?' || option == ':') {
-			option_mistake(cli, argv, option);
-			return -1;
+			return option_mistake(cli, argv, option);
 		}
-		if (common_option(cli, option, &known) != 0) {
-			return -1;
+		while (cli->long_options[i].val != option) {
+			i++;
 		}
-		if (!known) {
-			return option;
-		}
+		status = cli->options[i]->take(
+			cli, (char *)(i < cli->n_own ? out : cli) + cli->options[i]->offset, optarg);
 	}
-	return 0;
+	return status;
 }
 
 void cli_complain_usage(const struct cli *cli, const char *format, ...)
@@ -187,11 +188,10 @@ int cli_no_arguments(const struct cli *cli, int argc, char **argv)
 static void print_options(const struct cli_option *options)
 {
 	for (; options->name; options++) {
-		CLI_AUTOFREE char *names =
-			cli_format("  %c%c%s--%s%s%s", options->value < CLI_LONG ? '-' : ' ',
-				   options->value < CLI_LONG ? options->value : ' ',
-				   options->value < CLI_LONG ? ", " : "  ", options->name,
-				   options->argument ? " " : "", options->argument ? options->argument : "");
+		CLI_AUTOFREE char *names = cli_format(
+			"  %c%c%s--%s%s%s", options->letter ? '-' : ' ',
+			options->letter ? options->letter : ' ', options->letter ? ", " : "  ", options->name,
+			options->argument ? " " : "", options->argument ? options->argument : "");
 
 		if (strlen(names) < 34) {
 			printf("%-34s %s\n", names, options->help);
@@ -275,9 +275,9 @@ static bool parse_seconds(const char *text, int *out_ms)
 	return true;
 }
 
-int cli_wait_option(const struct cli *cli, int *out_ms)
+int cli_take_wait(const struct cli *cli, void *place, const char *text)
 {
-	return parse_seconds(optarg, out_ms)
+	return parse_seconds(text, place)
 		       ? 0
-		       : cli_usage(cli, "--wait wants seconds, such as 2.5, not \"%s\"", optarg);
+		       : cli_usage(cli, "--wait wants seconds, such as 2.5, not \"%s\"", text);
 }

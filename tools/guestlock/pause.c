@@ -5,18 +5,19 @@
  */
 #include "cli.h"
 
-enum {
-	OPTION_EXTERNALLY_STOPPED = CLI_LONG,
-	OPTION_STATE,
+struct resume {
+	const char *state;
+	int wait_ms;
 };
 
 const struct cli_option cli_pause_options[] = {
-	{OPTION_EXTERNALLY_STOPPED, "externally-stopped", NULL, "the guest was stopped by other means"},
+	{0, "externally-stopped", NULL, "the guest was stopped by other means", cli_take_flag, 0},
 	{0},
 };
 const struct cli_option cli_resume_options[] = {
-	{OPTION_STATE, "state", "STATE", "what pause printed, here or on another host"},
-	CLI_WAIT_OPTION,
+	{0, "state", "STATE", "what pause printed, here or on another host", cli_take_text,
+	 offsetof(struct resume, state)},
+	CLI_WAIT_OPTION(offsetof(struct resume, wait_ms)),
 	{0},
 };
 const struct cli_option cli_inquire_options[] = {{0}};
@@ -42,18 +43,16 @@ static int state_command(struct cli *cli, int argc, char **argv, bool pause)
 	CLI_AUTOFREE char *state = NULL;
 	char uuid[GUESTLOCK_UUID_STRING];
 	struct guestlock_error err;
-	unsigned flags = 0;
-	int option, status;
+	bool stopped = false;
+	int status = cli_parse(cli, argc, argv, &stopped);
 
-	while ((option = cli_next_option(cli, argc, argv)) > 0) {
-		flags |= GUESTLOCK_EXTERNALLY_STOPPED;
-	}
-	status = option < 0 ? EX_USAGE : cli_open_guest(cli, argc, argv, &guest, uuid);
+	status = status != 0 ? status : cli_open_guest(cli, argc, argv, &guest, uuid);
 	if (status != 0) {
 		return status;
 	}
-	status = pause ? guestlock_guest_pause(guest, flags, &state, &err)
-		       : guestlock_guest_inquire(guest, &state, &err);
+	status =
+		pause ? guestlock_guest_pause(guest, stopped ? GUESTLOCK_EXTERNALLY_STOPPED : 0, &state, &err)
+		      : guestlock_guest_inquire(guest, &state, &err);
 	if (status != GUESTLOCK_OK) {
 		return cli_fail(cli, status, &err);
 	}
@@ -74,21 +73,14 @@ int cli_inquire(struct cli *cli, int argc, char **argv)
 int cli_resume(struct cli *cli, int argc, char **argv)
 {
 	CLI_AUTOGUEST struct guestlock_guest *guest = NULL;
-	const char *state = NULL;
+	struct resume how = {.wait_ms = 0};
 	struct guestlock_error err;
-	int wait_ms = 0, option, status;
+	int status = cli_parse(cli, argc, argv, &how);
 
-	while ((option = cli_next_option(cli, argc, argv)) > 0) {
-		if (option == OPTION_STATE) {
-			state = optarg;
-		} else if (cli_wait_option(cli, &wait_ms) != 0) {
-			return EX_USAGE;
-		}
-	}
-	status = option < 0 ? EX_USAGE : cli_open_guest(cli, argc, argv, &guest, NULL);
+	status = status != 0 ? status : cli_open_guest(cli, argc, argv, &guest, NULL);
 	if (status != 0) {
 		return status;
 	}
-	status = guestlock_guest_resume(guest, state, wait_ms, &err);
+	status = guestlock_guest_resume(guest, how.state, how.wait_ms, &err);
 	return status == GUESTLOCK_OK ? EX_OK : cli_fail(cli, status, &err);
 }

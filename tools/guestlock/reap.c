@@ -12,12 +12,8 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-enum {
-	OPTION_FOLLOW = CLI_LONG,
-};
-
 const struct cli_option cli_reap_options[] = {
-	{OPTION_FOLLOW, "follow", NULL, "stay, and do so at every death until SIGTERM or SIGINT"},
+	{0, "follow", NULL, "stay, and do so at every death until SIGTERM or SIGINT", cli_take_flag, 0},
 	{0},
 };
 
@@ -91,12 +87,9 @@ int cli_reap(struct cli *cli, int argc, char **argv)
 	struct guestlock_reap_result result = {0};
 	struct guestlock_error err;
 	bool follow = false;
-	int option, status;
+	int status;
 
-	while ((option = cli_next_option(cli, argc, argv)) > 0) {
-		follow = true;
-	}
-	if (option < 0 || cli_no_arguments(cli, argc, argv) != 0) {
+	if (cli_parse(cli, argc, argv, &follow) != 0 || cli_no_arguments(cli, argc, argv) != 0) {
 		return EX_USAGE;
 	}
 	status = cli_open(cli);

@@ -5,14 +5,16 @@
  */
 #include "cli.h"
 
-enum {
-	OPTION_FORCE = CLI_LONG,
-	OPTION_ORPHAN,
+struct release {
+	bool force;
+	const char *orphan;
 };
 
 const struct cli_option cli_release_options[] = {
-	{OPTION_FORCE, "force", NULL, "although it seems to live: you are sure that it does not write"},
-	{OPTION_ORPHAN, "orphan", "KEY|PATH", "a lock that no guest's record explains"},
+	{0, "force", NULL, "although it seems to live: you are sure that it does not write", cli_take_flag,
+	 offsetof(struct release, force)},
+	{0, "orphan", "KEY|PATH", "a lock that no guest's record explains", cli_take_text,
+	 offsetof(struct release, orphan)},
 	{0},
 };
 
@@ -51,24 +53,19 @@ static int release_orphan(struct cli *cli, const char *text, bool force)
 
 int cli_release(struct cli *cli, int argc, char **argv)
 {
-	const char *guest = NULL, *orphan = NULL;
-	bool force = false;
-	int option, status;
+	struct release release = {.force = false};
+	const char *guest = NULL;
+	int status = cli_parse(cli, argc, argv, &release);
 
-	while ((option = cli_next_option(cli, argc, argv)) > 0) {
-		if (option == OPTION_FORCE) {
-			force = true;
-		} else {
-			orphan = optarg;
-		}
-	}
-	if (option < 0 || (orphan ? cli_no_arguments(cli, argc, argv)
-				  : cli_one_argument(cli, argc, argv, "a guest, or --orphan", &guest)) != 0) {
+	if (status != 0 ||
+	    (release.orphan ? cli_no_arguments(cli, argc, argv)
+			    : cli_one_argument(cli, argc, argv, "a guest, or --orphan", &guest)) != 0) {
 		return EX_USAGE;
 	}
 	status = cli_open(cli);
 	if (status != 0) {
 		return status;
 	}
-	return orphan ? release_orphan(cli, orphan, force) : release_guest(cli, guest, force);
+	return release.orphan ? release_orphan(cli, release.orphan, release.force)
+			      : release_guest(cli, guest, release.force);
 }

@@ -69,15 +69,16 @@ static bool parse_flag(const char *part, unsigned *flags)
 	return false;
 }
 
-void cli_add_path(struct cli_resources *list, const char *path)
+static void add_path(struct cli_resources *list, const char *path)
 {
 	char *text = absolute(path);
 
 	new_item(list, text)->name = text;
 }
 
-int cli_add_disk(const struct cli *cli, struct cli_resources *list, const char *text)
+int cli_take_disk(const struct cli *cli, void *place, const char *text)
 {
+	struct cli_resources *list = place;
 	CLI_AUTOFREE char *copy = cli_need(strdup(text));
 	char *rest = copy, *path = next_part(&rest), *part;
 	unsigned flags = 0;
@@ -97,7 +98,7 @@ int cli_add_disk(const struct cli *cli, struct cli_resources *list, const char *
 	if (flags == (GUESTLOCK_SHARED | GUESTLOCK_READONLY)) {
 		return cli_usage(cli, "a disk is either \"shared\" or \"readonly\", not both");
 	}
-	cli_add_path(list, path);
+	add_path(list, path);
 	list->items[list->count - 1].flags = flags;
 	return 0;
 }
@@ -122,10 +123,10 @@ static bool parse_lease_part(char *part, struct guestlock_resource *lease)
 	return strcmp(part, "offset") == 0 && cli_parse_number(value, UINT64_MAX, &lease->offset);
 }
 
-int cli_add_lease(const struct cli *cli, struct cli_resources *list, const char *text)
+int cli_take_lease(const struct cli *cli, void *place, const char *text)
 {
 	char *copy = cli_need(strdup(text)), *rest = copy, *part;
-	struct guestlock_resource *lease = new_item(list, copy);
+	struct guestlock_resource *lease = new_item(place, copy);
 
 	lease->type = GUESTLOCK_LEASE;
 	lease->name = next_part(&rest);
@@ -144,24 +145,14 @@ int cli_add_lease(const struct cli *cli, struct cli_resources *list, const char 
 	return 0;
 }
 
-int cli_resource_option(const struct cli *cli, struct cli_resources *list, int option)
-{
-	return option == CLI_OPTION_DISK ? cli_add_disk(cli, list, optarg) : cli_add_lease(cli, list, optarg);
-}
-
 int cli_resources_parse(struct cli *cli, int argc, char **argv, struct cli_resources *list)
 {
-	int option;
+	int status = cli_parse(cli, argc, argv, list);
 
-	while ((option = cli_next_option(cli, argc, argv)) > 0) {
-		if (cli_resource_option(cli, list, option) != 0) {
-			return EX_USAGE;
-		}
+	for (; status == 0 && optind < argc; optind++) {
+		add_path(list, argv[optind]);
 	}
-	for (; option == 0 && optind < argc; optind++) {
-		cli_add_path(list, argv[optind]);
-	}
-	return option == 0 ? 0 : EX_USAGE;
+	return status;
 }
 
 void cli_resources_clear(struct cli_resources *list)

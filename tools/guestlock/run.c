@@ -12,30 +12,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum {
-	OPTION_NAME = CLI_LONG,
-	OPTION_UUID,
-	OPTION_ID,
-	OPTION_PARAM,
-	OPTION_INCOMING,
-	OPTION_STATE,
-	OPTION_ON_LOCK_LOSS,
-};
-
-const struct cli_option cli_run_options[] = {
-	{OPTION_NAME, "name", "NAME", "the guest's name"},
-	{OPTION_UUID, "uuid", "UUID", "the guest's uuid; made up if missing"},
-	{OPTION_ID, "id", "ID", "what else identifies it"},
-	{OPTION_PARAM, "param", "KEY=VALUE", "something to keep in the guest's record"},
-	CLI_RESOURCE_OPTIONS,
-	CLI_WAIT_OPTION,
-	{OPTION_INCOMING, "incoming", NULL, "the guest arrives by migration from another host"},
-	{OPTION_STATE, "state", "STATE", "what pause printed of it, here or on another host"},
-	{OPTION_ON_LOCK_LOSS, "on-lock-loss", "ACTION",
-	 "pause or poweroff it before a lock of it is lost while it runs"},
-	{0},
-};
-
 /* The first pause between two attempts to start, and the longest. */
 #define RETRY_FIRST_MS 20
 #define RETRY_LAST_MS 250
@@ -47,7 +23,7 @@ const struct cli_option cli_run_options[] = {
 
 struct run {
 	struct cli_guest guest;
-	enum guestlock_new_mode mode;
+	bool incoming;
 	int wait_ms;
 	const char *state; /* as acquire checks it, or NULL */
 	char **argv;
@@ -59,10 +35,10 @@ static void run_clear(struct run *run)
 	cli_resources_clear(&run->guest.resources);
 }
 
-static int add_param(const struct cli *cli, struct run *run, const char *text)
+static int take_param(const struct cli *cli, void *place, const char *text)
 {
 	const char *equals = strchr(text, '=');
-	struct cli_guest *guest = &run->guest;
+	struct cli_guest *guest = place;
 
 	if (!equals || equals == text) {
 		return cli_usage(cli, "--param wants KEY=VALUE, not \"%s\"", text);
@@ -73,56 +49,35 @@ static int add_param(const struct cli *cli, struct run *run, const char *text)
 }
 
 /* The parameter that libvirt's <on_lockfailure> sets, too. */
-static int set_loss_action(const struct cli *cli, struct run *run, const char *action)
+static int take_loss_action(const struct cli *cli, void *place, const char *action)
 {
 	if (strcmp(action, "pause") == 0) {
-		return add_param(cli, run, "on_lockfailure=pause");
+		return take_param(cli, place, "on_lockfailure=pause");
 	}
 	if (strcmp(action, "poweroff") == 0) {
-		return add_param(cli, run, "on_lockfailure=poweroff");
+		return take_param(cli, place, "on_lockfailure=poweroff");
 	}
 	return cli_usage(cli, "--on-lock-loss wants pause or poweroff, not \"%s\"", action);
 }
 
-static int run_option(const struct cli *cli, struct run *run, int option)
-{
-	switch (option) {
-	case OPTION_NAME:
-		run->guest.name = optarg;
-		return 0;
-	case OPTION_UUID:
-		run->guest.uuid = optarg;
-		return 0;
-	case OPTION_ID:
-		run->guest.id = optarg;
-		return 0;
-	case OPTION_PARAM:
-		return add_param(cli, run, optarg);
-	case OPTION_INCOMING:
-		run->mode = GUESTLOCK_NEW_MIGRATE;
-		return 0;
-	case OPTION_STATE:
-		run->state = optarg;
-		return 0;
-	case OPTION_ON_LOCK_LOSS:
-		return set_loss_action(cli, run, optarg);
-	case CLI_OPTION_WAIT:
-		return cli_wait_option(cli, &run->wait_ms);
-	default:
-		return cli_resource_option(cli, &run->guest.resources, option);
-	}
-}
+const struct cli_option cli_run_options[] = {
+	CLI_GUEST_OPTIONS(offsetof(struct run, guest), "the guest's uuid; made up if missing"),
+	{0, "param", "KEY=VALUE", "something to keep in the guest's record", take_param,
+	 offsetof(struct run, guest)},
+	CLI_RESOURCE_OPTIONS(offsetof(struct run, guest.resources)),
+	CLI_WAIT_OPTION(offsetof(struct run, wait_ms)),
+	{0, "incoming", NULL, "the guest arrives by migration from another host", cli_take_flag,
+	 offsetof(struct run, incoming)},
+	{0, "state", "STATE", "what pause printed of it, here or on another host", cli_take_text,
+	 offsetof(struct run, state)},
+	{0, "on-lock-loss", "ACTION", "pause or poweroff it before a lock of it is lost while it runs",
+	 take_loss_action, offsetof(struct run, guest)},
+	{0},
+};
 
 static int parse(struct cli *cli, int argc, char **argv, struct run *run)
 {
-	int option;
-
-	while ((option = cli_next_option(cli, argc, argv)) > 0) {
-		if (run_option(cli, run, option) != 0) {
-			return EX_USAGE;
-		}
-	}
-	if (option < 0) {
+	if (cli_parse(cli, argc, argv, run) != 0) {
 		return EX_USAGE;
 	}
 	if (optind >= argc) {
@@ -196,7 +151,9 @@ static int start(struct cli *cli, struct run *run, struct guestlock_guest **out_
 	int status;
 
 	for (;;) {
-		status = cli_new_guest(cli, &run->guest, run->mode, out_guest);
+		status =
+			cli_new_guest(cli, &run->guest,
+				      run->incoming ? GUESTLOCK_NEW_MIGRATE : GUESTLOCK_NEW_START, out_guest);
 		if (status != 0) {
 			return status;
 		}
@@ -375,7 +332,7 @@ static int start_and_stay(struct cli *cli, struct run *run)
 
 int cli_run(struct cli *cli, int argc, char **argv)
 {
-	__attribute__((cleanup(run_clear))) struct run run = {.mode = GUESTLOCK_NEW_START};
+	__attribute__((cleanup(run_clear))) struct run run = {.wait_ms = 0};
 	int status = parse(cli, argc, argv, &run);
 
 	if (status == 0) {

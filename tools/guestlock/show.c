@@ -84,7 +84,7 @@ int cli_show(struct cli *cli, int argc, char **argv)
 	struct guestlock_error err;
 	int status;
 
-	if (cli_next_option(cli, argc, argv) != 0) {
+	if (cli_parse(cli, argc, argv, NULL) != 0) {
 		return EX_USAGE;
 	}
 	status = cli_open_guest(cli, argc, argv, &guest, NULL);
