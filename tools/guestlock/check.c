@@ -10,30 +10,22 @@
 const struct cli_option cli_check_options[] = {CLI_RESOURCE_OPTIONS(0), {0}};
 
 static const struct cli_column check_columns[] = {
-	{.name = "CHECK"},
-	{.name = "RESULT", .is_state = true},
-	{.name = "DETAIL"},
+	{.name = "CHECK", .key = "check"},
+	{.name = "RESULT", .key = "result", .is_state = true},
+	{.name = "DETAIL", .key = "detail"},
 };
 
 /* What has been found. The status is that of the first problem. */
 struct checks {
 	struct cli *cli;
-	struct libscols_table *table;
-	struct json_object *array;
+	struct cli_listing listing;
 	int status;
 };
 
 /* Takes detail over. */
 static void note(struct checks *checks, const char *check, const char *result, char *detail)
 {
-	const char *cells[] = {check, result, detail};
-	struct json_object *object = cli_json_object();
-
-	cli_table_row(checks->table, check_columns, cells, CLI_COUNT(cells));
-	cli_json_text(object, "check", check);
-	cli_json_text(object, "result", result);
-	cli_json_text(object, "detail", detail);
-	cli_json_append(checks->array, object);
+	cli_add_object(&checks->listing, (const char *[]){check, result, detail});
 	free(detail);
 }
 
@@ -231,10 +223,9 @@ static int check_all(struct cli *cli, const struct cli_resources *list)
 {
 	struct checks checks = {
 		.cli = cli,
-		.table = cli_table(cli, check_columns, CLI_COUNT(check_columns)),
-		.array = cli_json_array(),
+		.listing = cli_begin_listing(cli, "checks", check_columns, CLI_COUNT(check_columns)),
 	};
-	struct json_object *top = cli_json_object(), *resources = cli_json_array();
+	struct json_object *resources = cli_json_array();
 
 	check_configuration(&checks);
 	check_backend(&checks);
@@ -245,10 +236,9 @@ static int check_all(struct cli *cli, const struct cli_resources *list)
 	for (size_t i = 0; i < list->count; i++) {
 		check_resource(&checks, &list->items[i], resources);
 	}
-	cli_json_add(top, "checks", checks.array);
-	cli_json_add(top, "resources", resources);
-	cli_json_bool(top, "ok", checks.status == EX_OK);
-	cli_print_either(cli, checks.table, top);
+	cli_json_add(checks.listing.top, "resources", resources);
+	cli_json_bool(checks.listing.top, "ok", checks.status == EX_OK);
+	cli_end_listing(&checks.listing);
 	return checks.status;
 }
 

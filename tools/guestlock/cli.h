@@ -208,16 +208,30 @@ void cli_complain(const char *format, ...) __attribute__((format(printf, 1, 2)))
 int cli_finish_output(int status);
 
 struct cli_column {
-	const char *name;
+	const char *name;               /* NULL: it is a member of JSON objects only */
+	const char *key;                /* of the text in JSON, NULL: it is none */
 	bool right;
 	bool is_state;                  /* coloured by what it says */
 };
 
-/* A table of standard output. A cell that is NULL or "" is printed as "-". */
-struct libscols_table *cli_table(const struct cli *cli, const struct cli_column *columns, size_t count);
-void cli_table_row(struct libscols_table *table, const struct cli_column *columns, const char *const *cells,
-		   size_t count);
-void cli_table_end(struct libscols_table *table);
+/* What is printed as a table, or with --json as an object that has an array in it. */
+struct cli_listing {
+	const struct cli *cli;
+	const struct cli_column *columns;
+	size_t count;
+	struct libscols_table *table;
+	struct json_object *top, *array;
+};
+
+/* key is that of the array. */
+struct cli_listing cli_begin_listing(const struct cli *cli, const char *key, const struct cli_column *columns,
+				     size_t count);
+/* A row of the table. A cell that is NULL or "" is printed as "-". */
+void cli_add_row(const struct cli_listing *listing, const char *const *cells);
+/* The same, and an object of those cells that have a key, to which the caller may add. */
+struct json_object *cli_add_object(const struct cli_listing *listing, const char *const *cells);
+/* Prints the one that is wanted, and frees both. */
+void cli_end_listing(const struct cli_listing *listing);
 
 /* Is colour wanted on standard output? */
 bool cli_colour(void);
@@ -238,9 +252,6 @@ void cli_json_bool(struct json_object *object, const char *key, bool value);
 void cli_json_hex(struct json_object *object, const char *key, uint64_t value);
 /* Prints and frees. */
 void cli_json_print(struct json_object *object);
-
-/* Prints the one that --json asks for, and frees both. */
-void cli_print_either(const struct cli *cli, struct libscols_table *table, struct json_object *object);
 
 /* "disk", "lease", or "guest" for the lock of the guest itself. */
 const char *cli_resource_type(const struct guestlock_resource_info *resource);

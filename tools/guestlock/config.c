@@ -10,39 +10,26 @@ const struct cli_option cli_config_options[] = {
 };
 
 static const struct cli_column setting_columns[] = {
-	{.name = "SECTION"},
-	{.name = "KEY"},
-	{.name = "VALUE"},
-	{.name = "ORIGIN"},
+	{.name = "SECTION", .key = "section"},
+	{.name = "KEY", .key = "key"},
+	{.name = "VALUE", .key = "value"},
+	{.key = "type"},
+	{.key = "help"},
+	{.name = "ORIGIN", .key = "origin"},
 };
-
-static struct json_object *json_setting(const struct guestlock_setting *setting)
-{
-	struct json_object *object = cli_json_object();
-
-	cli_json_text(object, "section", setting->section);
-	cli_json_text(object, "key", setting->key);
-	cli_json_text(object, "value", setting->value);
-	cli_json_text(object, "type", setting->type);
-	cli_json_text(object, "help", setting->help);
-	cli_json_text(object, "origin", setting->origin);
-	return object;
-}
 
 static void print_settings(const struct cli *cli, const struct guestlock_setting *settings, size_t count)
 {
-	struct libscols_table *table = cli_table(cli, setting_columns, CLI_COUNT(setting_columns));
-	struct json_object *top = cli_json_object(), *array = cli_json_array();
+	const struct cli_listing listing =
+		cli_begin_listing(cli, "settings", setting_columns, CLI_COUNT(setting_columns));
 
 	for (size_t i = 0; i < count; i++) {
 		const struct guestlock_setting *s = &settings[i];
-		const char *cells[] = {s->section, s->key, s->value, s->origin};
+		const char *cells[] = {s->section, s->key, s->value, s->type, s->help, s->origin};
 
-		cli_table_row(table, setting_columns, cells, CLI_COUNT(cells));
-		cli_json_append(array, json_setting(s));
+		cli_add_object(&listing, cells);
 	}
-	cli_json_add(top, "settings", array);
-	cli_print_either(cli, table, top);
+	cli_end_listing(&listing);
 }
 
 /* A file that changes nothing, to be edited. */

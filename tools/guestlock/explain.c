@@ -7,8 +7,15 @@
 const struct cli_option cli_explain_options[] = {{0}};
 
 static const struct cli_column transition_columns[] = {
-	{.name = "STATE"}, {.name = "PENDING"},      {.name = "EVENT"},  {.name = "IF"},  {.name = "VERDICT"},
-	{.name = "NEXT"},  {.name = "NEXT-PENDING"}, {.name = "ACTION"}, {.name = "WHY"},
+	{.name = "STATE", .key = "state"},
+	{.name = "PENDING", .key = "pending"},
+	{.name = "EVENT", .key = "event"},
+	{.name = "IF", .key = "if"},
+	{.name = "VERDICT", .key = "verdict"},
+	{.name = "NEXT", .key = "next"},
+	{.name = "NEXT-PENDING", .key = "next_pending"},
+	{.name = "ACTION", .key = "action"},
+	{.name = "WHY", .key = "why"},
 };
 
 static const struct {
@@ -25,30 +32,14 @@ static const struct {
 	{"dead", "The guest has ended. What it held is to be released; reap does it."},
 };
 
-static void transition_row(struct libscols_table *table, const struct guestlock_transition *row)
+static void add_transition(const struct cli_listing *listing, const struct guestlock_transition *row)
 {
 	const char *cells[] = {
 		row->state, row->pending,      row->event,   row->guard, row->verdict,
 		row->next,  row->next_pending, row->actions, row->note,
 	};
 
-	cli_table_row(table, transition_columns, cells, CLI_COUNT(cells));
-}
-
-static struct json_object *json_transition(const struct guestlock_transition *row)
-{
-	struct json_object *object = cli_json_object();
-
-	cli_json_text(object, "state", row->state);
-	cli_json_text(object, "pending", row->pending);
-	cli_json_text(object, "event", row->event);
-	cli_json_text(object, "if", row->guard);
-	cli_json_text(object, "verdict", row->verdict);
-	cli_json_text(object, "next", row->next);
-	cli_json_text(object, "next_pending", row->next_pending);
-	cli_json_text(object, "action", row->actions);
-	cli_json_text(object, "why", row->note);
-	return object;
+	cli_add_object(listing, cells);
 }
 
 /* Rows for any state apply to each; NULL: all rows. */
@@ -81,22 +72,20 @@ static void print_meanings(const char *state)
 
 static void explain(const struct cli *cli, const char *state)
 {
-	struct libscols_table *table = cli_table(cli, transition_columns, CLI_COUNT(transition_columns));
-	struct json_object *top = cli_json_object(), *array = cli_json_array();
+	const struct cli_listing listing =
+		cli_begin_listing(cli, "transitions", transition_columns, CLI_COUNT(transition_columns));
 	size_t count;
 	const struct guestlock_transition *rows = guestlock_lifecycle(&count);
 
 	for (size_t i = 0; i < count; i++) {
 		if (applies(&rows[i], state)) {
-			transition_row(table, &rows[i]);
-			cli_json_append(array, json_transition(&rows[i]));
+			add_transition(&listing, &rows[i]);
 		}
 	}
-	cli_json_add(top, "transitions", array);
 	if (!cli->json) {
 		print_meanings(state);
 	}
-	cli_print_either(cli, table, top);
+	cli_end_listing(&listing);
 	if (!cli->json) {
 		puts("\nThe first row that fits decides. * stands for any, = for the same as before.");
 	}

@@ -10,7 +10,7 @@ static const struct cli_column holder_columns[] = {
 	{.name = "SINCE"},
 };
 
-static void holder_row(struct libscols_table *table, const char *resource,
+static void holder_row(const struct cli_listing *listing, const char *resource,
 		       const struct guestlock_holder *holder)
 {
 	CLI_AUTOFREE char *pid = holder->pid > 0 ? cli_format("%d", (int)holder->pid) : NULL;
@@ -20,7 +20,7 @@ static void holder_row(struct libscols_table *table, const char *resource,
 		since,
 	};
 
-	cli_table_row(table, holder_columns, cells, CLI_COUNT(cells));
+	cli_add_row(listing, cells);
 }
 
 /* Those that could not tell whether they hold one of these: any of them, for a host is silent about all. */
@@ -46,8 +46,8 @@ static void find_silent(struct cli *cli, const struct guestlock_resource *resour
 /* All resources are asked; the first failure is the status. */
 static int print_holders(struct cli *cli, const struct cli_resources *list)
 {
-	struct libscols_table *table = cli_table(cli, holder_columns, CLI_COUNT(holder_columns));
-	struct json_object *top = cli_json_object(), *array = cli_json_array();
+	const struct cli_listing listing =
+		cli_begin_listing(cli, "resources", holder_columns, CLI_COUNT(holder_columns));
 	CLI_AUTOSURVEY struct guestlock_survey *survey = NULL;
 	const struct guestlock_resource *told = NULL;
 	int result = EX_OK;
@@ -67,17 +67,16 @@ static int print_holders(struct cli *cli, const struct cli_resources *list)
 		struct json_object *object = cli_json_object();
 		cli_json_text(object, "resource", list->items[i].name);
 		cli_json_add(object, "holders", cli_json_holders(holders, count));
-		cli_json_append(array, object);
+		cli_json_append(listing.array, object);
 		for (size_t j = 0; j < count; j++) {
-			holder_row(table, list->items[i].name, &holders[j]);
+			holder_row(&listing, list->items[i].name, &holders[j]);
 		}
 	}
 	if (told) {
 		find_silent(cli, told, &survey);
 	}
-	cli_json_add(top, "resources", array);
-	cli_json_add(top, "silent", cli_json_silent(survey));
-	cli_print_either(cli, table, top);
+	cli_json_add(listing.top, "silent", cli_json_silent(survey));
+	cli_end_listing(&listing);
 	return result;
 }
 

@@ -64,17 +64,6 @@ void cli_json_print(struct json_object *object)
 	json_object_put(object);
 }
 
-void cli_print_either(const struct cli *cli, struct libscols_table *table, struct json_object *object)
-{
-	if (cli->json) {
-		cli_json_print(object);
-		scols_unref_table(table);
-	} else {
-		json_object_put(object);
-		cli_table_end(table);
-	}
-}
-
 const char *cli_resource_type(const struct guestlock_resource_info *resource)
 {
 	static const char guest[] = "guest:";

@@ -34,7 +34,7 @@ static size_t count_disks(const struct guestlock_info *info)
 	return count;
 }
 
-static void list_row(struct libscols_table *table, const struct guestlock_info *info)
+static void list_row(const struct cli_listing *listing, const struct guestlock_info *info)
 {
 	CLI_AUTOFREE char *pid = info->pid > 0 ? cli_format("%d", (int)info->pid) : NULL;
 	CLI_AUTOFREE char *disks = cli_format("%zu", count_disks(info));
@@ -50,34 +50,25 @@ static void list_row(struct libscols_table *table, const struct guestlock_info *
 	};
 	const char *damaged[CLI_COUNT(cells)] = {NULL, info->uuid, NULL, "damaged", NULL, NULL, NULL};
 
-	cli_table_row(table, list_columns, info->damage ? damaged : cells, CLI_COUNT(cells));
+	cli_add_row(listing, info->damage ? damaged : cells);
 }
 
-static void list_table(struct cli *cli, struct guestlock_info *const *infos, size_t count)
+static void list_guests(struct cli *cli, struct guestlock_info *const *infos, size_t count)
 {
-	struct libscols_table *table = cli_table(cli, list_columns, CLI_COUNT(list_columns));
+	const struct cli_listing listing =
+		cli_begin_listing(cli, "guests", list_columns, CLI_COUNT(list_columns));
 
 	for (size_t i = 0; i < count; i++) {
-		list_row(table, infos[i]);
+		list_row(&listing, infos[i]);
+		cli_json_append(listing.array, cli_json_guest(infos[i]));
 	}
-	cli_table_end(table);
-	for (size_t i = 0; i < count; i++) {
+	cli_end_listing(&listing);
+	for (size_t i = 0; !cli->json && i < count; i++) {
 		if (infos[i]->damage) {
 			cli_log(cli, GUESTLOCK_LOG_WARNING, "the record of guest %s is damaged: %s",
 				infos[i]->uuid, infos[i]->damage);
 		}
 	}
-}
-
-static void list_json(struct guestlock_info *const *infos, size_t count)
-{
-	struct json_object *top = cli_json_object(), *guests = cli_json_array();
-
-	for (size_t i = 0; i < count; i++) {
-		cli_json_append(guests, cli_json_guest(infos[i]));
-	}
-	cli_json_add(top, "guests", guests);
-	cli_json_print(top);
 }
 
 /* ---- All hosts ---- */
@@ -121,8 +112,8 @@ static int64_t since_of(const struct guestlock_survey *survey, size_t first, siz
 	return since;
 }
 
-static void cluster_row(struct libscols_table *table, const struct guestlock_survey *survey, size_t first,
-			size_t end)
+static void cluster_row(const struct cli_listing *listing, const struct guestlock_survey *survey,
+			size_t first, size_t end)
 {
 	const struct guestlock_holder *guest = &survey->locks[first].holder;
 	CLI_AUTOFREE char *pid = guest->pid > 0 ? cli_format("%d", (int)guest->pid) : NULL;
@@ -130,7 +121,7 @@ static void cluster_row(struct libscols_table *table, const struct guestlock_sur
 	CLI_AUTOFREE char *locks = lock_words(survey, first, end);
 	const char *cells[] = {guest->host, guest->name, guest->uuid, pid, since, locks};
 
-	cli_table_row(table, cluster_columns, cells, CLI_COUNT(cells));
+	cli_add_row(listing, cells);
 }
 
 static struct json_object *cluster_json(const struct guestlock_survey *survey, size_t first, size_t end)
@@ -160,25 +151,21 @@ static struct json_object *cluster_json(const struct guestlock_survey *survey, s
 static int list_cluster(struct cli *cli)
 {
 	CLI_AUTOSURVEY struct guestlock_survey *survey = NULL;
-	struct libscols_table *table;
-	struct json_object *top, *guests;
+	struct cli_listing listing;
 	size_t end;
 	int status = cli_survey(cli, &survey);
 
 	if (status != 0) {
 		return status;
 	}
-	table = cli_table(cli, cluster_columns, CLI_COUNT(cluster_columns));
-	top = cli_json_object();
-	guests = cli_json_array();
+	listing = cli_begin_listing(cli, "guests", cluster_columns, CLI_COUNT(cluster_columns));
 	for (size_t i = 0; i < survey->n_locks; i = end) {
 		end = cli_next_guest(survey, i);
-		cluster_row(table, survey, i, end);
-		cli_json_append(guests, cluster_json(survey, i, end));
+		cluster_row(&listing, survey, i, end);
+		cli_json_append(listing.array, cluster_json(survey, i, end));
 	}
-	cli_json_add(top, "guests", guests);
-	cli_json_add(top, "silent", cli_json_silent(survey));
-	cli_print_either(cli, table, top);
+	cli_json_add(listing.top, "silent", cli_json_silent(survey));
+	cli_end_listing(&listing);
 	return EX_OK;
 }
 
@@ -206,11 +193,7 @@ int cli_list(struct cli *cli, int argc, char **argv)
 	if (status != GUESTLOCK_OK) {
 		return cli_fail(cli, status, &err);
 	}
-	if (cli->json) {
-		list_json(infos, count);
-	} else {
-		list_table(cli, infos, count);
-	}
+	list_guests(cli, infos, count);
 	guestlock_list_free(infos, count);
 	return EX_OK;
 }

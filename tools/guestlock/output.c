@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Standard output: text that is safe to print, tables, and the check that all of it was written. */
+/* Standard output: text that is safe to print, and the check that all of it was written. */
 #include "cli.h"
 
 #include <errno.h>
@@ -143,78 +143,6 @@ bool cli_colour(void)
 	const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
 
 	return isatty(STDOUT_FILENO) && !(no_color && *no_color) && term && strcmp(term, "dumb") != 0;
-}
-
-static const char *state_colour(const char *state)
-{
-	static const struct {
-		const char *state, *colour;
-	} colours[] = {
-		{"running", "green"},
-		{"alive", "green"},
-		{"held", "green"},
-		{"ok", "green"},
-		{"paused", "yellow"},
-		{"parked", "yellow"},
-		{"migrating-out", "yellow"},
-		{"migrating-in", "yellow"},
-		{"handover", "yellow"},
-		{"note", "yellow"},
-		{"adopted", "yellow"},
-		{"unknown", "red"},
-		{"untethered", "red"},
-		{"lost", "red"},
-		{"dead", "red"},
-		{"damaged", "red"},
-		{"problem", "red"},
-	};
-
-	for (size_t i = 0; i < CLI_COUNT(colours); i++) {
-		if (strcmp(colours[i].state, state) == 0) {
-			return colours[i].colour;
-		}
-	}
-	return NULL;
-}
-
-struct libscols_table *cli_table(const struct cli *cli, const struct cli_column *columns, size_t count)
-{
-	struct libscols_table *table = cli_need(scols_new_table());
-
-	scols_table_enable_noheadings(table, cli->no_headings);
-	scols_table_enable_colors(table, cli_colour());
-	for (size_t i = 0; i < count; i++) {
-		struct libscols_column *column = cli_need(scols_table_new_column(
-			table, columns[i].name, 0, columns[i].right ? SCOLS_FL_RIGHT : 0));
-
-		/* Cells are escaped already; libsmartcols would escape the backslashes again. */
-		if (scols_column_set_safechars(column, "\\") != 0) {
-			cli_out_of_memory();
-		}
-	}
-	return table;
-}
-
-void cli_table_row(struct libscols_table *table, const struct cli_column *columns, const char *const *cells,
-		   size_t count)
-{
-	struct libscols_line *line = cli_need(scols_table_new_line(table, NULL));
-
-	for (size_t i = 0; i < count; i++) {
-		char *text = cli_printable(cells[i] && *cells[i] ? cells[i] : "-");
-		const char *colour = columns[i].is_state ? state_colour(text) : NULL;
-
-		if (scols_line_refer_data(line, i, text) != 0 ||
-		    (colour && scols_cell_set_color(scols_line_get_cell(line, i), colour) != 0)) {
-			cli_out_of_memory();
-		}
-	}
-}
-
-void cli_table_end(struct libscols_table *table)
-{
-	scols_print_table(table);
-	scols_unref_table(table);
 }
 
 char *cli_time(int64_t when)

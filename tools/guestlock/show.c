@@ -9,7 +9,7 @@ static const struct cli_column resource_columns[] = {
 	{.name = "FLAGS"}, {.name = "EPOCH"}, {.name = "IDENTITY"}, {.name = "KEY"},
 };
 
-static void resource_row(struct libscols_table *table, const struct guestlock_resource_info *resource)
+static void resource_row(const struct cli_listing *listing, const struct guestlock_resource_info *resource)
 {
 	CLI_AUTOFREE char *epoch = resource->has_epoch ? cli_hex(resource->epoch) : NULL;
 	const char *flags = resource->flags & GUESTLOCK_READONLY ? "readonly"
@@ -26,7 +26,7 @@ static void resource_row(struct libscols_table *table, const struct guestlock_re
 		resource->key,
 	};
 
-	cli_table_row(table, resource_columns, cells, CLI_COUNT(cells));
+	cli_add_row(listing, cells);
 }
 
 static void show_line(const char *name, const char *value)
@@ -36,11 +36,10 @@ static void show_line(const char *name, const char *value)
 	printf("%-12s %s\n", name, *printable ? printable : "-");
 }
 
-static void show_text(struct cli *cli, const struct guestlock_info *info)
+static void show_lines(const struct guestlock_info *info)
 {
 	CLI_AUTOFREE char *since = cli_time(info->since), *pid = cli_format("%d", (int)info->pid);
 	CLI_AUTOFREE char *instance = cli_hex(info->instance);
-	struct libscols_table *table;
 
 	show_line("name:", info->name);
 	show_line("uuid:", info->uuid);
@@ -57,24 +56,24 @@ static void show_text(struct cli *cli, const struct guestlock_info *info)
 
 		show_line("param:", text);
 	}
-	if (info->n_resources == 0) {
-		return;
+	if (info->n_resources > 0) {
+		putchar('\n');
 	}
-	putchar('\n');
-	table = cli_table(cli, resource_columns, CLI_COUNT(resource_columns));
-	for (size_t i = 0; i < info->n_resources; i++) {
-		resource_row(table, &info->resources[i]);
-	}
-	cli_table_end(table);
 }
 
-static void show_json(const struct guestlock_info *info)
+static void show(const struct cli *cli, const struct guestlock_info *info)
 {
-	struct json_object *top = cli_json_object(), *guests = cli_json_array();
+	const struct cli_listing listing =
+		cli_begin_listing(cli, "guests", resource_columns, CLI_COUNT(resource_columns));
 
-	cli_json_append(guests, cli_json_guest(info));
-	cli_json_add(top, "guests", guests);
-	cli_json_print(top);
+	if (!cli->json) {
+		show_lines(info);
+	}
+	cli_json_append(listing.array, cli_json_guest(info));
+	for (size_t i = 0; i < info->n_resources; i++) {
+		resource_row(&listing, &info->resources[i]);
+	}
+	cli_end_listing(&listing);
 }
 
 int cli_show(struct cli *cli, int argc, char **argv)
@@ -95,10 +94,6 @@ int cli_show(struct cli *cli, int argc, char **argv)
 	if (status != GUESTLOCK_OK) {
 		return cli_fail(cli, status, &err);
 	}
-	if (cli->json) {
-		show_json(info);
-	} else {
-		show_text(cli, info);
-	}
+	show(cli, info);
 	return EX_OK;
 }
