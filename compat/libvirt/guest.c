@@ -5,40 +5,21 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <guestlock/backend.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#define COMMAND_MAX (1 << 20) /* bytes of a command line that are looked at */
+#define TEXT_MAX (1 << 20) /* bytes of a command line, or of what is told of a descriptor */
 
-/*
- * The text of a file in /proc, malloc'd, with a final NUL; *out_size without that. NULL: it cannot be read.
- */
-static char *read_proc(const char *path, size_t room, size_t *out_size)
+/* The text of a file in /proc, malloc'd. NULL: it cannot be read, or there is too much of it. */
+static char *read_proc(const char *path, size_t *out_size)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	char *text = fd < 0 ? NULL : malloc(room + 1);
-	size_t used = 0;
-	ssize_t got = 0;
+	char *text;
 
-	while (text && used < room && (got = read(fd, text + used, room - used)) > 0) {
-		used += (size_t)got;
-	}
-	if (fd >= 0) {
-		close(fd);
-	}
-	if (text && got < 0) {
-		free(text);
-		return NULL;
-	}
-	if (text) {
-		text[used] = '\0';
-		*out_size = used;
-	}
-	return text;
+	return guestlock_read_file(path, TEXT_MAX, &text, out_size) < 0 ? NULL : text;
 }
 
 static bool is_for_writing(pid_t pid, const char *fd)
@@ -49,7 +30,7 @@ static bool is_for_writing(pid_t pid, const char *fd)
 	bool writes;
 
 	snprintf(path, sizeof(path), "/proc/%d/fdinfo/%.16s", (int)pid, fd);
-	text = read_proc(path, 4096, &size);
+	text = read_proc(path, &size);
 	flags = text ? strstr(text, "flags:") : NULL;
 	writes = flags && (strtoul(flags + strlen("flags:"), NULL, 8) & O_ACCMODE) != O_RDONLY;
 	free(text);
@@ -112,7 +93,7 @@ bool gl_guest_arrives(pid_t pid)
 		return true;
 	}
 	snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
-	text = read_proc(path, COMMAND_MAX, &size);
+	text = read_proc(path, &size);
 	if (!text || size == 0) {
 		free(text);
 		return true;
@@ -121,7 +102,7 @@ bool gl_guest_arrives(pid_t pid)
 		arrives = strcmp(word, "-incoming") == 0 || strcmp(word, "--incoming") == 0;
 	}
 	free(text);
-	return arrives || size == COMMAND_MAX;
+	return arrives;
 }
 
 /* A zombie has no command line any more. */
@@ -134,7 +115,7 @@ bool gl_guest_is_there(pid_t pid)
 		return false;
 	}
 	snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
-	text = read_proc(path, COMMAND_MAX, &size);
+	text = read_proc(path, &size);
 	size = text ? size : 1;
 	free(text);
 	return size > 0;

@@ -35,11 +35,11 @@ static int end_operation(struct gl_operation *op, int status)
 	return status < 0 ? gl_report_error(&op->err) : 0;
 }
 
-static int begin_operation(struct gl_operation *op, struct libvirt_lock_manager *manager, const char *uri)
+static int begin_operation(struct gl_operation *op, const struct libvirt_lock_manager *manager)
 {
 	const struct gl_call *call = manager->private_data;
 
-	*op = (struct gl_operation){.call = call, .instance = gl_instance_find(uri, call->uuid)};
+	*op = (struct gl_operation){.call = call, .instance = gl_instance_find(call->uri, call->uuid)};
 	if (!op->instance) {
 		return gl_report(GUESTLOCK_FAILED, "cannot lock for guest %s: the plugin was not initialised",
 				 call->uuid);
@@ -49,9 +49,17 @@ static int begin_operation(struct gl_operation *op, struct libvirt_lock_manager 
 
 /* ---- The guest ---- */
 
+/* In the place of the one before. */
+static int new_handle(struct gl_operation *op, enum guestlock_new_mode mode)
+{
+	guestlock_guest_free(op->guest);
+	op->guest = NULL;
+	return guestlock_guest_new(op->instance->gl, mode, &op->guest, &op->err);
+}
+
 static int attach_guest(struct gl_operation *op)
 {
-	int status = guestlock_guest_new(op->instance->gl, GUESTLOCK_NEW_ATTACH, &op->guest, &op->err);
+	int status = new_handle(op, GUESTLOCK_NEW_ATTACH);
 
 	if (status == GUESTLOCK_OK) {
 		status = guestlock_guest_set_param(op->guest, "uuid", op->call->uuid, &op->err);
@@ -102,32 +110,28 @@ static int set_params(struct gl_operation *op, const char *action)
 	return status;
 }
 
-/* A handle of mode START with everything that the call says. */
-static int describe(struct gl_operation *op, const char *action)
+static int register_listed(struct gl_operation *op)
 {
-	int status = guestlock_guest_new(op->instance->gl, GUESTLOCK_NEW_START, &op->guest, &op->err);
+	int status = GUESTLOCK_OK;
 
-	if (status == GUESTLOCK_OK) {
-		status = set_params(op, action);
-	}
 	for (size_t i = 0; i < op->call->n_resources && status == GUESTLOCK_OK; i++) {
 		status = guestlock_guest_register_resource(op->guest, &op->call->resources[i], &op->err);
 	}
 	return status;
 }
 
-/* ---- Start ---- */
-
-/* A guest that was not bound before it started. */
-static int adopt(struct gl_operation *op, const char *action)
+/* A handle of mode START with everything that the call says. */
+static int describe(struct gl_operation *op, const char *action)
 {
-	int status;
+	int status = new_handle(op, GUESTLOCK_NEW_START);
 
-	guestlock_guest_free(op->guest);
-	op->guest = NULL;
-	status = describe(op, action);
-	return status < 0 ? status : guestlock_guest_adopt(op->guest, op->call->pid, 0, &op->err);
+	if (status == GUESTLOCK_OK) {
+		status = set_params(op, action);
+	}
+	return status < 0 ? status : register_listed(op);
 }
+
+/* ---- Start ---- */
 
 static int refuse_unknown(struct gl_operation *op, int status, const char *why)
 {
@@ -139,6 +143,7 @@ static int refuse_unknown(struct gl_operation *op, int status, const char *why)
 		op->call->uuid, op->call->name ? op->call->name : "", why);
 }
 
+/* A guest that was not bound before it started is adopted. */
 static int acquire_unknown(struct gl_operation *op, const char *state, int action)
 {
 	const char *name = gl_instance_action(op->instance, op->call->uuid, action);
@@ -154,7 +159,10 @@ static int acquire_unknown(struct gl_operation *op, const char *state, int actio
 	if (op->call->pid <= 0) {
 		return refuse_unknown(op, GUESTLOCK_NOT_FOUND, "it has no process that could be adopted");
 	}
-	status = adopt(op, name);
+	status = describe(op, name);
+	if (status == GUESTLOCK_OK) {
+		status = guestlock_guest_adopt(op->guest, op->call->pid, 0, &op->err);
+	}
 	if (status == GUESTLOCK_UNSUPPORTED) {
 		return refuse_unknown(
 			op, status,
@@ -292,9 +300,9 @@ static int attach_each(struct gl_operation *op)
 static int attach_running(struct gl_operation *op, const char *state)
 {
 	const struct gl_call *call = op->call;
-	int status = GUESTLOCK_OK;
 	size_t missing = 0;
 	bool changes = false;
+	int status;
 
 	for (size_t i = 0; i < call->n_resources; i++) {
 		const struct guestlock_resource_info *known = gl_list_known(op->info, &call->resources[i]);
@@ -305,9 +313,7 @@ static int attach_running(struct gl_operation *op, const char *state)
 	if (!state && (missing <= 1 || changes)) {
 		return attach_each(op);
 	}
-	for (size_t i = 0; i < call->n_resources && status == GUESTLOCK_OK; i++) {
-		status = guestlock_guest_register_resource(op->guest, &call->resources[i], &op->err);
-	}
+	status = register_listed(op);
 	return status < 0 ? status : guestlock_guest_acquire(op->guest, state, 0, 0, &op->err);
 }
 
@@ -351,18 +357,11 @@ static int acquire_listed(struct gl_operation *op)
 {
 	int status = attach_guest(op);
 
-	for (size_t i = 0; i < op->call->n_resources && status == GUESTLOCK_OK; i++) {
-		status = guestlock_guest_register_resource(op->guest, &op->call->resources[i], &op->err);
-	}
 	if (status == GUESTLOCK_OK) {
-		status = guestlock_guest_acquire(op->guest, NULL, GUESTLOCK_ACQUIRE_LISTED, 0, &op->err);
+		status = register_listed(op);
 	}
-	if (status == GUESTLOCK_REJECTED) {
-		guestlock_guest_free(op->guest);
-		op->guest = NULL;
-		op->err = (struct guestlock_error){0};
-	}
-	return status;
+	return status < 0 ? status
+			  : guestlock_guest_acquire(op->guest, NULL, GUESTLOCK_ACQUIRE_LISTED, 0, &op->err);
 }
 
 int gl_operation_acquire(struct libvirt_lock_manager *manager, const char *state, unsigned flags, int action,
@@ -375,7 +374,7 @@ int gl_operation_acquire(struct libvirt_lock_manager *manager, const char *state
 	if (fd) {
 		*fd = -1;
 	}
-	if (begin_operation(&op, manager, ((const struct gl_call *)manager->private_data)->uri) < 0) {
+	if (begin_operation(&op, manager) < 0) {
 		return -1;
 	}
 	if (flags & ~known) {
@@ -466,7 +465,7 @@ int gl_operation_release(struct libvirt_lock_manager *manager, char **state, uns
 		return gl_report(GUESTLOCK_UNSUPPORTED,
 				 "cannot release locks in a way that is not known (flags 0x%x)", flags);
 	}
-	if (begin_operation(&op, manager, ((const struct gl_call *)manager->private_data)->uri) < 0) {
+	if (begin_operation(&op, manager) < 0) {
 		return -1;
 	}
 	status = attach_guest(&op);
@@ -486,7 +485,7 @@ int gl_operation_inquire(struct libvirt_lock_manager *manager, char **state, uns
 		return gl_report(GUESTLOCK_UNSUPPORTED,
 				 "cannot inquire in a way that is not known (flags 0x%x)", flags);
 	}
-	if (begin_operation(&op, manager, ((const struct gl_call *)manager->private_data)->uri) < 0) {
+	if (begin_operation(&op, manager) < 0) {
 		return -1;
 	}
 	if (state) {
