@@ -25,7 +25,7 @@ enum guestlock_result gl_dlm_probe(struct guestlock_backend *backend, struct gue
 {
 	const struct gl_dlm *dlm = gl_dlm_of(backend);
 
-	return gl_dlm_cluster_probe(dlm->lockspace, dlm->allow_no_fencing, err);
+	return gl_dlm_cluster_probe(&gl_dlm_this_world, dlm->lockspace, dlm->allow_no_fencing, err);
 }
 
 enum guestlock_join_state gl_dlm_status(struct guestlock_backend *backend, struct guestlock_error *err)
@@ -41,7 +41,7 @@ enum guestlock_join_state gl_dlm_status(struct guestlock_backend *backend, struc
 				       "this host has not joined the DLM lockspace %s", dlm->lockspace);
 		return GUESTLOCK_JOIN_OUT;
 	}
-	return gl_dlm_cluster_status(dlm->lockspace, err);
+	return gl_dlm_cluster_status(&gl_dlm_this_world, dlm->lockspace, err);
 }
 
 /* ---- The format record ---- */
@@ -206,11 +206,12 @@ static enum guestlock_result start(struct gl_dlm *dlm, bool kept, struct guestlo
 static enum guestlock_result open_lockspace(struct gl_dlm *dlm, struct guestlock_kept *kept, bool *out_kept,
 					    struct guestlock_error *err)
 {
-	enum guestlock_result result = gl_dlm_cluster_probe(dlm->lockspace, dlm->allow_no_fencing, err);
+	enum guestlock_result result =
+		gl_dlm_cluster_probe(&gl_dlm_this_world, dlm->lockspace, dlm->allow_no_fencing, err);
 	struct guestlock_error state = {0};
 
 	if (result == GUESTLOCK_RES_STOPPED &&
-	    gl_dlm_cluster_status(dlm->lockspace, &state) == GUESTLOCK_JOIN_JOINING) {
+	    gl_dlm_cluster_status(&gl_dlm_this_world, dlm->lockspace, &state) == GUESTLOCK_JOIN_JOINING) {
 		*err = state;
 		return GUESTLOCK_RES_NOT_JOINED;
 	}
@@ -240,7 +241,7 @@ static enum guestlock_result join(struct gl_dlm *dlm, struct guestlock_kept *kep
 	if (result != GUESTLOCK_RES_GRANTED) {
 		return result;
 	}
-	if (gl_dlm_cluster_self(&dlm->node) < 0) {
+	if (gl_dlm_cluster_self(&gl_dlm_this_world, &dlm->node) < 0) {
 		dlm->node = 0;
 	}
 	result = start(dlm, was_kept, err);

@@ -120,7 +120,8 @@ int gl_dlm_next_event(struct guestlock_backend *backend, struct guestlock_event 
 		dlm->watch = (struct gl_dlm_watch){.fd = dlm->watch.fd};
 		return 0;
 	}
-	state = taken ? GUESTLOCK_JOIN_OUT : gl_dlm_cluster_status(dlm->lockspace, &reason);
+	state = taken ? GUESTLOCK_JOIN_OUT
+		      : gl_dlm_cluster_status(&gl_dlm_this_world, dlm->lockspace, &reason);
 	if (state != GUESTLOCK_JOIN_OUT && state != GUESTLOCK_JOIN_LOST) {
 		return gl_dlm_watch_step(&dlm->watch, state, reason.message, out_event);
 	}

@@ -30,7 +30,7 @@ static void show_probe(const char *lockspace, bool unsafe)
 	};
 	struct guestlock_error err = {.message = ""};
 	int64_t begin_ms = guestlock_monotonic_ms();
-	enum guestlock_result result = gl_dlm_cluster_probe(lockspace, unsafe, &err);
+	enum guestlock_result result = gl_dlm_cluster_probe(&gl_dlm_this_world, lockspace, unsafe, &err);
 
 	printf("probe %s %lld %s\n", name_of(names, COUNT(names), result),
 	       (long long)(guestlock_monotonic_ms() - begin_ms), err.message);
@@ -46,7 +46,7 @@ static void show_status(const char *lockspace)
 	};
 	struct guestlock_error err = {.message = ""};
 	int64_t begin_ms = guestlock_monotonic_ms();
-	enum guestlock_join_state state = gl_dlm_cluster_status(lockspace, &err);
+	enum guestlock_join_state state = gl_dlm_cluster_status(&gl_dlm_this_world, lockspace, &err);
 
 	printf("status %s %lld %s\n", name_of(names, COUNT(names), state),
 	       (long long)(guestlock_monotonic_ms() - begin_ms), err.message);
@@ -58,11 +58,11 @@ static void show_nodes(const char *lockspace)
 	unsigned nodes[16], self;
 	size_t count = 0, i;
 
-	if (gl_dlm_cluster_self(&self) == 0) {
+	if (gl_dlm_cluster_self(&gl_dlm_this_world, &self) == 0) {
 		gl_dlm_cluster_node_name(self, name, sizeof(name));
 		printf("self %u %s\n", self, name);
 	}
-	if (gl_dlm_cluster_members(lockspace, nodes, COUNT(nodes), &count) < 0) {
+	if (gl_dlm_cluster_members(&gl_dlm_this_world, lockspace, nodes, COUNT(nodes), &count) < 0) {
 		return;
 	}
 	printf("members");
@@ -80,7 +80,7 @@ static void wait_for_names(void)
 	char name[GL_DLM_NODE_NAME];
 	unsigned self;
 
-	if (gl_dlm_cluster_self(&self) < 0) {
+	if (gl_dlm_cluster_self(&gl_dlm_this_world, &self) < 0) {
 		return;
 	}
 	while (!gl_dlm_cluster_node_name(self, name, sizeof(name)) &&

@@ -19,7 +19,7 @@
 static enum guestlock_result probe(bool allow_no_fencing, struct guestlock_error *err)
 {
 	memset(err, 0, sizeof(*err));
-	return gl_dlm_cluster_probe_in(&world, SPACE, allow_no_fencing, err);
+	return gl_dlm_cluster_probe(&world, SPACE, allow_no_fencing, err);
 }
 
 static void expect_probe(enum guestlock_result result, const char *words)
@@ -200,7 +200,7 @@ static void expect_status(enum guestlock_join_state state, const char *words)
 {
 	struct guestlock_error err = {.message = ""};
 
-	ck_assert_int_eq(gl_dlm_cluster_status_in(&world, SPACE, &err), state);
+	ck_assert_int_eq(gl_dlm_cluster_status(&world, SPACE, &err), state);
 	if (words) {
 		ck_assert_msg(strstr(err.message, words), "%s", err.message);
 		ck_assert_msg(strstr(err.message, "lockspace " SPACE), "%s", err.message);
@@ -302,10 +302,10 @@ START_TEST(nodes_self)
 {
 	unsigned node = 0;
 
-	ck_assert_int_eq(gl_dlm_cluster_self_in(&world, &node), 0);
+	ck_assert_int_eq(gl_dlm_cluster_self(&world, &node), 0);
 	ck_assert_uint_eq(node, 2);
 	remove_file("/sys/kernel/config/dlm/cluster/comms/2");
-	ck_assert_int_eq(gl_dlm_cluster_self_in(&world, &node), -1);
+	ck_assert_int_eq(gl_dlm_cluster_self(&world, &node), -1);
 	ck_assert_int_eq(errno, ENOENT);
 }
 END_TEST
@@ -315,16 +315,16 @@ START_TEST(nodes_members)
 	unsigned nodes[3];
 	size_t count = 0;
 
-	ck_assert_int_eq(gl_dlm_cluster_members_in(&world, SPACE, nodes, 3, &count), -1);
+	ck_assert_int_eq(gl_dlm_cluster_members(&world, SPACE, nodes, 3, &count), -1);
 	ck_assert_int_eq(errno, ENOENT);
 	put_file("/sys/kernel/config/dlm/cluster/spaces/" SPACE "/nodes/30/nodeid", "30\\n");
 	put_file("/sys/kernel/config/dlm/cluster/spaces/" SPACE "/nodes/2/nodeid", "2\\n");
 	put_file("/sys/kernel/config/dlm/cluster/spaces/" SPACE "/nodes/x2/nodeid", "2\\n");
-	ck_assert_int_eq(gl_dlm_cluster_members_in(&world, SPACE, nodes, 3, &count), 0);
+	ck_assert_int_eq(gl_dlm_cluster_members(&world, SPACE, nodes, 3, &count), 0);
 	ck_assert_uint_eq(count, 2);
 	ck_assert_uint_eq(nodes[0], 2);
 	ck_assert_uint_eq(nodes[1], 30);
-	ck_assert_int_eq(gl_dlm_cluster_members_in(&world, SPACE, nodes, 1, &count), 0);
+	ck_assert_int_eq(gl_dlm_cluster_members(&world, SPACE, nodes, 1, &count), 0);
 	ck_assert_uint_eq(count, 1);
 }
 END_TEST

@@ -206,7 +206,7 @@ static enum guestlock_result probe_daemon(struct gl_dlm_probe *probe)
 			"this host is not with the majority of the cluster (no quorum); start more hosts or "
 			"mend the network, and look at: corosync-quorumtool");
 	}
-	if (gl_dlm_cluster_self_in(probe->world, &self) < 0) {
+	if (gl_dlm_cluster_self(probe->world, &self) < 0) {
 		return stopped(probe, errno, "dlm_controld is still starting; try again in a moment");
 	}
 	return GUESTLOCK_RES_GRANTED;
@@ -221,11 +221,9 @@ struct gl_dlm_look {
 	struct guestlock_error *err;
 };
 
-static enum guestlock_join_state say(const struct gl_dlm_look *look, enum guestlock_join_state state,
-				     const char *format, ...) __attribute__((format(printf, 3, 4)));
-
-static enum guestlock_join_state say(const struct gl_dlm_look *look, enum guestlock_join_state state,
-				     const char *format, ...)
+__attribute__((format(printf, 3, 4))) static enum guestlock_join_state say(const struct gl_dlm_look *look,
+									   enum guestlock_join_state state,
+									   const char *format, ...)
 {
 	enum guestlock_result result =
 		state == GUESTLOCK_JOIN_STOPPED ? GUESTLOCK_RES_STOPPED : GUESTLOCK_RES_NOT_JOINED;
@@ -366,17 +364,12 @@ static enum guestlock_join_state look_at(const struct gl_dlm_look *look)
 		   strerrordesc_np(errno));
 }
 
-enum guestlock_join_state gl_dlm_cluster_status_in(const struct gl_dlm_world *world, const char *lockspace,
-						   struct guestlock_error *err)
+enum guestlock_join_state gl_dlm_cluster_status(const struct gl_dlm_world *world, const char *lockspace,
+						struct guestlock_error *err)
 {
 	const struct gl_dlm_look look = {.world = world, .lockspace = lockspace, .named = true, .err = err};
 
 	return look_at(&look);
-}
-
-enum guestlock_join_state gl_dlm_cluster_status(const char *lockspace, struct guestlock_error *err)
-{
-	return gl_dlm_cluster_status_in(&gl_dlm_this_world, lockspace, err);
 }
 
 /* No names of nodes: nobody may be asked for them here. */
@@ -392,8 +385,8 @@ static enum guestlock_join_state look_from(const struct gl_dlm_probe *probe,
 	return look_at(&look);
 }
 
-enum guestlock_result gl_dlm_cluster_probe_in(const struct gl_dlm_world *world, const char *lockspace,
-					      bool allow_no_fencing, struct guestlock_error *err)
+enum guestlock_result gl_dlm_cluster_probe(const struct gl_dlm_world *world, const char *lockspace,
+					   bool allow_no_fencing, struct guestlock_error *err)
 {
 	struct gl_dlm_probe probe = {
 		.world = world,
@@ -412,12 +405,6 @@ enum guestlock_result gl_dlm_cluster_probe_in(const struct gl_dlm_world *world, 
 		result = GUESTLOCK_RES_STOPPED;
 	}
 	return result;
-}
-
-enum guestlock_result gl_dlm_cluster_probe(const char *lockspace, bool allow_no_fencing,
-					   struct guestlock_error *err)
-{
-	return gl_dlm_cluster_probe_in(&gl_dlm_this_world, lockspace, allow_no_fencing, err);
 }
 
 int gl_dlm_cluster_open(const char *lockspace)

@@ -14,19 +14,22 @@
 #pragma GCC visibility push(hidden)
 
 /*
+ * world is &gl_dlm_this_world but in tests.
+ *
  * Can locks be taken on this host, and do they protect? GRANTED; STOPPED (the kernel, corosync, dlm_controld
  * or the majority is missing, or the lockspace waits), DENIED (rights), UNSAFE (fencing is off and
  * allow_no_fencing is not set). Needs no name of a node and no mutex: may be called anywhere.
  */
-enum guestlock_result gl_dlm_cluster_probe(const char *lockspace, bool allow_no_fencing,
-					   struct guestlock_error *err);
+enum guestlock_result gl_dlm_cluster_probe(const struct gl_dlm_world *world, const char *lockspace,
+					   bool allow_no_fencing, struct guestlock_error *err);
 
 /*
  * OUT: this host is no member of the lockspace. JOINING: it is becoming one, or the lockspace recovers from a
  * change of its members; that takes seconds. JOINED: it runs; that costs the reading of one file. STOPPED:
  * for as long as what err says is in the way. err is filled unless it is JOINED.
  */
-enum guestlock_join_state gl_dlm_cluster_status(const char *lockspace, struct guestlock_error *err);
+enum guestlock_join_state gl_dlm_cluster_status(const struct gl_dlm_world *world, const char *lockspace,
+						struct guestlock_error *err);
 
 /*
  * The same for whoever asks often: a descriptor, -1 if there is none, and whether the lockspace runs, by one
@@ -35,12 +38,6 @@ enum guestlock_join_state gl_dlm_cluster_status(const char *lockspace, struct gu
  */
 int gl_dlm_cluster_open(const char *lockspace);
 bool gl_dlm_cluster_runs(int fd);
-
-/* The same in any world. */
-enum guestlock_result gl_dlm_cluster_probe_in(const struct gl_dlm_world *world, const char *lockspace,
-					      bool allow_no_fencing, struct guestlock_error *err);
-enum guestlock_join_state gl_dlm_cluster_status_in(const struct gl_dlm_world *world, const char *lockspace,
-						   struct guestlock_error *err);
 
 #pragma GCC visibility pop
 

@@ -334,9 +334,21 @@ static int read_answer(int fd, int64_t deadline_ms, char **out, size_t *out_size
 	}
 }
 
-/* *out is freed with free() in any case. 0 or an errno. */
-static int ask(const char *socket, uint32_t command, const char *name, int64_t deadline_ms, char **out,
-	       size_t *out_size)
+/* What dlm_controld has answered, free()d as it goes out of scope. */
+struct answer {
+	char *data;
+	size_t size;
+};
+
+static void answer_clear(const struct answer *answer)
+{
+	free(answer->data);
+}
+#define AUTOANSWER __attribute__((cleanup(answer_clear))) struct answer
+
+/* 0 or an errno. */
+static int ask(const char *socket, uint32_t command, const char *name, int64_t deadline_ms,
+	       struct answer *out)
 {
 	struct gl_dlm_daemon_header request = {
 		.magic = GL_DLM_MAGIC,
@@ -355,7 +367,7 @@ static int ask(const char *socket, uint32_t command, const char *name, int64_t d
 	if (send(fd, &request, sizeof(request), MSG_NOSIGNAL) != (ssize_t)sizeof(request)) {
 		result = EPROTO;
 	} else {
-		result = read_answer(fd, deadline_ms, out, out_size);
+		result = read_answer(fd, deadline_ms, &out->data, &out->size);
 	}
 	close(fd);
 	return result;
@@ -363,40 +375,25 @@ static int ask(const char *socket, uint32_t command, const char *name, int64_t d
 
 int gl_dlm_daemon_status(const char *socket, int64_t deadline_ms, struct gl_dlm_daemon *out)
 {
-	char *answer = NULL;
-	size_t size = 0;
-	int result = ask(socket, GL_DLM_COMMAND_STATUS, "", deadline_ms, &answer, &size);
+	AUTOANSWER answer = {.data = NULL};
+	int result = ask(socket, GL_DLM_COMMAND_STATUS, "", deadline_ms, &answer);
 
-	if (result == 0) {
-		result = gl_dlm_daemon_parse_status(answer, size, out);
-	}
-	free(answer);
-	return result;
+	return result != 0 ? result : gl_dlm_daemon_parse_status(answer.data, answer.size, out);
 }
 
 int gl_dlm_daemon_lockspace(const char *socket, const char *name, int64_t deadline_ms,
 			    struct gl_dlm_daemon_lockspace *out)
 {
-	char *answer = NULL;
-	size_t size = 0;
-	int result = ask(socket, GL_DLM_COMMAND_LOCKSPACE, name, deadline_ms, &answer, &size);
+	AUTOANSWER answer = {.data = NULL};
+	int result = ask(socket, GL_DLM_COMMAND_LOCKSPACE, name, deadline_ms, &answer);
 
-	if (result == 0) {
-		result = gl_dlm_daemon_parse_lockspace(answer, size, out);
-	}
-	free(answer);
-	return result;
+	return result != 0 ? result : gl_dlm_daemon_parse_lockspace(answer.data, answer.size, out);
 }
 
 int gl_dlm_daemon_settings(const char *socket, int64_t deadline_ms, char **out_text)
 {
-	char *answer = NULL;
-	size_t size = 0;
-	int result = ask(socket, GL_DLM_COMMAND_SETTINGS, "", deadline_ms, &answer, &size);
+	AUTOANSWER answer = {.data = NULL};
+	int result = ask(socket, GL_DLM_COMMAND_SETTINGS, "", deadline_ms, &answer);
 
-	if (result == 0) {
-		result = gl_dlm_daemon_parse_settings(answer, size, out_text);
-	}
-	free(answer);
-	return result;
+	return result != 0 ? result : gl_dlm_daemon_parse_settings(answer.data, answer.size, out_text);
 }

@@ -319,8 +319,8 @@ static int list_numbers(const char *path, unsigned *out, size_t max, size_t *out
 	return 0;
 }
 
-int gl_dlm_cluster_members_in(const struct gl_dlm_world *world, const char *lockspace, unsigned *out_nodes,
-			      size_t max, size_t *out_count)
+int gl_dlm_cluster_members(const struct gl_dlm_world *world, const char *lockspace, unsigned *out_nodes,
+			   size_t max, size_t *out_count)
 {
 	char path[PATH_MAX];
 
@@ -328,12 +328,7 @@ int gl_dlm_cluster_members_in(const struct gl_dlm_world *world, const char *lock
 	return list_numbers(path, out_nodes, max, out_count);
 }
 
-int gl_dlm_cluster_members(const char *lockspace, unsigned *out_nodes, size_t max, size_t *out_count)
-{
-	return gl_dlm_cluster_members_in(&gl_dlm_this_world, lockspace, out_nodes, max, out_count);
-}
-
-int gl_dlm_cluster_self_in(const struct gl_dlm_world *world, unsigned *out_node)
+int gl_dlm_cluster_self(const struct gl_dlm_world *world, unsigned *out_node)
 {
 	unsigned nodes[GL_DLM_NODES_MAX];
 	char path[PATH_MAX], value[GL_DLM_VALUE_SIZE];
@@ -352,9 +347,4 @@ int gl_dlm_cluster_self_in(const struct gl_dlm_world *world, unsigned *out_node)
 	}
 	errno = ENOENT;
 	return -1;
-}
-
-int gl_dlm_cluster_self(unsigned *out_node)
-{
-	return gl_dlm_cluster_self_in(&gl_dlm_this_world, out_node);
 }

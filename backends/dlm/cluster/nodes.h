@@ -29,18 +29,14 @@ extern const struct gl_dlm_world gl_dlm_this_world;
  * The number of this node, as the kernel has it. 0 or -1 with errno: ENOENT while dlm_controld has not told
  * it.
  */
-int gl_dlm_cluster_self(unsigned *out_node);
+int gl_dlm_cluster_self(const struct gl_dlm_world *world, unsigned *out_node);
 
 /*
  * The nodes that are members of the lockspace now, this one too, in ascending order. At most max, *out_count
  * of them. 0 or -1 with errno: ENOENT (no such lockspace on this host).
  */
-int gl_dlm_cluster_members(const char *lockspace, unsigned *out_nodes, size_t max, size_t *out_count);
-
-/* The same in any world. */
-int gl_dlm_cluster_self_in(const struct gl_dlm_world *world, unsigned *out_node);
-int gl_dlm_cluster_members_in(const struct gl_dlm_world *world, const char *lockspace, unsigned *out_nodes,
-			      size_t max, size_t *out_count);
+int gl_dlm_cluster_members(const struct gl_dlm_world *world, const char *lockspace, unsigned *out_nodes,
+			   size_t max, size_t *out_count);
 
 /* A small file of the kernel, without the newline. 0 or -1 with errno. */
 int gl_dlm_read_value(const char *path, char out[GL_DLM_VALUE_SIZE]);

@@ -38,7 +38,8 @@ bool gl_dlm_lockspace_exists(const struct gl_dlm *dlm)
 
 static enum guestlock_result fail_create(const struct gl_dlm *dlm, int error, struct guestlock_error *err)
 {
-	enum guestlock_result result = gl_dlm_cluster_probe(dlm->lockspace, dlm->allow_no_fencing, err);
+	enum guestlock_result result =
+		gl_dlm_cluster_probe(&gl_dlm_this_world, dlm->lockspace, dlm->allow_no_fencing, err);
 
 	if (result != GUESTLOCK_RES_GRANTED) {
 		return result;
@@ -141,7 +142,7 @@ enum guestlock_result gl_dlm_check_running(struct gl_dlm *dlm, struct guestlock_
 					      "again, which joins it anew",
 					      dlm->lockspace);
 	}
-	switch (gl_dlm_cluster_status(dlm->lockspace, err)) {
+	switch (gl_dlm_cluster_status(&gl_dlm_this_world, dlm->lockspace, err)) {
 	case GUESTLOCK_JOIN_JOINED:
 		return GUESTLOCK_RES_GRANTED;
 	case GUESTLOCK_JOIN_JOINING:

@@ -90,7 +90,8 @@ static void name_silent(const struct survey *survey, const struct gl_dlm_answers
 	unsigned nodes[GL_DLM_PEERS_MAX];
 	size_t count = 0;
 
-	if (gl_dlm_cluster_members(survey->dlm->lockspace, nodes, GL_DLM_PEERS_MAX, &count) < 0) {
+	if (gl_dlm_cluster_members(&gl_dlm_this_world, survey->dlm->lockspace, nodes, GL_DLM_PEERS_MAX,
+				   &count) < 0) {
 		count = 0;
 	}
 	for (size_t i = 0; i < count; i++) {
