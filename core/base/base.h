@@ -20,6 +20,15 @@ static inline void gl_cleanup_close(const int *fd)
 	}
 }
 
+/* For what is constant for those who use it, and ours. */
+static inline void gl_free_constant(const void *memory)
+{
+	void *ours;
+
+	__builtin_memcpy(&ours, &memory, sizeof(ours));
+	free(ours);
+}
+
 /* A variable that is freed, or closed unless negative, as it goes out of scope. To close may change errno. */
 #define GL_AUTOFREE __attribute__((cleanup(gl_cleanup_free)))
 #define GL_AUTOCLOSE __attribute__((cleanup(gl_cleanup_close)))

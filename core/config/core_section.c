@@ -12,13 +12,6 @@
 #include <sys/stat.h>
 #include <sys/utsname.h>
 
-static const char *const gl_readonly_choices[] = {"ignore", "shared", NULL};
-static const char *const gl_identity_choices[] = {"auto", "path", NULL};
-static const char *const gl_resume_choices[] = {"strict", "off", NULL};
-static const char *const gl_keeper_choices[] = {"auto", "always", NULL};
-static const char *const gl_log_choices[] = {"auto", "stderr", "syslog", NULL};
-static const char *const gl_level_choices[] = {"error", "warning", "info", "debug", NULL};
-
 /*
  * The defaults of the two directories depend on who runs this; state_dir comes first, as run_dir may lie in
  * it.
@@ -27,6 +20,21 @@ enum {
 	GL_CORE_STATE_DIR = 1,
 	GL_CORE_RUN_DIR = 2
 };
+
+#define GL_SWITCH(word, value, text)                                                                         \
+	{                                                                                                    \
+		.name = (word), .kind = GL_KIND_BOOL, .default_value = (value), .help = (text)               \
+	}
+
+/* What there is to choose from comes last. */
+#define GL_CHOICE(word, of_kind, value, text, ...)                                                           \
+	{                                                                                                    \
+		.name = (word), .kind = (of_kind), .default_value = (value), .help = (text),                 \
+		.choices = (const char *const[])                                                             \
+		{                                                                                            \
+			__VA_ARGS__, NULL                                                                    \
+		}                                                                                            \
+	}
 
 static const struct gl_option gl_core_options[] = {
 	{
@@ -47,38 +55,15 @@ static const struct gl_option gl_core_options[] = {
 			.kind = GL_KIND_PATH,
 			.help = "directory of the records of running guests",
 		},
-	{
-		.name = "lock_disks",
-		.kind = GL_KIND_BOOL,
-		.default_value = "yes",
-		.help = "lock every disk; no: only leases that are named",
-	},
-	{
-		.name = "lock_guest",
-		.kind = GL_KIND_BOOL,
-		.default_value = "yes",
-		.help = "lock each guest's uuid too, so that it never runs twice",
-	},
-	{
-		.name = "require_leases",
-		.kind = GL_KIND_BOOL,
-		.default_value = "no",
-		.help = "with lock_disks = no: refuse a guest with writable disks and no lease",
-	},
-	{
-		.name = "readonly_disks",
-		.kind = GL_KIND_CHOICE,
-		.default_value = "ignore",
-		.choices = gl_readonly_choices,
-		.help = "readonly disks: ignore them, or lock them shared",
-	},
-	{
-		.name = "disk_identity",
-		.kind = GL_KIND_CHOICE,
-		.default_value = "auto",
-		.choices = gl_identity_choices,
-		.help = "how a disk is named to other hosts: auto (device identity, else real path) or path",
-	},
+	GL_SWITCH("lock_disks", "yes", "lock every disk; no: only leases that are named"),
+	GL_SWITCH("lock_guest", "yes", "lock each guest's uuid too, so that it never runs twice"),
+	GL_SWITCH("require_leases", "no",
+		  "with lock_disks = no: refuse a guest with writable disks and no lease"),
+	GL_CHOICE("readonly_disks", GL_KIND_CHOICE, "ignore",
+		  "readonly disks: ignore them, or lock them shared", "ignore", "shared"),
+	GL_CHOICE("disk_identity", GL_KIND_CHOICE, "auto",
+		  "how a disk is named to other hosts: auto (device identity, else real path) or path",
+		  "auto", "path"),
 	{
 		.name = "acquire_timeout",
 		.kind = GL_KIND_UINT,
@@ -87,35 +72,19 @@ static const struct gl_option gl_core_options[] = {
 		.max = 86400,
 		.help = "seconds that the backend has to answer",
 	},
-	{
-		.name = "resume_check",
-		.kind = GL_KIND_CHOICE,
-		.default_value = "strict",
-		.choices = gl_resume_choices,
-		.help = "strict: do not resume unless it is proven that nobody else held the locks; off: "
-			"unless known",
-	},
-	{
-		.name = "keeper",
-		.kind = GL_KIND_CHOICE,
-		.default_value = "auto",
-		.choices = gl_keeper_choices,
-		.help = "auto: only a backend that may hang is run by the keeper; always: every one is",
-	},
-	{
-		.name = "log",
-		.kind = GL_KIND_CHOICE_OR_PATH,
-		.default_value = "auto",
-		.choices = gl_log_choices,
-		.help = "where messages go: auto (journal, else stderr), stderr, syslog, or a file",
-	},
-	{
-		.name = "log_level",
-		.kind = GL_KIND_CHOICE,
-		.default_value = "info",
-		.choices = gl_level_choices,
-		.help = "the least important messages to log: error, warning, info or debug",
-	},
+	GL_CHOICE("resume_check", GL_KIND_CHOICE, "strict",
+		  "strict: do not resume unless it is proven that nobody else held the locks; off: unless "
+		  "known",
+		  "strict", "off"),
+	GL_CHOICE("keeper", GL_KIND_CHOICE, "auto",
+		  "auto: only a backend that may hang is run by the keeper; always: every one is", "auto",
+		  "always"),
+	GL_CHOICE("log", GL_KIND_CHOICE_OR_PATH, "auto",
+		  "where messages go: auto (journal, else stderr), stderr, syslog, or a file", "auto",
+		  "stderr", "syslog"),
+	GL_CHOICE("log_level", GL_KIND_CHOICE, "info",
+		  "the least important messages to log: error, warning, info or debug", "error", "warning",
+		  "info", "debug"),
 };
 
 /* An environment variable that names an absolute path, as the XDG specification wants, or NULL. */
@@ -143,27 +112,25 @@ static char *gl_home_directory(void)
 	return strdup(entry.pw_dir);
 }
 
+static char *gl_join(const char *directory, const char *rest)
+{
+	return gl_concat((const char *const[]){directory, rest}, 2);
+}
+
 /* malloc'd; NULL: not known. */
 static char *gl_default_state_dir(void)
 {
 	const char *state_home = gl_environment_path("XDG_STATE_HOME");
 	GL_AUTOFREE char *home = NULL;
-	char *path = NULL;
-	int length;
 
 	if (geteuid() == 0) {
 		return strdup(GL_LOCALSTATEDIR "/lib/guestlock");
 	}
 	if (state_home) {
-		length = asprintf(&path, "%s/guestlock", state_home);
-	} else {
-		home = gl_home_directory();
-		if (!home) {
-			return NULL;
-		}
-		length = asprintf(&path, "%s/.local/state/guestlock", home);
+		return gl_join(state_home, "/guestlock");
 	}
-	return length < 0 ? NULL : path;
+	home = gl_home_directory();
+	return home ? gl_join(home, "/.local/state/guestlock") : NULL;
 }
 
 /* The directory that a login session makes; used also where the variable is missing, as in cron. */
@@ -182,7 +149,6 @@ static bool gl_session_directory(char *out, size_t size)
 static char *gl_fallback_run_dir(void)
 {
 	struct utsname system = {0};
-	char *path = NULL;
 	char *c;
 
 	uname(&system);
@@ -191,7 +157,7 @@ static char *gl_fallback_run_dir(void)
 			*c = '_';
 		}
 	}
-	return asprintf(&path, "@state_dir@/run-%s", system.nodename) < 0 ? NULL : path;
+	return gl_join("@state_dir@/run-", system.nodename);
 }
 
 /* malloc'd; NULL: out of memory. */
@@ -199,7 +165,6 @@ static char *gl_default_run_dir(void)
 {
 	const char *runtime = gl_environment_path("XDG_RUNTIME_DIR");
 	char session[64];
-	char *path = NULL;
 
 	if (geteuid() == 0) {
 		return strdup(GL_RUNSTATEDIR "/guestlock");
@@ -207,10 +172,7 @@ static char *gl_default_run_dir(void)
 	if (!runtime && gl_session_directory(session, sizeof(session))) {
 		runtime = session;
 	}
-	if (!runtime) {
-		return gl_fallback_run_dir();
-	}
-	return asprintf(&path, "%s/guestlock", runtime) < 0 ? NULL : path;
+	return runtime ? gl_join(runtime, "/guestlock") : gl_fallback_run_dir();
 }
 
 int gl_settings_declare_core(struct gl_settings *settings, struct guestlock_error *err)

@@ -8,29 +8,26 @@
 #include <stdio.h>
 #include <string.h>
 
-static void gl_declared_clear(struct gl_declared *declared)
-{
-	free(declared->section);
-	free(declared->key);
-	free(declared->value);
-	free(declared->help);
-	free(declared->origin);
-}
-
 void gl_settings_undeclare(struct gl_settings *settings, size_t count)
 {
 	while (settings->n_declared > count) {
-		gl_declared_clear(&settings->declared[--settings->n_declared]);
+		const struct guestlock_setting *last = &settings->declared[--settings->n_declared];
+
+		gl_free_constant(last->section);
+		gl_free_constant(last->key);
+		gl_free_constant(last->value);
+		gl_free_constant(last->help);
+		gl_free_constant(last->origin);
 	}
 }
 
-static const struct gl_declared *gl_find_declared(const struct gl_settings *settings, const char *section,
-						  const char *key)
+static const struct guestlock_setting *gl_find_declared(const struct gl_settings *settings,
+							const char *section, const char *key)
 {
 	size_t i;
 
 	for (i = 0; i < settings->n_declared; i++) {
-		const struct gl_declared *declared = &settings->declared[i];
+		const struct guestlock_setting *declared = &settings->declared[i];
 
 		if (strcmp(declared->section, section) == 0 && (!key || strcmp(declared->key, key) == 0)) {
 			return declared;
@@ -41,7 +38,7 @@ static const struct gl_declared *gl_find_declared(const struct gl_settings *sett
 
 const char *gl_settings_string(const struct gl_settings *settings, const char *section, const char *key)
 {
-	const struct gl_declared *declared = gl_find_declared(settings, section, key);
+	const struct guestlock_setting *declared = gl_find_declared(settings, section, key);
 
 	return declared ? declared->value : "";
 }
@@ -63,7 +60,7 @@ unsigned gl_settings_uint(const struct gl_settings *settings, const char *sectio
 const struct guestlock_setting *gl_settings_all(struct gl_settings *settings, size_t *out_count)
 {
 	*out_count = settings->n_declared;
-	return settings->view;
+	return settings->declared;
 }
 
 static const struct gl_option *gl_find_option(const struct gl_option *options, size_t count, const char *key)
@@ -196,33 +193,28 @@ static void gl_tidy_path(char *path)
 	*to = '\0';
 }
 
-/* Appends one setting with its value; there is room. 0, or -1: memory. */
+/* Appends one setting with its value; there is room. 0, or -1: memory, and it is not complete. */
 static int gl_declare_one(struct gl_settings *settings, const char *section, const struct gl_option *option)
 {
 	const struct gl_entry *entry = gl_last_entry(settings, section, option->name);
-	struct gl_declared declared = {.type = gl_option_type_name(option->kind)};
 	const char *fallback = option->default_value ? option->default_value : "";
+	char *value = entry ? strdup(entry->value) : gl_expand_default(settings, fallback);
+	struct guestlock_setting *declared = &settings->declared[settings->n_declared++];
 
-	declared.value = entry ? strdup(entry->value) : gl_expand_default(settings, fallback);
-	if (!declared.value || gl_set_string(&declared.section, section) < 0 ||
-	    gl_set_string(&declared.key, option->name) < 0 ||
-	    gl_set_string(&declared.help, option->help) < 0 ||
-	    gl_set_string(&declared.origin, entry ? entry->origin : "default") < 0) {
-		gl_declared_clear(&declared);
+	*declared = (struct guestlock_setting){
+		.section = strdup(section),
+		.key = strdup(option->name),
+		.value = value,
+		.type = gl_option_type_name(option->kind),
+		.help = strdup(option->help),
+		.origin = strdup(entry ? entry->origin : "default"),
+	};
+	if (!value || !declared->section || !declared->key || !declared->help || !declared->origin) {
 		return -1;
 	}
 	if (option->kind == GL_KIND_PATH || option->kind == GL_KIND_CHOICE_OR_PATH) {
-		gl_tidy_path(declared.value);
+		gl_tidy_path(value);
 	}
-	settings->view[settings->n_declared] = (struct guestlock_setting){
-		.section = declared.section,
-		.key = declared.key,
-		.value = declared.value,
-		.type = declared.type,
-		.help = declared.help,
-		.origin = declared.origin,
-	};
-	settings->declared[settings->n_declared++] = declared;
 	return 0;
 }
 
@@ -230,20 +222,14 @@ static int gl_declare_all(struct gl_settings *settings, const char *section, con
 			  size_t count)
 {
 	size_t before = settings->n_declared;
-	struct gl_declared *declared =
+	struct guestlock_setting *declared =
 		reallocarray(settings->declared, before + count + 1, sizeof(*declared));
-	struct guestlock_setting *view;
 	size_t i;
 
 	if (!declared) {
 		return -1;
 	}
 	settings->declared = declared;
-	view = reallocarray(settings->view, before + count + 1, sizeof(*view));
-	if (!view) {
-		return -1;
-	}
-	settings->view = view;
 	for (i = 0; i < count; i++) {
 		if (gl_declare_one(settings, section, &options[i]) < 0) {
 			gl_settings_undeclare(settings, before);

@@ -18,18 +18,11 @@ struct gl_entry {
 	unsigned line;
 };
 
-/* One declared setting with its value. */
-struct gl_declared {
-	char *section, *key, *value, *help, *origin;
-	const char *type;
-};
-
 struct gl_settings {
 	struct gl_entry *entries;
 	size_t n_entries;
 	size_t n_sources;
-	struct gl_declared *declared;
-	struct guestlock_setting *view; /* the same, as callers see it */
+	struct guestlock_setting *declared; /* its strings are malloc'd, all but the type */
 	size_t n_declared;
 };
 

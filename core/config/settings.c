@@ -23,7 +23,6 @@ void gl_settings_free(struct gl_settings *settings)
 	free(settings->entries);
 	gl_settings_undeclare(settings, 0);
 	free(settings->declared);
-	free(settings->view);
 	free(settings);
 }
 

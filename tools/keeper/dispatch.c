@@ -79,28 +79,20 @@ static void collect_silent(void *data, const char *host, const char *reason)
 	};
 }
 
-static void free_text(const char *text)
-{
-	char *owned;
-
-	memcpy(&owned, &text, sizeof(owned));
-	free(owned);
-}
-
 void worker_clear(void *data, struct gl_keeper_answer *answer)
 {
 	(void)data;
 	for (size_t i = 0; i < answer->n_locks; i++) {
-		free_text(answer->locks[i].owner.name);
-		free_text(answer->locks[i].owner.host);
-		free_text(answer->locks[i].owner.manager);
-		free_text(answer->locks[i].key.identity);
-		free_text(answer->locks[i].key.lockspace);
-		free_text(answer->locks[i].key.path);
+		gl_free_constant(answer->locks[i].owner.name);
+		gl_free_constant(answer->locks[i].owner.host);
+		gl_free_constant(answer->locks[i].owner.manager);
+		gl_free_constant(answer->locks[i].key.identity);
+		gl_free_constant(answer->locks[i].key.lockspace);
+		gl_free_constant(answer->locks[i].key.path);
 	}
 	for (size_t i = 0; i < answer->n_silent; i++) {
-		free_text(answer->silent[i].host);
-		free_text(answer->silent[i].reason);
+		gl_free_constant(answer->silent[i].host);
+		gl_free_constant(answer->silent[i].reason);
 	}
 	free(answer->locks);
 	free(answer->silent);
