@@ -98,8 +98,16 @@ int gl_write_all(int fd, const void *data, size_t size);
 /* What there is, up to size bytes, from where fd stands (offset -1) or from offset on. -1 with errno. */
 ssize_t gl_read_all(int fd, void *out, size_t size, off_t offset);
 
-/* Sends a message, which may not be empty, and a descriptor beside it. 0 or -1 with errno. */
-int gl_send_descriptor(int socket, const void *data, size_t size, int fd, int flags);
+/* Sends a message, which may not be empty, and descriptors beside it. 0 or -1 with errno. */
+#define GL_DESCRIPTORS_MAX 8
+int gl_send_descriptors(int socket, const void *data, size_t size, const int *fds, size_t count, int flags);
+
+/*
+ * Receives one that waits already; the descriptors are the caller's. Its size, 0: the other end is closed, -1
+ * with errno (EBADMSG: there is more than fits).
+ */
+ssize_t gl_receive_descriptors(int socket, void *out, size_t size, int out_fds[GL_DESCRIPTORS_MAX],
+			       size_t *out_count);
 
 /*
  * Sleeps a little, longer with each attempt and never the same, not past deadline_ms. false: it has passed.

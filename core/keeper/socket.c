@@ -12,12 +12,6 @@
 #include <sys/stat.h>
 
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
-#define MOST_FDS 8 /* that may come with one message and are closed, all but one */
-
-union control {
-	char buffer[CMSG_SPACE(MOST_FDS * sizeof(int))];
-	struct cmsghdr align;
-};
 
 /* A memfd with the body in it, which nobody can change any more. */
 static int make_body(const struct gl_wire *wire)
@@ -42,46 +36,14 @@ static int send_beside(int fd, const struct gl_wire *wire)
 	if (body < 0) {
 		return -1;
 	}
-	return gl_send_descriptor(fd, wire->data, GL_KEEPER_HEADER, body, MSG_DONTWAIT);
+	return gl_send_descriptors(fd, wire->data, GL_KEEPER_HEADER, &body, 1, MSG_DONTWAIT);
 }
 
 int gl_keeper_send(int fd, const struct gl_wire *wire)
 {
-	ssize_t sent;
-
-	if (wire->size > GL_KEEPER_INLINE) {
-		return send_beside(fd, wire);
-	}
-	do {
-		sent = send(fd, wire->data, wire->size, MSG_NOSIGNAL | MSG_DONTWAIT);
-	} while (sent < 0 && errno == EINTR);
-	return sent < 0 ? -1 : 0;
-}
-
-/* The one descriptor that may come with a message, or -1; more are closed. */
-static int take_descriptor(struct msghdr *message)
-{
-	int found = -1;
-
-	for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header; header = CMSG_NXTHDR(message, header)) {
-		size_t count;
-
-		if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) {
-			continue;
-		}
-		count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		for (size_t i = 0; i < count; i++) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof(fd));
-			if (found < 0) {
-				found = fd;
-			} else {
-				close(fd);
-			}
-		}
-	}
-	return found;
+	return wire->size > GL_KEEPER_INLINE
+		       ? send_beside(fd, wire)
+		       : gl_send_descriptors(fd, wire->data, wire->size, NULL, 0, MSG_DONTWAIT);
 }
 
 /* What could still be changed, or is not a file in memory, is not read. */
@@ -107,32 +69,21 @@ static unsigned char *read_body(int fd, size_t size)
 int gl_keeper_receive(int fd, enum gl_keeper_type type, unsigned char **out_body, size_t *out_size)
 {
 	unsigned char buffer[GL_KEEPER_INLINE];
-	union control control;
-	struct iovec part = {.iov_base = buffer, .iov_len = sizeof(buffer)};
-	struct msghdr message = {
-		.msg_iov = &part,
-		.msg_iovlen = 1,
-		.msg_control = control.buffer,
-		.msg_controllen = sizeof(control.buffer),
-	};
-	ssize_t length;
+	int fds[GL_DESCRIPTORS_MAX];
+	size_t count;
+	ssize_t length = gl_receive_descriptors(fd, buffer, sizeof(buffer), fds, &count);
+	GL_AUTOCLOSE int body_fd = count > 0 ? fds[0] : -1;
 	bool beside;
 
-	do {
-		length = recvmsg(fd, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-	} while (length < 0 && errno == EINTR);
+	/* With a message comes one at most. */
+	for (size_t i = 1; i < count; i++) {
+		close(fds[i]);
+	}
 	if (length < 0) {
 		return -1;
 	}
-
-	GL_AUTOCLOSE int body_fd = take_descriptor(&message);
-
 	if (length == 0) {
 		errno = ENOTCONN;
-		return -1;
-	}
-	if (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
-		errno = EBADMSG;
 		return -1;
 	}
 	if (gl_keeper_get_header(buffer, (size_t)length, type, out_size, &beside) < 0) {

@@ -198,7 +198,7 @@ static int gl_tether_tie(int life, uint64_t *out_inode)
 	near = ends[0];
 	far = ends[1];
 	/* Into the queue of the socket at the other end. */
-	if (gl_send_descriptor(near, "", 1, life, 0) < 0) {
+	if (gl_send_descriptors(near, "", 1, &life, 1, 0) < 0) {
 		*out_inode = 0;
 		return errno == ETOOMANYREFS ? gl_inheritable_copy(life) : -1;
 	}

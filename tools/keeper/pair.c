@@ -16,7 +16,7 @@
 #include <sys/socket.h>
 
 #define HIGH 64 /* above all places of descriptors */
-#define KEPT_MAX 8
+#define KEPT_MAX GL_DESCRIPTORS_MAX
 _Static_assert(sizeof((struct guestlock_kept){0}.fds) == KEPT_MAX * sizeof(int), "as many as backend.h says");
 
 static int received(int fd)
@@ -163,11 +163,6 @@ void pair_become_guard(struct pair *pair)
 
 /* ---- The channel ---- */
 
-union control {
-	char buffer[CMSG_SPACE(KEPT_MAX * sizeof(int))];
-	struct cmsghdr align;
-};
-
 void pair_tell_end(const struct pair *pair)
 {
 	/* A guard that is gone needs not be told: the next one is started knowing it, or not at all. */
@@ -176,57 +171,18 @@ void pair_tell_end(const struct pair *pair)
 
 void pair_tell_kept(const struct pair *pair)
 {
-	size_t size = pair->kept.count * sizeof(int);
-	union control control = {{0}};
-	char type = 'K';
-	struct iovec part = {.iov_base = &type, .iov_len = 1};
-	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-
-	if (size > 0) {
-		struct cmsghdr *header = &control.align;
-
-		message.msg_control = control.buffer;
-		message.msg_controllen = CMSG_SPACE(size);
-		header->cmsg_level = SOL_SOCKET;
-		header->cmsg_type = SCM_RIGHTS;
-		header->cmsg_len = CMSG_LEN(size);
-		memcpy(CMSG_DATA(header), pair->kept.fds, size);
-	}
-	if (sendmsg(pair->channel, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
+	if (gl_send_descriptors(pair->channel, "K", 1, pair->kept.fds, pair->kept.count, MSG_DONTWAIT) < 0) {
 		log_say(GUESTLOCK_LOG_DEBUG, "the guard could not be told what to keep: %s", strerror(errno));
-	}
-}
-
-static void replace_kept(struct guestlock_kept *kept, struct msghdr *message)
-{
-	for (size_t i = 0; i < kept->count; i++) {
-		close(kept->fds[i]);
-	}
-	kept->count = 0;
-	for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header; header = CMSG_NXTHDR(message, header)) {
-		size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-
-		if (header->cmsg_type == SCM_RIGHTS && count <= KEPT_MAX) {
-			memcpy(kept->fds, CMSG_DATA(header), count * sizeof(int));
-			kept->count = count;
-		}
 	}
 }
 
 enum pair_news pair_listen(struct pair *pair)
 {
-	union control control;
-	char type[2] = "";
-	struct iovec part = {.iov_base = type, .iov_len = 1};
-	struct msghdr message = {
-		.msg_iov = &part,
-		.msg_iovlen = 1,
-		.msg_control = control.buffer,
-		.msg_controllen = sizeof(control.buffer),
-	};
-
-	ssize_t got =
-		pair->channel < 0 ? -1 : recvmsg(pair->channel, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+	struct guestlock_kept sent = {.count = 0};
+	char type;
+	ssize_t got = pair->channel < 0
+			      ? -1
+			      : gl_receive_descriptors(pair->channel, &type, 1, sent.fds, &sent.count);
 
 	if (got == 0) {
 		/* The partner is going; its pidfd tells when it is gone. */
@@ -236,9 +192,12 @@ enum pair_news pair_listen(struct pair *pair)
 	if (got <= 0) {
 		return PAIR_NOTHING;
 	}
-	if (type[0] == 'K') {
-		replace_kept(&pair->kept, &message);
+	if (type == 'K') {
+		for (size_t i = 0; i < pair->kept.count; i++) {
+			close(pair->kept.fds[i]);
+		}
+		pair->kept = sent;
 		return PAIR_KEPT;
 	}
-	return type[0] == 'E' ? PAIR_END : PAIR_NOTHING;
+	return type == 'E' ? PAIR_END : PAIR_NOTHING;
 }
