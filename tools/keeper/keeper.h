@@ -15,6 +15,7 @@
 #include "handle/handle.h"
 
 #include <sys/types.h>
+#include <time.h>
 
 /* Where the descriptors of both are, from one program to the next. */
 enum {
@@ -63,6 +64,15 @@ enum pair_news {
 };
 /* No lock. What the guard was told next. */
 enum pair_news pair_listen(struct pair *pair);
+
+/* For pthread_cond_clockwait() with CLOCK_MONOTONIC. */
+static inline struct timespec time_of(int64_t monotonic_ms)
+{
+	return (struct timespec){
+		.tv_sec = (time_t)(monotonic_ms / 1000),
+		.tv_nsec = (long)(monotonic_ms % 1000) * 1000000,
+	};
+}
 
 /* ---- The parts of the program ---- */
 

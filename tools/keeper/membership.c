@@ -18,14 +18,6 @@
 /* So long before its deadline a caller is told why it waited in vain. */
 #define TELL_MS 300
 
-static struct timespec time_of(int64_t monotonic_ms)
-{
-	return (struct timespec){
-		.tv_sec = (time_t)(monotonic_ms / 1000),
-		.tv_nsec = (long)(monotonic_ms % 1000) * 1000000,
-	};
-}
-
 /*
  * Wants the lock, which is left while it waits. One at a time joins or leaves; false: somebody else still
  * does when the deadline is near.
@@ -35,7 +27,8 @@ static bool begin_joining(struct worker *worker, int64_t deadline_ms)
 	struct timespec until = time_of(deadline_ms - TELL_MS);
 	bool free;
 
-	while (worker->joining && pthread_cond_timedwait(&worker->changed, &worker->lock, &until) == 0) {
+	while (worker->joining &&
+	       pthread_cond_clockwait(&worker->changed, &worker->lock, CLOCK_MONOTONIC, &until) == 0) {
 	}
 	free = !worker->joining;
 	worker->joining = true;
@@ -119,7 +112,8 @@ static bool begin_leaving(struct worker *worker, int64_t deadline_ms, struct gue
 		return false;
 	}
 	worker->leaving = true;
-	while (worker->calls > 0 && pthread_cond_timedwait(&worker->changed, &worker->lock, &until) == 0) {
+	while (worker->calls > 0 &&
+	       pthread_cond_clockwait(&worker->changed, &worker->lock, CLOCK_MONOTONIC, &until) == 0) {
 	}
 	calls = worker->calls;
 	if (calls > 0) {
@@ -182,7 +176,8 @@ static bool wait_for_leave(struct worker *worker, int64_t deadline_ms)
 	int64_t patience_ms = guestlock_monotonic_ms() + LEAVE_MS, last_ms = deadline_ms - TELL_MS;
 	struct timespec until = time_of(patience_ms < last_ms ? patience_ms : last_ms);
 
-	while (worker->leaving && pthread_cond_timedwait(&worker->changed, &worker->lock, &until) == 0) {
+	while (worker->leaving &&
+	       pthread_cond_clockwait(&worker->changed, &worker->lock, CLOCK_MONOTONIC, &until) == 0) {
 	}
 	return !worker->leaving;
 }

@@ -241,7 +241,7 @@ bool server_run(void *data, void (*work)(void *argument), void *argument)
 	return true;
 }
 
-static int open_server(struct server *server)
+int server_start(struct server *server)
 {
 	struct epoll_event listener = {.events = EPOLLIN | EPOLLONESHOT, .data.ptr = server};
 	struct epoll_event wake = {.events = EPOLLIN, .data.ptr = &server->wake};
@@ -264,7 +264,6 @@ static int open_server(struct server *server)
 struct server *server_new(int listener, const struct server_ops *ops)
 {
 	struct server *server = calloc(1, sizeof(*server));
-	pthread_condattr_t attributes;
 
 	if (!server) {
 		return NULL;
@@ -274,40 +273,19 @@ struct server *server_new(int listener, const struct server_ops *ops)
 	LIST_INIT(&server->connections);
 	STAILQ_INIT(&server->ready);
 	pthread_mutex_init(&server->lock, NULL);
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(&server->changed, &attributes);
-	pthread_condattr_destroy(&attributes);
+	pthread_cond_init(&server->changed, NULL);
 	return server;
-}
-
-int server_start(struct server *server)
-{
-	return open_server(server);
-}
-
-static struct timespec time_in(int wait_ms)
-{
-	struct timespec when;
-
-	clock_gettime(CLOCK_MONOTONIC, &when);
-	when.tv_sec += wait_ms / 1000;
-	when.tv_nsec += (long)(wait_ms % 1000) * 1000000;
-	if (when.tv_nsec >= 1000000000) {
-		when.tv_sec++;
-		when.tv_nsec -= 1000000000;
-	}
-	return when;
 }
 
 bool server_drain(struct server *server, int wait_ms)
 {
-	struct timespec until = time_in(wait_ms);
+	struct timespec until = time_of(guestlock_monotonic_ms() + wait_ms);
 	bool done;
 
 	pthread_mutex_lock(&server->lock);
 	server->draining = true;
-	while (server->calls > 0 && pthread_cond_timedwait(&server->changed, &server->lock, &until) == 0) {
+	while (server->calls > 0 &&
+	       pthread_cond_clockwait(&server->changed, &server->lock, CLOCK_MONOTONIC, &until) == 0) {
 	}
 	done = server->calls == 0;
 	pthread_mutex_unlock(&server->lock);

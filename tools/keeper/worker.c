@@ -121,7 +121,6 @@ static int begin(struct keeper *keeper, const struct options *options)
 		.clear = worker_clear,
 	};
 	struct worker *worker = &keeper->worker;
-	pthread_condattr_t monotonic;
 
 	raise_descriptor_limit();
 	if (open_events(keeper) < 0 || open_library(worker, options) < 0 ||
@@ -129,10 +128,7 @@ static int begin(struct keeper *keeper, const struct options *options)
 		return -1;
 	}
 	pthread_mutex_init(&worker->lock, NULL);
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&worker->changed, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	pthread_cond_init(&worker->changed, NULL);
 	worker->pair = keeper->pair;
 	worker->guard = pid_of(keeper->pair->partner);
 	worker->since = time(NULL);

@@ -37,8 +37,7 @@ struct gl_dlm_names {
 };
 
 static pthread_mutex_t names_mutex = PTHREAD_MUTEX_INITIALIZER; /* of what follows */
-static pthread_cond_t names_changed;
-static bool names_ready;
+static pthread_cond_t names_changed = PTHREAD_COND_INITIALIZER;
 static struct gl_dlm_names names;
 static bool names_asking;     /* a thread is at it */
 static bool names_overdue;    /* ... and was waited for in vain */
@@ -177,24 +176,11 @@ static void wait_for_names(void)
 	};
 
 	while (names_asking && !names_overdue) {
-		if (pthread_cond_timedwait(&names_changed, &names_mutex, &deadline) == ETIMEDOUT) {
+		if (pthread_cond_clockwait(&names_changed, &names_mutex, CLOCK_MONOTONIC, &deadline) ==
+		    ETIMEDOUT) {
 			names_overdue = names_asking;
 		}
 	}
-}
-
-static void prepare(void)
-{
-	pthread_condattr_t attributes;
-
-	if (names_ready) {
-		return;
-	}
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(&names_changed, &attributes);
-	pthread_condattr_destroy(&attributes);
-	names_ready = true;
 }
 
 static const struct gl_dlm_name *find_name(unsigned node)
@@ -237,7 +223,6 @@ bool gl_dlm_cluster_node_name(unsigned node, char *out, size_t size)
 	const struct gl_dlm_name *entry;
 
 	pthread_mutex_lock(&names_mutex);
-	prepare();
 	entry = known_name(node);
 	if (entry) {
 		snprintf(out, size, "%s", entry->name);
