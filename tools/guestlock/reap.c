@@ -4,12 +4,11 @@
  * is told to stop.
  */
 #include "cli.h"
+#include "shared/descriptors.h"
 #include "shared/follow.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 const struct cli_option cli_reap_options[] = {
@@ -67,13 +66,8 @@ static int follow_until_told(struct cli *cli)
 		.log_data = cli,
 	};
 	int failure;
-	sigset_t set;
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	follow.stop = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	follow.stop = open_end_signals();
 	failure = follow.stop < 0 ? errno : follow_guests(&follow);
 	close(follow.stop);
 	if (failure) {

@@ -5,6 +5,8 @@
  */
 #include "keeper.h"
 
+#include "shared/descriptors.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -138,13 +140,8 @@ static void go_on(struct guard *guard)
 int guard_run(struct pair *pair)
 {
 	struct guard guard = {.pair = pair, .pause_ms = FIRST_PAUSE_MS};
-	sigset_t set;
 
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	guard.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	guard.signals = open_end_signals();
 	guard.started_ms = guestlock_monotonic_ms();
 	if (pair->partner < 0) {
 		start_worker(&guard, NULL);

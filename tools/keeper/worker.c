@@ -86,14 +86,7 @@ static pid_t pid_of(int pidfd)
 
 static int open_events(struct keeper *keeper)
 {
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	/* Before there are threads, which inherit it. */
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
-	keeper->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	keeper->signals = open_end_signals();
 	keeper->stop = eventfd(0, EFD_CLOEXEC);
 	keeper->worker.news = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	return keeper->signals < 0 || keeper->stop < 0 || keeper->worker.news < 0 ? -1 : 0;
