@@ -31,7 +31,7 @@ static int complain(const struct options *options, const char *message)
 	return EXIT_FAILURE;
 }
 
-static int open_library(const struct options *options, struct guestlock **out_gl, struct guestlock_error *err)
+int claim_library(const struct options *options, struct guestlock **out_gl, struct guestlock_error *err)
 {
 	struct guestlock_options known = {
 		.size = sizeof(known),
@@ -41,11 +41,10 @@ static int open_library(const struct options *options, struct guestlock **out_gl
 	};
 	int status = guestlock_open(out_gl, &known, err);
 
-	if (status < 0) {
-		return status;
+	if (status == GUESTLOCK_OK) {
+		log_configure((*out_gl)->settings);
 	}
-	log_configure((*out_gl)->settings);
-	return gl_store_prepare(&(*out_gl)->store, err);
+	return status;
 }
 
 /* A keeper that runs already: true, and what it tells about itself. */
@@ -182,7 +181,7 @@ int claim_run(const struct options *options, char **argv)
 		fcntl(FD_REPORT, F_SETFD, FD_CLOEXEC);
 	}
 	argv[0] = program_path(argv[0]);
-	if (open_library(options, &gl, &err) < 0) {
+	if (claim_library(options, &gl, &err) < 0 || gl_store_prepare(&gl->store, &err) < 0) {
 		guestlock_close(gl);
 		return complain(options, err.message);
 	}

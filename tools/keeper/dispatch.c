@@ -15,7 +15,7 @@
 
 struct collection {
 	struct guestlock_lock *locks;
-	size_t count, room;
+	size_t count;
 	struct gl_keeper_silent *silent;
 	size_t n_silent;
 	bool failed;
@@ -33,20 +33,14 @@ static char *copy(struct collection *collection, const char *text)
 static int collect(void *data, const struct guestlock_lock *lock)
 {
 	struct collection *collection = data;
-	struct guestlock_lock *to;
+	struct guestlock_lock *to = gl_grow(collection->locks, collection->count, sizeof(*to));
 
-	if (collection->count == collection->room) {
-		size_t room = collection->room * 2 + 64;
-		void *grown = reallocarray(collection->locks, room, sizeof(*to));
-
-		if (!grown) {
-			collection->failed = true;
-			return -1;
-		}
-		collection->locks = grown;
-		collection->room = room;
+	if (!to) {
+		collection->failed = true;
+		return -1;
 	}
-	to = &collection->locks[collection->count++];
+	collection->locks = to;
+	to += collection->count++;
 	*to = *lock;
 	if (!lock->readable) {
 		/* Nothing else is valid. */
@@ -167,18 +161,28 @@ static enum guestlock_result call_survey(const struct worker *worker, const stru
 typedef enum guestlock_result batch_fn(struct guestlock_backend *, struct guestlock_batch *,
 				       struct guestlock_error *);
 
+/* Its results are the answer. */
+static struct guestlock_batch take_batch(const struct gl_keeper_request *request,
+					 struct gl_keeper_answer *answer)
+{
+	struct guestlock_batch batch = request->batch;
+
+	batch.owner = request->has_owner ? &request->owner : NULL;
+	answer->items = batch.items;
+	answer->count = batch.count;
+	return batch;
+}
+
 static enum guestlock_result call_batch(const struct worker *worker, batch_fn *function,
 					const struct gl_keeper_request *request,
 					struct gl_keeper_answer *answer)
 {
-	struct guestlock_batch batch = request->batch;
+	struct guestlock_batch batch;
 
 	if (!function) {
 		return unable(worker, &answer->error);
 	}
-	batch.owner = request->has_owner ? &request->owner : NULL;
-	answer->items = batch.items;
-	answer->count = batch.count;
+	batch = take_batch(request, answer);
 	return function(worker->gl->backend, &batch, &answer->error);
 }
 

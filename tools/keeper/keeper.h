@@ -87,6 +87,8 @@ int guard_run(struct pair *pair);
 int worker_run(struct pair *pair, const struct options *options, const char *how);
 /* Takes the run directory, listens there, and becomes the guard. */
 int claim_run(const struct options *options, char **argv);
+/* Opens the library, and directs messages as configured. */
+int claim_library(const struct options *options, struct guestlock **out_gl, struct guestlock_error *err);
 
 /* ---- log.c: no lock, as it is told where to write before there are threads ---- */
 

@@ -43,19 +43,12 @@ struct keeper {
 
 static int open_library(struct worker *worker, const struct options *options)
 {
-	struct guestlock_options known = {
-		.size = sizeof(known),
-		.config_file = options->config_file,
-		.overrides = options->overrides,
-		.log = log_write,
-	};
 	struct guestlock_error err;
 
-	if (guestlock_open(&worker->gl, &known, &err) < 0) {
+	if (claim_library(options, &worker->gl, &err) < 0) {
 		log_say(GUESTLOCK_LOG_ERROR, "%s", err.message);
 		return -1;
 	}
-	log_configure(worker->gl->settings);
 	worker->settings = gl_keeper_settings_text(worker->gl->settings, gl_technology(worker->gl));
 	if (!worker->settings) {
 		return -1;
