@@ -15,31 +15,22 @@
 #define GL_STAT_THREADS 20
 #define GL_STAT_START 22
 
-/* line: what ends with a newline is all there is. */
-static ssize_t gl_read(const char *path, bool line, char *out, size_t size)
+/* once: the kernel gives it in one piece, and need not be asked for more. */
+static ssize_t gl_read(const char *path, bool once, char *out, size_t size)
 {
 	GL_AUTOCLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	size_t used = 0;
+	ssize_t length;
 
 	if (fd < 0) {
 		return -1;
 	}
-	while (used < size - 1 && !(line && used > 0 && out[used - 1] == '\n')) {
-		ssize_t got = read(fd, out + used, size - 1 - used);
-
-		if (got < 0 && errno == EINTR) {
-			continue;
-		}
-		if (got < 0) {
-			return -1;
-		}
-		if (got == 0) {
-			break;
-		}
-		used += (size_t)got;
+	do {
+		length = once ? read(fd, out, size - 1) : gl_read_all(fd, out, size - 1, -1);
+	} while (length < 0 && errno == EINTR);
+	if (length >= 0) {
+		out[length] = '\0';
 	}
-	out[used] = '\0';
-	return (ssize_t)used;
+	return length;
 }
 
 ssize_t gl_read_proc(const char *path, char *out, size_t size)
@@ -109,7 +100,6 @@ int gl_stat_read(pid_t pid, pid_t tid, struct gl_stat *out_stat)
 	} else {
 		snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
 	}
-	/* The kernel gives it in one piece. */
 	if (gl_read(path, true, text, sizeof(text)) < 0) {
 		return -1;
 	}

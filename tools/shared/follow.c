@@ -135,9 +135,18 @@ static void notice(struct follower *follower, const struct guestlock_info *info)
 	watch(follower, guest, info);
 }
 
-/* ---- Burying ---- */
+static void notice_name(struct follower *follower, const char *name)
+{
+	struct guestlock_info *info = NULL;
 
-static void notice_name(struct follower *follower, const char *name);
+	if (strlen(name) == GUESTLOCK_UUID_STRING - 1 && !find(follower, name) &&
+	    guestlock_get_info(follower->follow->gl, name, &info, NULL) == GUESTLOCK_OK) {
+		notice(follower, info);
+	}
+	guestlock_info_free(info);
+}
+
+/* ---- Burying ---- */
 
 /* true: it is gone. A failure is tried again, ever more rarely; the sweep says so if it fails, too. */
 static bool end_burial(struct follower *follower, struct watched *guest)
@@ -276,17 +285,6 @@ static void sweep(struct follower *follower)
 	follower->sweeping = burial_begin(follower->follow, NULL);
 	notice_all(follower);
 	follower->next_sweep_ms = guestlock_monotonic_ms() + SWEEP_MS;
-}
-
-static void notice_name(struct follower *follower, const char *name)
-{
-	struct guestlock_info *info = NULL;
-
-	if (strlen(name) == GUESTLOCK_UUID_STRING - 1 && !find(follower, name) &&
-	    guestlock_get_info(follower->follow->gl, name, &info, NULL) == GUESTLOCK_OK) {
-		notice(follower, info);
-	}
-	guestlock_info_free(info);
 }
 
 static void read_inotify(struct follower *follower)
