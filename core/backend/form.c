@@ -193,15 +193,13 @@ static bool take_line(char **rest, const struct guestlock_field *fields, void *o
 /* Nothing is known of what the rows name. */
 static void forget(const struct guestlock_field *fields, char *object)
 {
-	static const char *const none = "";
-
 	for (; fields->key; fields++) {
 		char *member = object + fields->offset;
 
 		if (fields->kind == GUESTLOCK_FIELD_OWNER) {
 			forget(owner_fields, member);
 		} else if (fields->kind == GUESTLOCK_FIELD_TEXT) {
-			memcpy(member, &none, sizeof(none));
+			*(const char **)(void *)member = "";
 		} else {
 			memset(member, 0, kinds[fields->kind]->size);
 		}

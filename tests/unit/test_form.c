@@ -107,17 +107,16 @@ static int take(char *text, size_t size)
 /* A body under the first line that belongs to it; malloc'd. */
 static char *framed(const char *body, size_t length, size_t *out_size)
 {
-	char digest[GUESTLOCK_KEY_SIZE], *text;
-	int frame;
+	char digest[GUESTLOCK_KEY_SIZE], first[128], *text;
+	size_t frame;
 
 	guestlock_digest(body, length, digest);
-	frame = asprintf(&text, "%s %08zu %.8s\n", form.magic, length, digest);
-	ck_assert_int_gt(frame, 0);
-	text = realloc(text, (size_t)frame + length + 1);
+	frame = (size_t)snprintf(first, sizeof(first), "%s %08zu %.8s\n", form.magic, length, digest);
+	*out_size = frame + length;
+	text = calloc(1, *out_size + 1);
 	ck_assert_ptr_nonnull(text);
+	memcpy(text, first, frame);
 	memcpy(text + frame, body, length);
-	text[(size_t)frame + length] = '\0';
-	*out_size = (size_t)frame + length;
 	return text;
 }
 
