@@ -32,7 +32,7 @@ static const struct guestlock_option options[] = {
 	{.name = NULL},
 };
 
-static void finish(struct guestlock_backend *backend)
+static void finish_dlm(struct guestlock_backend *backend)
 {
 	struct gl_dlm *dlm = gl_dlm_of(backend);
 
@@ -103,7 +103,7 @@ static enum guestlock_result init(struct guestlock_backend *backend, struct gues
 	gl_dlm_table_init(&dlm->table);
 	init_threads(dlm);
 	if (!set_paths(dlm, lockspace)) {
-		finish(backend);
+		finish_dlm(backend);
 		return gl_dlm_fail(err, ENOMEM, "prepare the DLM lockspace", lockspace);
 	}
 	return GUESTLOCK_RES_GRANTED;
@@ -111,7 +111,7 @@ static enum guestlock_result init(struct guestlock_backend *backend, struct gues
 
 static const struct guestlock_backend_ops ops = {
 	.init = init,
-	.finish = finish,
+	.finish = finish_dlm,
 	.probe = gl_dlm_probe,
 	.join = gl_dlm_join,
 	.leave = gl_dlm_leave,

@@ -26,7 +26,7 @@ static const struct guestlock_option options[] = {
 	{.name = NULL},
 };
 
-static void finish(struct guestlock_backend *backend)
+static void finish_fcntl(struct guestlock_backend *backend)
 {
 	struct gl_fcntl *fc = gl_fcntl_of(backend);
 
@@ -65,7 +65,7 @@ static enum guestlock_result init(struct guestlock_backend *backend, struct gues
 
 	fc->allow_network = guestlock_option_bool(backend, "allow_network_filesystem");
 	if (!name_paths(fc, guestlock_option_string(backend, "lock_dir"))) {
-		finish(backend);
+		finish_fcntl(backend);
 		return guestlock_backend_fail(
 			err, GUESTLOCK_RES_INVALID, ENOMEM, 0,
 			"cannot prepare the use of the lock directory: out of memory; try again");
@@ -76,7 +76,7 @@ static enum guestlock_result init(struct guestlock_backend *backend, struct gues
 
 static const struct guestlock_backend_ops ops = {
 	.init = init,
-	.finish = finish,
+	.finish = finish_fcntl,
 	.probe = gl_fcntl_probe,
 	.join = gl_fcntl_join,
 	.leave = gl_fcntl_leave,

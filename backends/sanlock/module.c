@@ -60,7 +60,7 @@ static const struct guestlock_option options[] = {
 	{.name = NULL},
 };
 
-static void finish(struct guestlock_backend *backend)
+static void finish_sanlock(struct guestlock_backend *backend)
 {
 	struct gl_sanlock *sl = gl_sanlock_of(backend);
 
@@ -184,7 +184,7 @@ static enum guestlock_result init(struct guestlock_backend *backend, struct gues
 	sl->allow_local = guestlock_option_bool(backend, "allow_local_leases");
 	pthread_mutex_init(&sl->mutex, NULL);
 	if (!set_texts(sl)) {
-		finish(backend);
+		finish_sanlock(backend);
 		return gl_sanlock_fail(err, -ENOMEM, "prepare the leases in",
 				       guestlock_option_string(backend, "lease_dir"));
 	}
@@ -193,7 +193,7 @@ static enum guestlock_result init(struct guestlock_backend *backend, struct gues
 
 static const struct guestlock_backend_ops ops = {
 	.init = init,
-	.finish = finish,
+	.finish = finish_sanlock,
 	.probe = gl_sanlock_probe,
 	.join = gl_sanlock_join,
 	.leave = gl_sanlock_leave,

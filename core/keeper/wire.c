@@ -43,7 +43,7 @@ static void *extend(struct gl_wire *wire, size_t size)
 	return wire->data + wire->size - size;
 }
 
-static const void *take(struct stream *stream, size_t size)
+static const void *take_bytes(struct stream *stream, size_t size)
 {
 	stream->failed |= size > stream->size - stream->at;
 	if (stream->failed) {
@@ -66,7 +66,7 @@ static inline void put_number(struct gl_wire *wire, size_t size, uint64_t value)
 
 static inline uint64_t take_number(struct stream *stream, size_t size, uint64_t most)
 {
-	const void *from = take(stream, size);
+	const void *from = take_bytes(stream, size);
 	uint64_t value = 0;
 
 	if (from) {
@@ -114,7 +114,7 @@ static const char *take_text(struct stream *stream)
 		stream->failed |= length != UINT32_MAX;
 		return NULL;
 	}
-	text = take(stream, length + 1);
+	text = take_bytes(stream, length + 1);
 	stream->failed |= text && strnlen(text, length + 1) != length;
 	return stream->failed ? NULL : text;
 }
@@ -368,7 +368,7 @@ void gl_wire_free(struct gl_wire *wire)
 	*wire = (struct gl_wire){0};
 }
 
-static void begin(struct gl_wire *wire)
+static void begin_message(struct gl_wire *wire)
 {
 	wire->size = 0;
 	wire->failed = false;
@@ -394,20 +394,20 @@ static int complete(struct gl_wire *wire, enum gl_keeper_type type)
 
 int gl_keeper_put_request(struct gl_wire *wire, const struct gl_keeper_request *request)
 {
-	begin(wire);
+	begin_message(wire);
 	pass_request(&(struct stream){.out = wire}, writable(request));
 	return complete(wire, GL_KEEPER_REQUEST);
 }
 
 int gl_keeper_put_answer(struct gl_wire *wire, const struct gl_keeper_answer *answer)
 {
-	begin(wire);
+	begin_message(wire);
 	pass_answer(&(struct stream){.out = wire}, writable(answer), answer->count);
 	return complete(wire, GL_KEEPER_ANSWER);
 }
 
 /* Nothing may be left over. 0, or an errno. */
-static int finish(const struct stream *stream)
+static int finish_message(const struct stream *stream)
 {
 	if (stream->no_memory) {
 		return ENOMEM;
@@ -425,7 +425,7 @@ int gl_keeper_get_request(const unsigned char *data, size_t size, struct gl_keep
 	stream.failed |= request.has_owner && (!request.owner.uuid[0] || request.owner.instance == 0);
 	stream.failed |=
 		!request.has_owner && gl_keeper_has_batch(request.call) && request.call != GL_KEEPER_INQUIRE;
-	error = finish(&stream);
+	error = finish_message(&stream);
 	if (error) {
 		gl_keeper_request_free(&request);
 		errno = error;
@@ -453,7 +453,7 @@ int gl_keeper_get_answer(const unsigned char *data, size_t size, struct guestloc
 
 	out_answer->items = items;
 	pass_answer(&stream, out_answer, count);
-	error = finish(&stream);
+	error = finish_message(&stream);
 	if (error) {
 		gl_keeper_answer_free(out_answer);
 		errno = error;

@@ -70,7 +70,7 @@ static void print_meanings(const char *state)
 	putchar('\n');
 }
 
-static void explain(const struct cli *cli, const char *state)
+static void print_explanation(const struct cli *cli, const char *state)
 {
 	const struct cli_listing listing =
 		cli_begin_listing(cli, "transitions", transition_columns, CLI_COUNT(transition_columns));
@@ -106,6 +106,6 @@ int cli_explain(struct cli *cli, int argc, char **argv)
 			"dead, not \"%s\"",
 			state);
 	}
-	explain(cli, state);
+	print_explanation(cli, state);
 	return EX_OK;
 }

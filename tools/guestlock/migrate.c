@@ -124,7 +124,8 @@ static int forget_dead_source(struct cli *cli, struct guestlock_guest *guest)
 	return status == GUESTLOCK_OK ? EX_OK : cli_fail(cli, status, &err);
 }
 
-static int finish(struct cli *cli, struct guestlock_guest *guest, const struct move *move, unsigned flags)
+static int end_migration(struct cli *cli, struct guestlock_guest *guest, const struct move *move,
+			 unsigned flags)
 {
 	struct guestlock_error err;
 	enum end end;
@@ -143,12 +144,12 @@ static int finish(struct cli *cli, struct guestlock_guest *guest, const struct m
 
 static int complete(struct cli *cli, struct guestlock_guest *guest, const struct move *move)
 {
-	return finish(cli, guest, move, 0);
+	return end_migration(cli, guest, move, 0);
 }
 
 static int cancel(struct cli *cli, struct guestlock_guest *guest, const struct move *move)
 {
-	return finish(cli, guest, move, GUESTLOCK_MIGRATE_CANCEL);
+	return end_migration(cli, guest, move, GUESTLOCK_MIGRATE_CANCEL);
 }
 
 static int parse(struct cli *cli, int argc, char **argv, struct move *move)

@@ -267,7 +267,7 @@ static bool wait_until_dead(const struct vigil *vigil)
 	}
 }
 
-static void settle(const struct vigil *vigil)
+static void settle_guest(const struct vigil *vigil)
 {
 	CLI_AUTOFREE char *words = cli_guest_words(vigil->name, vigil->uuid);
 	struct guestlock_error err;
@@ -326,7 +326,7 @@ static int start_and_stay(struct cli *cli, struct run *run)
 		cli_log(cli, GUESTLOCK_LOG_INFO, "the guest's uuid is %s", run->guest.made_up);
 	}
 	status = cli_supervise(&supervision);
-	settle(&vigil);
+	settle_guest(&vigil);
 	return exit_status_of(status);
 }
 

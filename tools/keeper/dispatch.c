@@ -196,8 +196,8 @@ static enum guestlock_result call_unprovision(const struct worker *worker,
 				: unable(worker, err);
 }
 
-static enum guestlock_result call(struct worker *worker, const struct gl_keeper_request *request, pid_t peer,
-				  struct gl_keeper_answer *answer)
+static enum guestlock_result call_backend(struct worker *worker, const struct gl_keeper_request *request,
+					  pid_t peer, struct gl_keeper_answer *answer)
 {
 	const struct guestlock_backend_ops *ops = worker_ops(worker);
 	struct guestlock_backend *backend = worker->gl->backend;
@@ -253,9 +253,9 @@ void worker_answer(void *data, const struct gl_keeper_request *request, pid_t pe
 		return;
 	}
 	if (!needs_member(request->call)) {
-		out_answer->result = call(worker, request, peer, out_answer);
+		out_answer->result = call_backend(worker, request, peer, out_answer);
 	} else if (member_begin_call(worker, request, peer, out_answer)) {
-		out_answer->result = call(worker, request, peer, out_answer);
+		out_answer->result = call_backend(worker, request, peer, out_answer);
 		member_end_call(worker);
 		member_note_result(worker, out_answer->result);
 	}

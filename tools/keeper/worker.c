@@ -98,7 +98,7 @@ static void *follow(void *argument)
 	return NULL;
 }
 
-static int begin(struct keeper *keeper, const struct options *options)
+static int begin_keeper(struct keeper *keeper, const struct options *options)
 {
 	const struct server_ops ops = {
 		.data = &keeper->worker,
@@ -289,7 +289,7 @@ static void look_around(struct keeper *keeper)
 /* ---- Ending ---- */
 
 /* Nothing new is begun, and what is under way is brought to an end, if it ends. Locks stay. */
-static int end(struct keeper *keeper)
+static int end_keeper(struct keeper *keeper)
 {
 	struct worker *worker = &keeper->worker;
 
@@ -315,7 +315,7 @@ int worker_run(struct pair *pair, const struct options *options, const char *how
 {
 	struct keeper keeper = {.pair = pair, .watched = -1};
 
-	if (begin(&keeper, options) < 0) {
+	if (begin_keeper(&keeper, options) < 0) {
 		log_say(GUESTLOCK_LOG_ERROR, "the keeper cannot work: %m");
 		return 1;
 	}
@@ -326,5 +326,5 @@ int worker_run(struct pair *pair, const struct options *options, const char *how
 	while (!keeper.ending) {
 		look_around(&keeper);
 	}
-	return end(&keeper);
+	return end_keeper(&keeper);
 }

@@ -197,7 +197,7 @@ static void warn_untethered(const struct follower *follower, struct watched *gue
 }
 
 /* Whether it is dead, and what to do then; it may be forgotten afterwards. */
-static void judge(struct follower *follower, struct watched *guest, const struct guestlock_info *info)
+static void judge_guest(struct follower *follower, struct watched *guest, const struct guestlock_info *info)
 {
 	if (info->instance != guest->instance) {
 		watch(follower, guest, info);
@@ -224,7 +224,7 @@ static void look_at(struct follower *follower, struct watched *guest)
 	}
 	status = guestlock_get_info(follower->follow->gl, guest->uuid, &info, NULL);
 	if (status == GUESTLOCK_OK) {
-		judge(follower, guest, info);
+		judge_guest(follower, guest, info);
 	} else if (status == GUESTLOCK_NOT_FOUND || status == GUESTLOCK_DAMAGED) {
 		forget(follower, guest);
 	}

@@ -65,7 +65,7 @@ static void judge_handover(struct gl_dlm_call *call, struct gl_dlm_slot *slot,
 			 holder.uuid, holder.host);
 }
 
-static void judge(struct gl_dlm_call *call, struct gl_dlm_slot *slot)
+static void judge_grant(struct gl_dlm_call *call, struct gl_dlm_slot *slot)
 {
 	struct gl_dlm_block block;
 
@@ -166,7 +166,7 @@ static size_t ask_in_order(struct gl_dlm_call *call)
 }
 
 /* Names who is in the way of those that were refused: their blocks are read again. */
-static void explain(struct gl_dlm_call *call)
+static void explain_refused(struct gl_dlm_call *call)
 {
 	for (size_t i = 0; i < call->count; i++) {
 		struct gl_dlm_slot *slot = &call->slots[i];
@@ -355,12 +355,12 @@ static void judge_all(struct gl_dlm_call *call)
 {
 	for (size_t i = 0; i < call->count; i++) {
 		if (call->slots[i].changed) {
-			judge(call, &call->slots[i]);
+			judge_grant(call, &call->slots[i]);
 		}
 	}
 }
 
-static void take(struct gl_dlm_call *call)
+static void take_slots(struct gl_dlm_call *call)
 {
 	size_t refused = ask_for(call, 0, call->count);
 
@@ -373,7 +373,7 @@ static void take(struct gl_dlm_call *call)
 		return;
 	}
 	if (give_back(call) && refused && call->result == GUESTLOCK_RES_GRANTED) {
-		explain(call);
+		explain_refused(call);
 	}
 	gl_dlm_seats_leave(call);
 }
@@ -395,7 +395,7 @@ static enum guestlock_result note_owner(struct gl_dlm *dlm, struct guestlock_bat
 	return result;
 }
 
-static enum guestlock_result end(struct gl_dlm_call *call)
+static enum guestlock_result end_acquire(struct gl_dlm_call *call)
 {
 	enum guestlock_result result = gl_dlm_call_end(call, call->result == GUESTLOCK_RES_GRANTED);
 
@@ -422,10 +422,10 @@ enum guestlock_result gl_dlm_acquire(struct guestlock_backend *backend, struct g
 	gl_dlm_call_begin(&call, dlm, batch, gl_dlm_xid(dlm, batch->owner), "lock", err);
 	check_modes(&call);
 	if (call.result == GUESTLOCK_RES_GRANTED && gl_dlm_read_contents(&call)) {
-		take(&call);
+		take_slots(&call);
 		gl_dlm_tell_all(&call);
 	}
-	return end(&call);
+	return end_acquire(&call);
 }
 
 enum guestlock_result gl_dlm_bind(struct guestlock_backend *backend, struct guestlock_batch *batch,
@@ -446,5 +446,5 @@ enum guestlock_result gl_dlm_bind(struct guestlock_backend *backend, struct gues
 	}
 	gl_dlm_round(&call);
 	gl_dlm_tell_all(&call);
-	return end(&call);
+	return end_acquire(&call);
 }

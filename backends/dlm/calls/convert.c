@@ -111,7 +111,7 @@ static bool give_back(struct gl_dlm_call *call)
 	return gl_dlm_round(call);
 }
 
-static void explain(struct gl_dlm_call *call)
+static void explain_unconverted(struct gl_dlm_call *call)
 {
 	for (size_t i = 0; i < call->count; i++) {
 		struct gl_dlm_slot *slot = &call->slots[i];
@@ -173,7 +173,7 @@ static void change(struct gl_dlm_call *call)
 
 	if (refused || call->result != GUESTLOCK_RES_GRANTED) {
 		if (give_back(call) && call->result == GUESTLOCK_RES_GRANTED) {
-			explain(call);
+			explain_unconverted(call);
 		}
 		return;
 	}

@@ -17,7 +17,7 @@
 
 /* ---- Rounds ---- */
 
-static bool ask(struct gl_dlm_call *call)
+static bool ask_in_present_modes(struct gl_dlm_call *call)
 {
 	for (size_t i = 0; i < call->count; i++) {
 		struct gl_dlm_slot *slot = &call->slots[i];
@@ -199,7 +199,7 @@ static void answer(struct gl_dlm_call *call, struct gl_dlm_slot *slot)
 /* Fills the items of the batch, but for holders. */
 static void look(struct gl_dlm_call *call)
 {
-	if (!gl_dlm_read_contents(call) || !ask(call)) {
+	if (!gl_dlm_read_contents(call) || !ask_in_present_modes(call)) {
 		return;
 	}
 	for (size_t i = 0; i < call->count; i++) {
@@ -213,8 +213,8 @@ static void look(struct gl_dlm_call *call)
 	}
 }
 
-static void begin(struct gl_dlm_call *call, struct gl_dlm *dlm, struct guestlock_batch *batch,
-		  struct guestlock_error *err)
+static void begin_inquiry(struct gl_dlm_call *call, struct gl_dlm *dlm, struct guestlock_batch *batch,
+			  struct guestlock_error *err)
 {
 	/* Nobody's locks are of no owner, so that whoever finds them after a crash drops them. */
 	uint64_t xid = batch->owner ? gl_dlm_xid(dlm, batch->owner) : gl_dlm_nobody_xid(dlm);
@@ -227,7 +227,7 @@ enum guestlock_result gl_dlm_inquire(struct guestlock_backend *backend, struct g
 {
 	struct gl_dlm_call call;
 
-	begin(&call, gl_dlm_of(backend), batch, err);
+	begin_inquiry(&call, gl_dlm_of(backend), batch, err);
 	if (call.result == GUESTLOCK_RES_GRANTED) {
 		look(&call);
 	}
@@ -244,7 +244,7 @@ enum guestlock_result gl_dlm_inquire(struct guestlock_backend *backend, struct g
 
 /* ---- Acquire that only judges ---- */
 
-static void judge(struct gl_dlm_call *call, struct gl_dlm_slot *slot)
+static void judge_slot(struct gl_dlm_call *call, struct gl_dlm_slot *slot)
 {
 	struct guestlock_item *item = slot->item;
 	enum guestlock_result found = item->result;
@@ -272,13 +272,13 @@ enum guestlock_result gl_dlm_judge(struct gl_dlm *dlm, struct guestlock_batch *b
 {
 	struct gl_dlm_call call;
 
-	begin(&call, dlm, batch, err);
+	begin_inquiry(&call, dlm, batch, err);
 	if (call.result == GUESTLOCK_RES_GRANTED) {
 		look(&call);
 	}
 	if (call.result == GUESTLOCK_RES_GRANTED) {
 		for (size_t i = 0; i < call.count; i++) {
-			judge(&call, &call.slots[i]);
+			judge_slot(&call, &call.slots[i]);
 		}
 	}
 	return gl_dlm_call_end(&call, false);

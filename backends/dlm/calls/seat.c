@@ -39,7 +39,7 @@ static struct gl_dlm_request *make_requests(struct gl_dlm_call *call,
 }
 
 /* Those that are for a lock, all at once. */
-static void ask(struct gl_dlm_call *call, struct gl_dlm_request *requests)
+static void ask_seats(struct gl_dlm_call *call, struct gl_dlm_request *requests)
 {
 	struct gl_dlm_request *wanted = calloc(call->count + 1, sizeof(*wanted));
 	size_t count = 0, next = 0;
@@ -67,7 +67,7 @@ struct gl_dlm_request *gl_dlm_seats_ask(struct gl_dlm_call *call, bool (*test)(c
 	struct gl_dlm_request *requests = make_requests(call, test, unlock);
 
 	if (requests) {
-		ask(call, requests);
+		ask_seats(call, requests);
 	}
 	return requests;
 }

@@ -347,8 +347,8 @@ static void answer_clear(const struct answer *answer)
 #define AUTOANSWER __attribute__((cleanup(answer_clear))) struct answer
 
 /* 0 or an errno. */
-static int ask(const char *socket, uint32_t command, const char *name, int64_t deadline_ms,
-	       struct answer *out)
+static int ask_controld(const char *socket, uint32_t command, const char *name, int64_t deadline_ms,
+			struct answer *out)
 {
 	struct gl_dlm_daemon_header request = {
 		.magic = GL_DLM_MAGIC,
@@ -376,7 +376,7 @@ static int ask(const char *socket, uint32_t command, const char *name, int64_t d
 int gl_dlm_daemon_status(const char *socket, int64_t deadline_ms, struct gl_dlm_daemon *out)
 {
 	AUTOANSWER answer = {.data = NULL};
-	int result = ask(socket, GL_DLM_COMMAND_STATUS, "", deadline_ms, &answer);
+	int result = ask_controld(socket, GL_DLM_COMMAND_STATUS, "", deadline_ms, &answer);
 
 	return result != 0 ? result : gl_dlm_daemon_parse_status(answer.data, answer.size, out);
 }
@@ -385,7 +385,7 @@ int gl_dlm_daemon_lockspace(const char *socket, const char *name, int64_t deadli
 			    struct gl_dlm_daemon_lockspace *out)
 {
 	AUTOANSWER answer = {.data = NULL};
-	int result = ask(socket, GL_DLM_COMMAND_LOCKSPACE, name, deadline_ms, &answer);
+	int result = ask_controld(socket, GL_DLM_COMMAND_LOCKSPACE, name, deadline_ms, &answer);
 
 	return result != 0 ? result : gl_dlm_daemon_parse_lockspace(answer.data, answer.size, out);
 }
@@ -393,7 +393,7 @@ int gl_dlm_daemon_lockspace(const char *socket, const char *name, int64_t deadli
 int gl_dlm_daemon_settings(const char *socket, int64_t deadline_ms, char **out_text)
 {
 	AUTOANSWER answer = {.data = NULL};
-	int result = ask(socket, GL_DLM_COMMAND_SETTINGS, "", deadline_ms, &answer);
+	int result = ask_controld(socket, GL_DLM_COMMAND_SETTINGS, "", deadline_ms, &answer);
 
 	return result != 0 ? result : gl_dlm_daemon_parse_settings(answer.data, answer.size, out_text);
 }

@@ -48,7 +48,8 @@ static enum guestlock_result fail_outside(struct guestlock_error *err)
 }
 
 /* Names those that did not answer. Called without the mutex: names are asked for. */
-static enum guestlock_result judge(const struct gl_dlm_question *question, struct guestlock_error *err)
+static enum guestlock_result judge_question(const struct gl_dlm_question *question,
+					    struct guestlock_error *err)
 {
 	static const char *const reasons[] = {
 		[GL_DLM_PEER_SILENT] = "no answer in time",
@@ -148,7 +149,7 @@ enum guestlock_result gl_dlm_peers_ask(struct gl_dlm_peers *peers, const char *k
 	if (!asked || question.cut) {
 		return fail_outside(err);
 	}
-	return judge(&question, err);
+	return judge_question(&question, err);
 }
 
 /* ---- Starting and stopping ---- */

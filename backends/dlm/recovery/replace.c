@@ -63,8 +63,8 @@ static struct gl_dlm_lock *renew(struct gl_dlm *dlm, const struct gl_dlm_row *ro
 }
 
 /* *lock becomes NULL when it is no more. */
-static bool ask(struct gl_dlm *dlm, struct gl_dlm_lock **lock, int mode,
-		const unsigned char block[GL_DLM_BLOCK])
+static bool ask_lock(struct gl_dlm *dlm, struct gl_dlm_lock **lock, int mode,
+		     const unsigned char block[GL_DLM_BLOCK])
 {
 	struct gl_dlm_request request = {.lock = *lock, .mode = mode};
 
@@ -87,13 +87,13 @@ bool gl_dlm_replace(struct gl_dlm *dlm, const struct gl_dlm_row *row, const unsi
 		return false;
 	}
 	lock = renew(dlm, row);
-	good = lock && ask(dlm, &lock, mode, block) &&
+	good = lock && ask_lock(dlm, &lock, mode, block) &&
 	       gl_dlm_tell(dlm, row->name, row->lkid, row->xid, GL_DLM_UNLOCK, block) == 0 &&
 	       is_shown(dlm, row->lkid, GL_DLM_NO_MODE);
 	if (good && exclusive) {
-		good = ask(dlm, &lock, DLM_LOCK_EX, block);
+		good = ask_lock(dlm, &lock, DLM_LOCK_EX, block);
 		/* The second time writes the block. */
-		good = good && ask(dlm, &lock, DLM_LOCK_EX, block);
+		good = good && ask_lock(dlm, &lock, DLM_LOCK_EX, block);
 	}
 	pthread_mutex_lock(&dlm->mutex);
 	if (lock) {

@@ -46,7 +46,7 @@ void gl_dlm_remote_stop(struct gl_dlm *dlm)
 
 /* ---- Asking ---- */
 
-static bool ask(struct gl_dlm *dlm, const char *key, int64_t deadline_ms, struct gl_dlm_answers *out)
+static bool ask_keepers(struct gl_dlm *dlm, const char *key, int64_t deadline_ms, struct gl_dlm_answers *out)
 {
 	int64_t soon_ms = guestlock_monotonic_ms() + PATIENCE_MS;
 	struct guestlock_error ignored;
@@ -73,7 +73,7 @@ void gl_dlm_name_holder(struct gl_dlm *dlm, const char *key, int64_t deadline_ms
 {
 	struct gl_dlm_answers answers;
 
-	ask(dlm, key, deadline_ms, &answers);
+	ask_keepers(dlm, key, deadline_ms, &answers);
 	for (size_t i = 0; i < answers.n_found; i++) {
 		const struct guestlock_holder *found = &answers.found[i].holder;
 
@@ -92,7 +92,7 @@ size_t gl_dlm_remote_holders(struct gl_dlm *dlm, const char *key, int64_t deadli
 	struct gl_dlm_answers answers;
 	size_t count = 0;
 
-	ask(dlm, key, deadline_ms, &answers);
+	ask_keepers(dlm, key, deadline_ms, &answers);
 	*out_holders = calloc(answers.n_found + 1, sizeof(**out_holders));
 	for (size_t i = 0; i < answers.n_found && *out_holders; i++) {
 		if (answers.found[i].holder.mode != GUESTLOCK_MODE_NONE) {
