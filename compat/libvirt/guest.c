@@ -62,7 +62,7 @@ static bool has_open(DIR *fds, pid_t pid, const char *path)
 	return false;
 }
 
-bool gl_guest_writes(pid_t pid, const char *path)
+bool gl_libvirt_guest_writes(pid_t pid, const char *path)
 {
 	char name[64], *real;
 	bool writes;
@@ -83,7 +83,7 @@ bool gl_guest_writes(pid_t pid, const char *path)
 	return writes;
 }
 
-bool gl_guest_arrives(pid_t pid)
+bool gl_libvirt_guest_arrives(pid_t pid)
 {
 	char path[64], *text;
 	size_t size;
@@ -106,7 +106,7 @@ bool gl_guest_arrives(pid_t pid)
 }
 
 /* A zombie has no command line any more. */
-bool gl_guest_is_there(pid_t pid)
+bool gl_libvirt_guest_is_there(pid_t pid)
 {
 	char path[64], *text;
 	size_t size = 0;
@@ -119,4 +119,9 @@ bool gl_guest_is_there(pid_t pid)
 	size = text ? size : 1;
 	free(text);
 	return size > 0;
+}
+
+bool gl_libvirt_guest_is_over(int status)
+{
+	return status == GUESTLOCK_NOT_FOUND || status == GUESTLOCK_DEAD || status == GUESTLOCK_REPLACED;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What /proc tells of a guest's process, where libvirt's calls alone do not say what they mean. */
+/* What /proc and a status tell of a guest, where libvirt's calls alone do not say what they mean. */
 #ifndef GL_LIBVIRT_GUEST_H
 #define GL_LIBVIRT_GUEST_H
 
@@ -10,16 +10,19 @@
  * Has the process that file open for writing? libvirt gives the lock of an image back also when it could not
  * add it a second time, while the guest goes on with the first. false where /proc does not say.
  */
-bool gl_guest_writes(pid_t pid, const char *path);
+bool gl_libvirt_guest_writes(pid_t pid, const char *path);
 
 /*
  * May the guest have memory from before: was it started to be restored, or to be migrated to? libvirt keeps
  * the state of a guest that ended while it was paused, and gives it to the next start, which has nothing to
  * do with it. true where /proc does not say.
  */
-bool gl_guest_arrives(pid_t pid);
+bool gl_libvirt_guest_arrives(pid_t pid);
 
 /* Is there such a process, and more than a zombie? In doubt there is. */
-bool gl_guest_is_there(pid_t pid);
+bool gl_libvirt_guest_is_there(pid_t pid);
+
+/* A guest that is not known, is dead, or lives as another process: nothing of it could be released. */
+bool gl_libvirt_guest_is_over(int status);
 
 #endif

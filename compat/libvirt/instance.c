@@ -18,16 +18,16 @@
  * Grows at the front and is freed as a whole, so that readers need no mutex: they may be in a child that was
  * forked while another thread held it. The mutex is between init and deinit only.
  */
-static struct gl_instance *instances;
+static struct gl_libvirt_instance *instances;
 static unsigned users;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
-static struct gl_instance *first(void)
+static struct gl_libvirt_instance *first(void)
 {
 	return __atomic_load_n(&instances, __ATOMIC_ACQUIRE);
 }
 
-static void destroy(struct gl_instance *instance)
+static void destroy(struct gl_libvirt_instance *instance)
 {
 	if (!instance) {
 		return;
@@ -48,9 +48,9 @@ static char *driver_of(const char *config_file)
 	return strndup(name, dash ? (size_t)(dash - name) : strlen(name));
 }
 
-static struct gl_instance *create(const char *config_file)
+static struct gl_libvirt_instance *create(const char *config_file)
 {
-	struct gl_instance *instance = calloc(1, sizeof(*instance));
+	struct gl_libvirt_instance *instance = calloc(1, sizeof(*instance));
 
 	if (!instance) {
 		return NULL;
@@ -65,7 +65,7 @@ static struct gl_instance *create(const char *config_file)
 }
 
 /* Once, as it loads every module. */
-static int learn_abilities(struct gl_instance *instance, struct guestlock_error *err)
+static int learn_abilities(struct gl_libvirt_instance *instance, struct guestlock_error *err)
 {
 	struct guestlock_backend_info *infos;
 	size_t count;
@@ -84,9 +84,9 @@ static int learn_abilities(struct gl_instance *instance, struct guestlock_error 
 	return GUESTLOCK_OK;
 }
 
-static int open_library(struct gl_instance *instance, struct guestlock_error *err)
+static int open_library(struct gl_libvirt_instance *instance, struct guestlock_error *err)
 {
-	struct guestlock_options options = {.size = sizeof(options), .log = gl_report_log};
+	struct guestlock_options options = {.size = sizeof(options), .log = gl_libvirt_report_log};
 	int status;
 
 	/* A file that is there and cannot be read is an error; one that is not there need not be. */
@@ -101,22 +101,22 @@ static int open_library(struct gl_instance *instance, struct guestlock_error *er
  * Recovery, and word of what is amiss. None of it is a reason to fail: that would end the daemon, and with it
  * the way to guests that run. Whoever is refused later is told why.
  */
-static void recover(const struct gl_instance *instance)
+static void recover(const struct gl_libvirt_instance *instance)
 {
 	struct guestlock_error err = {0};
 
 	if (guestlock_probe(instance->gl, &err) < 0) {
-		gl_report_log(NULL, GUESTLOCK_LOG_WARNING, err.message);
+		gl_libvirt_report_log(NULL, GUESTLOCK_LOG_WARNING, err.message);
 	}
 	err = (struct guestlock_error){0};
 	if (guestlock_reap(instance->gl, NULL, &err) < 0) {
-		gl_report_log(NULL, GUESTLOCK_LOG_WARNING, err.message);
+		gl_libvirt_report_log(NULL, GUESTLOCK_LOG_WARNING, err.message);
 	}
 }
 
 static bool is_known(const char *config_file)
 {
-	for (const struct gl_instance *instance = first(); instance; instance = instance->next) {
+	for (const struct gl_libvirt_instance *instance = first(); instance; instance = instance->next) {
 		if (strcmp(instance->config_file, config_file) == 0) {
 			return true;
 		}
@@ -127,18 +127,19 @@ static bool is_known(const char *config_file)
 static int add(const char *config_file)
 {
 	struct guestlock_error err = {0};
-	struct gl_instance *instance;
+	struct gl_libvirt_instance *instance;
 
 	if (is_known(config_file)) {
 		return 0;
 	}
 	instance = create(config_file);
 	if (!instance) {
-		return gl_report(GUESTLOCK_NO_MEMORY, "%s", guestlock_status_text(GUESTLOCK_NO_MEMORY));
+		return gl_libvirt_report(GUESTLOCK_NO_MEMORY, "%s",
+					 guestlock_status_text(GUESTLOCK_NO_MEMORY));
 	}
 	if (open_library(instance, &err) < 0) {
 		destroy(instance);
-		return gl_report_error(&err);
+		return gl_libvirt_report_error(&err);
 	}
 	recover(instance);
 	instance->next = instances;
@@ -146,21 +147,22 @@ static int add(const char *config_file)
 	return 0;
 }
 
-int gl_instance_init(unsigned version, const char *config_file, unsigned flags)
+int gl_libvirt_instance_init(unsigned version, const char *config_file, unsigned flags)
 {
 	int result;
 
-	gl_report_init();
+	gl_libvirt_report_init();
 	if (version / 1000000U != LIBVIRT_LOCK_VERSION_MAJOR) {
-		return gl_report(GUESTLOCK_CONFIG,
-				 "cannot load guestlock: libvirt has version %u.%u.%u of the lock manager "
-				 "interface, and guestlock has %u; install a guestlock that goes with this "
-				 "libvirt",
-				 version / 1000000U, version / 1000U % 1000U, version % 1000U,
-				 LIBVIRT_LOCK_VERSION_MAJOR);
+		return gl_libvirt_report(
+			GUESTLOCK_CONFIG,
+			"cannot load guestlock: libvirt has version %u.%u.%u of the lock manager "
+			"interface, and guestlock has %u; install a guestlock that goes with this "
+			"libvirt",
+			version / 1000000U, version / 1000U % 1000U, version % 1000U,
+			LIBVIRT_LOCK_VERSION_MAJOR);
 	}
 	if (flags != 0) {
-		return gl_report(
+		return gl_libvirt_report(
 			GUESTLOCK_CONFIG,
 			"cannot load guestlock: libvirt asks for what guestlock does not know (flags 0x%x); "
 			"install a guestlock that goes with this libvirt",
@@ -175,14 +177,14 @@ int gl_instance_init(unsigned version, const char *config_file, unsigned flags)
 	return result;
 }
 
-int gl_instance_deinit(void)
+int gl_libvirt_instance_deinit(void)
 {
 	pthread_mutex_lock(&mutex);
 	if (users > 0) {
 		users--;
 	}
 	while (users == 0 && instances) {
-		struct gl_instance *next = instances->next;
+		struct gl_libvirt_instance *next = instances->next;
 
 		destroy(instances);
 		__atomic_store_n(&instances, next, __ATOMIC_RELEASE);
@@ -205,7 +207,7 @@ static bool is_of(const char *uri, const char *driver)
 	return strlen(driver) == length && strncmp(driver, uri, length) == 0;
 }
 
-static bool knows(const struct gl_instance *instance, const char *uuid)
+static bool knows(const struct gl_libvirt_instance *instance, const char *uuid)
 {
 	struct guestlock_info *info = NULL;
 	struct guestlock_error ignored;
@@ -215,14 +217,14 @@ static bool knows(const struct gl_instance *instance, const char *uuid)
 	return status != GUESTLOCK_NOT_FOUND;
 }
 
-const struct gl_instance *gl_instance_find(const char *uri, const char *uuid)
+const struct gl_libvirt_instance *gl_libvirt_instance_find(const char *uri, const char *uuid)
 {
-	const struct gl_instance *start = first();
+	const struct gl_libvirt_instance *start = first();
 
 	if (!start || !start->next) {
 		return start;
 	}
-	for (const struct gl_instance *instance = start; instance; instance = instance->next) {
+	for (const struct gl_libvirt_instance *instance = start; instance; instance = instance->next) {
 		if (uri ? is_of(uri, instance->driver) : knows(instance, uuid)) {
 			return instance;
 		}
@@ -231,7 +233,7 @@ const struct gl_instance *gl_instance_find(const char *uri, const char *uuid)
 }
 
 /* NULL: it can be done; else why not. */
-static const char *why_not(const struct gl_instance *instance, int action)
+static const char *why_not(const struct gl_libvirt_instance *instance, int action)
 {
 	bool acts = (instance->capabilities & GUESTLOCK_CAP_LOSS_ACTION) != 0;
 
@@ -252,7 +254,8 @@ static const char *why_not(const struct gl_instance *instance, int action)
 		       : NULL;
 }
 
-const char *gl_instance_action(const struct gl_instance *instance, const char *uuid, int action)
+const char *gl_libvirt_instance_action(const struct gl_libvirt_instance *instance, const char *uuid,
+				       int action)
 {
 	static const char *const names[] = {
 		[LIBVIRT_ACTION_DEFAULT] = "",        [LIBVIRT_ACTION_POWEROFF] = "poweroff",
@@ -262,19 +265,20 @@ const char *gl_instance_action(const struct gl_instance *instance, const char *u
 	const char *why;
 
 	if (action < 0 || action >= (int)(sizeof(names) / sizeof(names[0]))) {
-		gl_report(GUESTLOCK_UNSUPPORTED, "guest %s: guestlock does not know on_lockfailure action %d",
-			  uuid, action);
+		gl_libvirt_report(GUESTLOCK_UNSUPPORTED,
+				  "guest %s: guestlock does not know on_lockfailure action %d", uuid, action);
 		return NULL;
 	}
 	why = why_not(instance, action);
 	if (!why) {
 		return names[action];
 	}
-	gl_report(GUESTLOCK_UNSUPPORTED,
-		  "guest %s wants on_lockfailure \"%s\", and backend %s %s: remove on_lockfailure from its "
-		  "XML, or set it to %s",
-		  uuid, names[action], instance->technology, why,
-		  instance->capabilities & GUESTLOCK_CAP_LOSS_ACTION ? "\"pause\" or \"poweroff\""
-								     : "\"ignore\"");
+	gl_libvirt_report(
+		GUESTLOCK_UNSUPPORTED,
+		"guest %s wants on_lockfailure \"%s\", and backend %s %s: remove on_lockfailure from its "
+		"XML, or set it to %s",
+		uuid, names[action], instance->technology, why,
+		instance->capabilities & GUESTLOCK_CAP_LOSS_ACTION ? "\"pause\" or \"poweroff\""
+								   : "\"ignore\"");
 	return NULL;
 }

@@ -5,8 +5,8 @@
 
 #include <guestlock/guestlock.h>
 
-struct gl_instance {
-	struct gl_instance *next;
+struct gl_libvirt_instance {
+	struct gl_libvirt_instance *next;
 	char *config_file; /* "" where libvirt gave none */
 	char *driver;      /* the driver whose file it is: "qemu", "libxl", ... */
 	struct guestlock *gl;
@@ -15,19 +15,20 @@ struct gl_instance {
 };
 
 /* init and deinit of the interface (abi.h). Any number of times; the last deinit frees everything. */
-int gl_instance_init(unsigned version, const char *config_file, unsigned flags);
-int gl_instance_deinit(void);
+int gl_libvirt_instance_init(unsigned version, const char *config_file, unsigned flags);
+int gl_libvirt_instance_deinit(void);
 
 /*
  * The instance that is asked about a guest: the one of the uri's driver, or, where uri is NULL, the one that
  * knows the guest. NULL before init. The answer stays valid until the last deinit. Takes no mutex.
  */
-const struct gl_instance *gl_instance_find(const char *uri, const char *uuid);
+const struct gl_libvirt_instance *gl_libvirt_instance_find(const char *uri, const char *uuid);
 
 /*
  * What is to happen when a lock is lost (enum libvirt_failure_action), in libvirt's word, "" for the default.
  * NULL, and an error is reported, where it could not be done.
  */
-const char *gl_instance_action(const struct gl_instance *instance, const char *uuid, int action);
+const char *gl_libvirt_instance_action(const struct gl_libvirt_instance *instance, const char *uuid,
+				       int action);
 
 #endif

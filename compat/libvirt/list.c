@@ -7,12 +7,12 @@
 
 #include <string.h>
 
-bool gl_list_is_listable(const struct guestlock_resource_info *known)
+bool gl_libvirt_list_is_listable(const struct guestlock_resource_info *known)
 {
 	return known->type != GUESTLOCK_LEASE || strncmp(known->identity, "guest:", 6) != 0;
 }
 
-struct guestlock_resource gl_list_name(const struct guestlock_resource_info *known)
+struct guestlock_resource gl_libvirt_list_name(const struct guestlock_resource_info *known)
 {
 	return (struct guestlock_resource){
 		.type = known->type,
@@ -24,36 +24,37 @@ struct guestlock_resource gl_list_name(const struct guestlock_resource_info *kno
 	};
 }
 
-const struct guestlock_resource *gl_list_find(const struct gl_call *call,
-					      const struct guestlock_resource_info *known)
+const struct guestlock_resource *gl_libvirt_list_find(const struct gl_libvirt_request *request,
+						      const struct guestlock_resource_info *known)
 {
-	const struct guestlock_resource name = gl_list_name(known);
+	const struct guestlock_resource name = gl_libvirt_list_name(known);
 
-	for (size_t i = 0; i < call->n_resources; i++) {
-		if (gl_same_resource(&call->resources[i], &name)) {
-			return &call->resources[i];
+	for (size_t i = 0; i < request->n_resources; i++) {
+		if (gl_libvirt_same_resource(&request->resources[i], &name)) {
+			return &request->resources[i];
 		}
 	}
 	return NULL;
 }
 
-const struct guestlock_resource_info *gl_list_known(const struct guestlock_info *info,
-						    const struct guestlock_resource *listed)
+const struct guestlock_resource_info *gl_libvirt_list_known(const struct guestlock_info *info,
+							    const struct guestlock_resource *listed)
 {
 	for (size_t i = 0; i < info->n_resources; i++) {
-		const struct guestlock_resource name = gl_list_name(&info->resources[i]);
+		const struct guestlock_resource name = gl_libvirt_list_name(&info->resources[i]);
 
-		if (gl_list_is_listable(&info->resources[i]) && gl_same_resource(&name, listed)) {
+		if (gl_libvirt_list_is_listable(&info->resources[i]) &&
+		    gl_libvirt_same_resource(&name, listed)) {
 			return &info->resources[i];
 		}
 	}
 	return NULL;
 }
 
-bool gl_list_known_as(const struct guestlock_info *info, const struct guestlock_resource *listed,
-		      enum guestlock_resource_state state)
+bool gl_libvirt_list_known_as(const struct guestlock_info *info, const struct guestlock_resource *listed,
+			      enum guestlock_resource_state state)
 {
-	const struct guestlock_resource_info *known = gl_list_known(info, listed);
+	const struct guestlock_resource_info *known = gl_libvirt_list_known(info, listed);
 
 	return known && known->flags == listed->flags && known->state == state;
 }
@@ -61,7 +62,7 @@ bool gl_list_known_as(const struct guestlock_info *info, const struct guestlock_
 static bool has_none(const struct guestlock_info *info)
 {
 	for (size_t i = 0; i < info->n_resources; i++) {
-		if (gl_list_is_listable(&info->resources[i])) {
+		if (gl_libvirt_list_is_listable(&info->resources[i])) {
 			return false;
 		}
 	}
@@ -69,19 +70,21 @@ static bool has_none(const struct guestlock_info *info)
 }
 
 /* A start lists everything. An attach lists one resource, which the guest does not have yet. */
-bool gl_list_means_start(const struct gl_call *call, const struct guestlock_info *info, const char *state)
+bool gl_libvirt_list_means_start(const struct gl_libvirt_request *request, const struct guestlock_info *info,
+				 const char *state)
 {
-	return state || call->n_resources > 1 || has_none(info) ||
-	       (call->n_resources == 1 && gl_list_known(info, &call->resources[0]));
+	return state || request->n_resources > 1 || has_none(info) ||
+	       (request->n_resources == 1 && gl_libvirt_list_known(info, &request->resources[0]));
 }
 
 /*
  * A resume comes with the state of its pause, unless libvirt has lost it. Without: it lists everything, and
  * what it lists is parked.
  */
-bool gl_list_means_resume(const struct gl_call *call, const struct guestlock_info *info, const char *state)
+bool gl_libvirt_list_means_resume(const struct gl_libvirt_request *request, const struct guestlock_info *info,
+				  const char *state)
 {
-	return state || call->n_resources > 1 ||
-	       (call->n_resources == 1 &&
-		gl_list_known_as(info, &call->resources[0], GUESTLOCK_RESOURCE_PARKED));
+	return state || request->n_resources > 1 ||
+	       (request->n_resources == 1 &&
+		gl_libvirt_list_known_as(info, &request->resources[0], GUESTLOCK_RESOURCE_PARKED));
 }

@@ -20,9 +20,9 @@
 
 #include "abi.h"
 
-int gl_operation_acquire(struct libvirt_lock_manager *manager, const char *state, unsigned flags, int action,
-			 int *fd);
-int gl_operation_release(struct libvirt_lock_manager *manager, char **state, unsigned flags);
-int gl_operation_inquire(struct libvirt_lock_manager *manager, char **state, unsigned flags);
+int gl_libvirt_operation_acquire(struct libvirt_lock_manager *manager, const char *state, unsigned flags,
+				 int action, int *fd);
+int gl_libvirt_operation_release(struct libvirt_lock_manager *manager, char **state, unsigned flags);
+int gl_libvirt_operation_inquire(struct libvirt_lock_manager *manager, char **state, unsigned flags);
 
 #endif

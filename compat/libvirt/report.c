@@ -32,7 +32,7 @@ static void look_up(const char *name, void *out_function)
 	memcpy(out_function, &found, sizeof(found));
 }
 
-void gl_report_init(void)
+void gl_libvirt_report_init(void)
 {
 	look_up("virReportErrorHelper", &report_error);
 	look_up("virRaiseErrorFull", &raise_error);
@@ -116,7 +116,7 @@ static void log_ourselves(enum guestlock_log_level level, const char *message)
 	}
 }
 
-void gl_report_log(void *data, enum guestlock_log_level level, const char *message)
+void gl_libvirt_report_log(void *data, enum guestlock_log_level level, const char *message)
 {
 	static const int priorities[] = {
 		[GUESTLOCK_LOG_ERROR] = LIBVIRT_LOG_ERROR,
@@ -144,17 +144,17 @@ static int report_text(enum guestlock_status status, const char *text)
 		raise_error("guestlock", "guestlock", 0, LIBVIRT_FROM_LOCKING, code, LIBVIRT_LEVEL_ERROR,
 			    guestlock_status_text(status), text, NULL, 0, 0, "%s", text);
 	} else {
-		gl_report_log(NULL, GUESTLOCK_LOG_ERROR, text);
+		gl_libvirt_report_log(NULL, GUESTLOCK_LOG_ERROR, text);
 	}
 	return -1;
 }
 
-int gl_report_error(const struct guestlock_error *err)
+int gl_libvirt_report_error(const struct guestlock_error *err)
 {
 	return report_text(err->code, err->message[0] ? err->message : guestlock_status_text(err->code));
 }
 
-int gl_report(enum guestlock_status code, const char *format, ...)
+int gl_libvirt_report(enum guestlock_status code, const char *format, ...)
 {
 	char text[MESSAGE_BYTES];
 	va_list args;

@@ -6,15 +6,16 @@
 #include <guestlock/guestlock.h>
 
 /* Looks once for what libvirt has. Before any of the others, and in the daemon: looking up takes a mutex. */
-void gl_report_init(void);
+void gl_libvirt_report_init(void);
 
 /* Reports an error of the library. Returns -1. */
-int gl_report_error(const struct guestlock_error *err);
+int gl_libvirt_report_error(const struct guestlock_error *err);
 
 /* Reports an error of our own. Returns -1. */
-int gl_report(enum guestlock_status code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int gl_libvirt_report(enum guestlock_status code, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
 
 /* Where the library's messages go: a guestlock_log_fn. */
-void gl_report_log(void *data, enum guestlock_log_level level, const char *message);
+void gl_libvirt_report_log(void *data, enum guestlock_log_level level, const char *message);
 
 #endif

@@ -144,6 +144,11 @@ size_t guestlock_form_size(const struct guestlock_form *form, const char *text, 
 	return gl_frame_length(text, size, form->magic, &length) ? gl_frame_size(form->magic) + length : 0;
 }
 
+static void set_text(char *member, const char *text)
+{
+	memcpy(member, &text, sizeof(text));
+}
+
 static bool take_value(const struct guestlock_field *field, char *object, char *value)
 {
 	const struct gl_field_kind *kind = kinds[field->kind];
@@ -155,7 +160,7 @@ static bool take_value(const struct guestlock_field *field, char *object, char *
 		}
 	}
 	if (kind->text) {
-		memcpy(object + field->offset, &value, sizeof(value));
+		set_text(object + field->offset, value);
 		return guestlock_percent_decode(value) == 0;
 	}
 	return kind->get(kind, object + field->offset, value);
@@ -199,7 +204,7 @@ static void forget(const struct guestlock_field *fields, char *object)
 		if (fields->kind == GUESTLOCK_FIELD_OWNER) {
 			forget(owner_fields, member);
 		} else if (fields->kind == GUESTLOCK_FIELD_TEXT) {
-			*(const char **)(void *)member = "";
+			set_text(member, "");
 		} else {
 			memset(member, 0, kinds[fields->kind]->size);
 		}

@@ -7,7 +7,7 @@
 
 #include <guestlock/guestlock.h>
 
-struct gl_call {
+struct gl_libvirt_request {
 	char uuid[GUESTLOCK_UUID_STRING];
 	char *name;
 	char *uri; /* NULL: not said */
@@ -18,14 +18,14 @@ struct gl_call {
 };
 
 /* new, free and add_resource of the interface (abi.h). */
-int gl_call_create(struct libvirt_lock_manager *manager, unsigned type, size_t n_params,
+int gl_libvirt_request_create(struct libvirt_lock_manager *manager, unsigned type, size_t n_params,
 		   struct libvirt_param *params, unsigned flags);
-void gl_call_destroy(struct libvirt_lock_manager *manager);
+void gl_libvirt_request_destroy(struct libvirt_lock_manager *manager);
 /* The same resource again: the stronger mode counts. */
-int gl_call_add_resource(struct libvirt_lock_manager *manager, unsigned type, const char *name,
+int gl_libvirt_request_add_resource(struct libvirt_lock_manager *manager, unsigned type, const char *name,
 			 size_t n_params, struct libvirt_param *params, unsigned flags);
 
 /* Do both name the same thing, whatever the flags are? */
-bool gl_same_resource(const struct guestlock_resource *a, const struct guestlock_resource *b);
+bool gl_libvirt_same_resource(const struct guestlock_resource *a, const struct guestlock_resource *b);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What libvirt says before a call, parameter by parameter and resource by resource, kept until it acts. */
-#include "call.h"
+#include "request.h"
 
 #include "report.h"
 
@@ -9,7 +9,7 @@
 
 static int no_memory(void)
 {
-	return gl_report(GUESTLOCK_NO_MEMORY, "%s", guestlock_status_text(GUESTLOCK_NO_MEMORY));
+	return gl_libvirt_report(GUESTLOCK_NO_MEMORY, "%s", guestlock_status_text(GUESTLOCK_NO_MEMORY));
 }
 
 static const char *string_of(const struct libvirt_param *param)
@@ -44,7 +44,7 @@ static int copy(char **out, const char *text)
 }
 
 /* Not with printf: the child that is going to be the guest would read in code for this one number. */
-static void take_id(struct gl_call *call, const struct libvirt_param *param)
+static void take_id(struct gl_libvirt_request *request, const struct libvirt_param *param)
 {
 	unsigned number = (unsigned)number_of(param), rest = number;
 	size_t size = 1;
@@ -53,18 +53,18 @@ static void take_id(struct gl_call *call, const struct libvirt_param *param)
 		rest /= 10;
 		size++;
 	}
-	call->id[size] = '\0';
+	request->id[size] = '\0';
 	while (size > 0) {
-		call->id[--size] = (char)('0' + number % 10);
+		request->id[--size] = (char)('0' + number % 10);
 		number /= 10;
 	}
 }
 
-static void take_uuid(struct gl_call *call, const struct libvirt_param *param)
+static void take_uuid(struct gl_libvirt_request *request, const struct libvirt_param *param)
 {
 	static const char digits[] = "0123456789abcdef";
 	const unsigned char *bytes = param->value.uuid;
-	char *out = call->uuid;
+	char *out = request->uuid;
 
 	if (param->type != LIBVIRT_PARAM_UUID) {
 		return;
@@ -80,18 +80,18 @@ static void take_uuid(struct gl_call *call, const struct libvirt_param *param)
 }
 
 /* What a later libvirt may add is passed over. */
-static int take_param(struct gl_call *call, const struct libvirt_param *param)
+static int take_param(struct gl_libvirt_request *request, const struct libvirt_param *param)
 {
 	if (strcmp(param->key, "uuid") == 0) {
-		take_uuid(call, param);
+		take_uuid(request, param);
 	} else if (strcmp(param->key, "name") == 0) {
-		return copy(&call->name, string_of(param));
+		return copy(&request->name, string_of(param));
 	} else if (strcmp(param->key, "uri") == 0) {
-		return copy(&call->uri, string_of(param));
+		return copy(&request->uri, string_of(param));
 	} else if (strcmp(param->key, "id") == 0) {
-		take_id(call, param);
+		take_id(request, param);
 	} else if (strcmp(param->key, "pid") == 0) {
-		call->pid = (pid_t)number_of(param);
+		request->pid = (pid_t)number_of(param);
 	}
 	return 0;
 }
@@ -105,53 +105,54 @@ static void free_text(const char *text)
 	free(owned);
 }
 
-static void destroy(struct gl_call *call)
+static void destroy(struct gl_libvirt_request *request)
 {
-	for (size_t i = 0; i < call->n_resources; i++) {
-		struct guestlock_resource *resource = &call->resources[i];
+	for (size_t i = 0; i < request->n_resources; i++) {
+		struct guestlock_resource *resource = &request->resources[i];
 
 		free_text(resource->name);
 		free_text(resource->lockspace);
 		free_text(resource->path);
 	}
-	free(call->resources);
-	free(call->name);
-	free(call->uri);
-	free(call);
+	free(request->resources);
+	free(request->name);
+	free(request->uri);
+	free(request);
 }
 
-int gl_call_create(struct libvirt_lock_manager *manager, unsigned type, size_t n_params,
-		   struct libvirt_param *params, unsigned flags)
+int gl_libvirt_request_create(struct libvirt_lock_manager *manager, unsigned type, size_t n_params,
+			      struct libvirt_param *params, unsigned flags)
 {
-	struct gl_call *call;
+	struct gl_libvirt_request *request;
 
 	manager->private_data = NULL;
 	if (type != LIBVIRT_OBJECT_DOMAIN || (flags & ~(unsigned)LIBVIRT_NEW_STARTED) != 0) {
-		return gl_report(GUESTLOCK_UNSUPPORTED,
-				 "cannot lock for what libvirt asks (type %u, flags 0x%x): guestlock knows "
-				 "domains only",
-				 type, flags);
+		return gl_libvirt_report(
+			GUESTLOCK_UNSUPPORTED,
+			"cannot lock for what libvirt asks (type %u, flags 0x%x): guestlock knows "
+			"domains only",
+			type, flags);
 	}
-	call = calloc(1, sizeof(*call));
-	if (!call) {
+	request = calloc(1, sizeof(*request));
+	if (!request) {
 		return no_memory();
 	}
 	for (size_t i = 0; i < n_params; i++) {
-		if (take_param(call, &params[i]) < 0) {
-			destroy(call);
+		if (take_param(request, &params[i]) < 0) {
+			destroy(request);
 			return no_memory();
 		}
 	}
-	if (!call->uuid[0]) {
-		destroy(call);
-		return gl_report(GUESTLOCK_INVALID,
-				 "cannot lock for a domain without a uuid: libvirt did not say it");
+	if (!request->uuid[0]) {
+		destroy(request);
+		return gl_libvirt_report(GUESTLOCK_INVALID,
+					 "cannot lock for a domain without a uuid: libvirt did not say it");
 	}
-	manager->private_data = call;
+	manager->private_data = request;
 	return 0;
 }
 
-void gl_call_destroy(struct libvirt_lock_manager *manager)
+void gl_libvirt_request_destroy(struct libvirt_lock_manager *manager)
 {
 	if (manager && manager->private_data) {
 		destroy(manager->private_data);
@@ -164,7 +165,7 @@ static bool same_text(const char *a, const char *b)
 	return strcmp(a ? a : "", b ? b : "") == 0;
 }
 
-bool gl_same_resource(const struct guestlock_resource *a, const struct guestlock_resource *b)
+bool gl_libvirt_same_resource(const struct guestlock_resource *a, const struct guestlock_resource *b)
 {
 	if (a->type != b->type || strcmp(a->name, b->name) != 0) {
 		return false;
@@ -203,15 +204,15 @@ static void *grow(void *array, size_t count, size_t size)
 	return count & (count - 1) ? array : reallocarray(array, count ? 2 * count : 1, size);
 }
 
-static int append(struct gl_call *call, const struct guestlock_resource *resource)
+static int append(struct gl_libvirt_request *request, const struct guestlock_resource *resource)
 {
-	struct guestlock_resource *grown = grow(call->resources, call->n_resources, sizeof(*grown));
+	struct guestlock_resource *grown = grow(request->resources, request->n_resources, sizeof(*grown));
 	char *name = NULL, *lockspace = NULL, *path = NULL;
 
 	if (!grown) {
 		return -1;
 	}
-	call->resources = grown;
+	request->resources = grown;
 	if (copy(&name, resource->name) < 0 || copy(&lockspace, resource->lockspace) < 0 ||
 	    copy(&path, resource->path) < 0) {
 		free(name);
@@ -219,39 +220,41 @@ static int append(struct gl_call *call, const struct guestlock_resource *resourc
 		free(path);
 		return -1;
 	}
-	grown[call->n_resources] = *resource;
-	grown[call->n_resources].name = name;
-	grown[call->n_resources].lockspace = lockspace;
-	grown[call->n_resources].path = path;
-	call->n_resources++;
+	grown[request->n_resources] = *resource;
+	grown[request->n_resources].name = name;
+	grown[request->n_resources].lockspace = lockspace;
+	grown[request->n_resources].path = path;
+	request->n_resources++;
 	return 0;
 }
 
-int gl_call_add_resource(struct libvirt_lock_manager *manager, unsigned type, const char *name,
-			 size_t n_params, struct libvirt_param *params, unsigned flags)
+int gl_libvirt_request_add_resource(struct libvirt_lock_manager *manager, unsigned type, const char *name,
+				    size_t n_params, struct libvirt_param *params, unsigned flags)
 {
-	struct gl_call *call = manager->private_data;
+	struct gl_libvirt_request *request = manager->private_data;
 	struct guestlock_resource resource;
 
 	if (type != LIBVIRT_RESOURCE_DISK && type != LIBVIRT_RESOURCE_LEASE) {
-		return gl_report(GUESTLOCK_UNSUPPORTED,
-				 "cannot lock \"%s\" for guest %s: guestlock knows disks and leases, and "
-				 "this is of type %u",
-				 name, call->uuid, type);
+		return gl_libvirt_report(
+			GUESTLOCK_UNSUPPORTED,
+			"cannot lock \"%s\" for guest %s: guestlock knows disks and leases, and "
+			"this is of type %u",
+			name, request->uuid, type);
 	}
 	if ((flags & ~(unsigned)(LIBVIRT_RESOURCE_READONLY | LIBVIRT_RESOURCE_SHARED)) != 0) {
-		return gl_report(GUESTLOCK_UNSUPPORTED,
-				 "cannot lock \"%s\" for guest %s: libvirt wants it in a way that guestlock "
-				 "does not know (flags 0x%x)",
-				 name, call->uuid, flags);
+		return gl_libvirt_report(
+			GUESTLOCK_UNSUPPORTED,
+			"cannot lock \"%s\" for guest %s: libvirt wants it in a way that guestlock "
+			"does not know (flags 0x%x)",
+			name, request->uuid, flags);
 	}
 	resource = resource_of(type, name, n_params, params, flags);
-	for (size_t i = 0; i < call->n_resources; i++) {
-		if (gl_same_resource(&call->resources[i], &resource)) {
+	for (size_t i = 0; i < request->n_resources; i++) {
+		if (gl_libvirt_same_resource(&request->resources[i], &resource)) {
 			/* The stronger mode is the one with fewer flags. */
-			call->resources[i].flags &= resource.flags;
+			request->resources[i].flags &= resource.flags;
 			return 0;
 		}
 	}
-	return append(call, &resource) < 0 ? no_memory() : 0;
+	return append(request, &resource) < 0 ? no_memory() : 0;
 }
