@@ -53,9 +53,12 @@ static int begin_operation(struct operation *op, const struct libvirt_lock_manag
 static int begin_plain(struct operation *op, const struct libvirt_lock_manager *manager, unsigned flags,
 		       const char *doing)
 {
-	return flags ? gl_libvirt_report(GUESTLOCK_UNSUPPORTED,
-					 "cannot %s in a way that is not known (flags 0x%x)", doing, flags)
-		     : begin_operation(op, manager);
+	if (flags) {
+		gl_libvirt_report(GUESTLOCK_UNSUPPORTED, "cannot %s in a way that is not known (flags 0x%x)",
+				  doing, flags);
+		return -1;
+	}
+	return begin_operation(op, manager);
 }
 
 /* ---- The guest ---- */
@@ -296,10 +299,8 @@ static int attach_each(struct operation *op)
 			continue;
 		}
 		while (i-- > 0) {
-			struct guestlock_error ignored;
-
 			if (!gl_libvirt_list_known(op->info, &request->resources[i])) {
-				guestlock_guest_release_resource(op->guest, &request->resources[i], &ignored);
+				guestlock_guest_release_resource(op->guest, &request->resources[i], NULL);
 			}
 		}
 		return status;
