@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A hint file is a checked file (checkfile.h) whose body has a line "NAME UUID[ VALUE]" for each hint. Each
+ * A hint file is a checked file (checked.h) whose body has a line "NAME UUID[ VALUE]" for each hint. Each
  * kind has a fixed number of files, and the digest of a name says which one its hints are in: a file that
  * stays costs less than one that comes and goes with its only hint. It is changed under a lock of the file;
  * when it is replaced, those who wait for the lock of the old file find it unlinked.
@@ -148,13 +148,17 @@ static int load_hints(int fd, size_t size, struct hints *out)
 	return result;
 }
 
-static int save_hints(const char *path, int *fd, size_t size, const struct hints *hints)
+static int save_hints(const char *path, int *fd, size_t old_size, const struct hints *hints)
 {
 	GL_AUTOTEXT struct gl_text text = GL_TEXT_INIT;
+	uint64_t turn = 0;
+	size_t size;
 
 	gl_checked_begin(&text, MAGIC);
 	put_hints(&text, hints);
-	return gl_checked_write(path, MAGIC, &text, fd, &size);
+	return gl_checked_in_place(old_size, turn, &text)
+		       ? gl_checked_write(*fd, &old_size, MAGIC, &text, &turn)
+		       : gl_checked_replace(path, MAGIC, &text, false, fd, &size, &turn);
 }
 
 /* ---- Adding ---- */

@@ -228,6 +228,7 @@ int gl_store_open(const struct gl_store *store, struct gl_guest_lock *lock, stru
 		status = fail_load(lock->uuid, path, errno, err);
 	}
 	if (status == GUESTLOCK_OK) {
+		lock->turn = file.turn;
 		status = take_file(&file, lock->uuid, path, out_record, err);
 	}
 	gl_checked_clear(&file);
@@ -235,6 +236,34 @@ int gl_store_open(const struct gl_store *store, struct gl_guest_lock *lock, stru
 		gl_error_about(err, lock->uuid, NULL);
 	}
 	return status;
+}
+
+/* A new record that was not written in full is none. */
+static int write_in_place(struct gl_guest_lock *lock, struct gl_text *text)
+{
+	int saved_errno;
+
+	if (gl_checked_write(lock->fd, &lock->size, MAGIC, text, &lock->turn) == 0) {
+		return 0;
+	}
+	saved_errno = errno;
+	if (lock->size == 0 && ftruncate(lock->fd, 0) < 0) {
+		saved_errno = errno;
+	}
+	errno = saved_errno;
+	return -1;
+}
+
+/* As a whole; once more if somebody has removed the directory. */
+static int write_anew(const struct gl_store *store, const char *path, struct gl_guest_lock *lock,
+		      struct gl_text *text)
+{
+	if (gl_checked_replace(path, MAGIC, text, true, &lock->fd, &lock->size, &lock->turn) < 0 &&
+	    (errno != ENOENT || gl_rundir_make(store, NULL) ||
+	     gl_checked_replace(path, MAGIC, text, true, &lock->fd, &lock->size, &lock->turn) < 0)) {
+		return -1;
+	}
+	return 0;
 }
 
 static int save(const struct gl_store *store, struct gl_guest_lock *lock, const struct gl_record *record,
@@ -251,10 +280,8 @@ static int save(const struct gl_store *store, struct gl_guest_lock *lock, const 
 	if (status) {
 		return status;
 	}
-	/* Once more if somebody has removed the directory. */
-	if (gl_checked_write(path, MAGIC, &text, &lock->fd, &lock->size) < 0 &&
-	    (errno != ENOENT || gl_rundir_make(store, NULL) ||
-	     gl_checked_write(path, MAGIC, &text, &lock->fd, &lock->size) < 0)) {
+	if ((gl_checked_in_place(lock->size, lock->turn, &text) ? write_in_place(lock, &text)
+								: write_anew(store, path, lock, &text)) < 0) {
 		return gl_rundir_fail(err, errno, "write the record", path);
 	}
 	return GUESTLOCK_OK;
@@ -281,6 +308,7 @@ int gl_store_remove(struct gl_guest_lock *lock, struct guestlock_error *err)
 		return status;
 	}
 	lock->size = 0;
+	lock->turn = 0;
 	return GUESTLOCK_OK;
 }
 
@@ -359,6 +387,7 @@ int gl_store_set_aside(const struct gl_store *store, const char *uuid, struct gl
 		return status;
 	}
 	lock->size = 0;
+	lock->turn = 0;
 	lock->gone = true;
 	*out_path = copy;
 	return GUESTLOCK_OK;

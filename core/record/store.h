@@ -23,6 +23,7 @@ struct gl_guest_lock {
 	char uuid[GUESTLOCK_UUID_STRING];
 	size_t size; /* bytes of the file: 0 while there is no record */
 	bool gone;   /* the file was set aside: what has that name now is somebody else's */
+	uint64_t turn; /* of what was read or written, see checked.h; 0: that is not known, or it has none */
 };
 #define GL_GUEST_LOCK_INIT                                                                                   \
 	{                                                                                                    \
@@ -49,7 +50,7 @@ int gl_store_open(const struct gl_store *store, struct gl_guest_lock *lock, stru
 		  struct guestlock_error *err);
 /*
  * Of the guest that is locked. CANNOT_CREATE (full, read-only), DENIED, IO: then the old record still stands.
- * What is short enough is written in place (see checkfile.h), else as a new file, which the lock is then of.
+ * What is short enough is written in place (see checked.h), else as a new file, which the lock is then of.
  */
 int gl_store_save(const struct gl_store *store, struct gl_guest_lock *lock, const struct gl_record *record,
 		  struct guestlock_error *err);

@@ -16,6 +16,7 @@ Suite *process_suite(void);
 Suite *tether_suite(void);
 Suite *record_suite(void);
 Suite *store_suite(void);
+Suite *halves_suite(void);
 Suite *hint_suite(void);
 Suite *state_suite(void);
 Suite *lifecycle_suite(void);

@@ -797,31 +797,6 @@ START_TEST(test_load_while_saved)
 }
 END_TEST
 
-static int rewrite_for_ever(void *data)
-{
-	while (rewrite(data) == 0) {
-	}
-	return 1;
-}
-
-/* Killed in the midst of it, a writer of short and of long records leaves one or the other, and no lock. */
-START_TEST(test_save_killed)
-{
-	save(UUID, "xxxxx");
-	for (useconds_t i = 0; i < 50; i++) {
-		pid_t pid = scratch_spawn(rewrite_for_ever, NULL);
-		struct gl_record *record = NULL;
-
-		usleep(1000 + i * 37);
-		scratch_kill(pid);
-		check_ok(gl_store_load(&store, UUID, &record, &err));
-		ck_assert_uint_eq(strspn(record->name, "x"), strlen(record->name));
-		check_ok(save_record(record, &err));
-		gl_record_free(record);
-	}
-}
-END_TEST
-
 START_TEST(test_remove)
 {
 	save(UUID, "name");
@@ -1044,7 +1019,6 @@ Suite *store_suite(void)
 	tcase_add_test(record, test_save_again);
 	tcase_add_test(record, test_save_unwritable);
 	tcase_add_test(record, test_load_while_saved);
-	tcase_add_test(record, test_save_killed);
 	tcase_add_test(record, test_remove);
 	tcase_add_test(record, test_set_aside);
 	tcase_add_test(record, test_set_aside_while_waited_for);
