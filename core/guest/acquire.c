@@ -103,9 +103,6 @@ static int attempt_acquire(void *data, struct guestlock_error *err)
 	if (status == GUESTLOCK_OK) {
 		status = gl_run_wish(&run, &wish, err);
 	}
-	if (status == GUESTLOCK_OK && !wish.probe) {
-		gl_run_continue(&run);
-	}
 	gl_run_end(&run);
 	return status;
 }

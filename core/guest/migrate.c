@@ -34,7 +34,8 @@ static int begin_migration(struct guestlock_guest *guest, struct gl_operation_ru
 /* What was attached while it was paused is held at once, and goes the way of the rest. */
 static int park_again(struct gl_operation_run *run, struct guestlock_error *err)
 {
-	const struct gl_wish wish = {.event = GL_EVENT_PAUSE};
+	/* Whom we did not stop somebody else keeps stopped. */
+	const struct gl_wish wish = {.event = GL_EVENT_PAUSE, .stopped = !run->record->stopped};
 
 	return gl_run_wish(run, &wish, err);
 }
@@ -102,9 +103,10 @@ int guestlock_guest_prepare_migrate(struct guestlock_guest *guest, const char *u
 	return status;
 }
 
-static int complete(struct guestlock_guest *guest, enum gl_event event, struct guestlock_error *err)
+static int complete(struct guestlock_guest *guest, enum gl_event event, bool stopped,
+		    struct guestlock_error *err)
 {
-	const struct gl_wish wish = {.event = event};
+	const struct gl_wish wish = {.event = event, .stopped = stopped};
 	struct gl_operation_run run;
 	int status = begin_migration(guest, &run, err);
 
@@ -120,12 +122,12 @@ int guestlock_guest_complete_migrate_in(struct guestlock_guest *guest, unsigned 
 					struct guestlock_error *err)
 {
 	return complete(guest, flags & GUESTLOCK_MIGRATE_CANCEL ? GL_EVENT_CANCEL_IN : GL_EVENT_COMPLETE_IN,
-			err);
+			false, err);
 }
 
 int guestlock_guest_complete_migrate_out(struct guestlock_guest *guest, unsigned flags,
 					 struct guestlock_error *err)
 {
 	return complete(guest, flags & GUESTLOCK_MIGRATE_CANCEL ? GL_EVENT_CANCEL_OUT : GL_EVENT_COMPLETE_OUT,
-			err);
+			(flags & GUESTLOCK_MIGRATE_STOPPED) != 0, err);
 }

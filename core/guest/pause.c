@@ -36,32 +36,22 @@ static int state_of_record(const struct guestlock *gl, struct gl_record *record,
 	return status;
 }
 
-static bool may_write(const struct gl_operation_run *run)
-{
-	return run->record && run->record->op == GL_OP_NONE && run->record->state == GUESTLOCK_GUEST_RUNNING;
-}
-
 int guestlock_guest_pause(struct guestlock_guest *guest, unsigned flags, char **out_state,
 			  struct guestlock_error *err)
 {
-	const struct gl_wish wish = {.event = GL_EVENT_PAUSE};
+	const struct gl_wish wish = {
+		.event = GL_EVENT_PAUSE,
+		.stopped = (flags & GUESTLOCK_EXTERNALLY_STOPPED) != 0,
+	};
 	struct gl_operation_run run;
 	int status = gl_guest_begin(guest, &run, err);
 
 	if (status < 0) {
 		return status;
 	}
-	if (may_write(&run) && !(flags & GUESTLOCK_EXTERNALLY_STOPPED)) {
-		status = gl_run_stop(&run, err);
-	}
+	status = gl_run_wish(&run, &wish, err);
 	if (run.record && run.life == GUESTLOCK_LIFE_DEAD) {
 		gl_run_bury(&run);
-	}
-	if (status == GUESTLOCK_OK) {
-		status = gl_run_wish(&run, &wish, err);
-		if (status < 0) {
-			gl_run_continue(&run);
-		}
 	}
 	if (status == GUESTLOCK_OK && out_state && run.record) {
 		status = state_of_record(guest->gl, run.record, out_state, err);

@@ -2,7 +2,7 @@
 /* The end of a guest: all of its processes, its locks, its record. */
 #include "base/base.h"
 #include "guest/guest.h"
-#include "life/tether.h"
+#include "life/members.h"
 
 #include <signal.h>
 #include <sys/pidfd.h>
@@ -23,18 +23,11 @@ static void kill_process(const struct gl_process *process)
 
 static void kill_processes(const struct guestlock *gl, const struct gl_record *record)
 {
-	GL_AUTOFREE pid_t *pids = NULL;
 	struct guestlock_owner owner;
-	size_t count = 0;
 
 	kill_process(&record->process);
 	gl_record_owner(gl, record, &owner);
-	if (!record->adopted &&
-	    gl_tether_processes(&owner, gl_life_dir(gl), record->tether_inode, &pids, &count) == 0) {
-		for (size_t i = 0; i < count; i++) {
-			kill(pids[i], SIGKILL);
-		}
-	}
+	gl_members_kill(&owner, record->tether_inode);
 }
 
 bool gl_guest_kill(struct guestlock *gl, const char *uuid, const struct gl_life *life, int64_t deadline_ms)

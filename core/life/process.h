@@ -41,10 +41,14 @@ enum gl_presence gl_process_presence(const struct gl_process *process);
 /* The inode of the own pid namespace; 0 when /proc is not there. */
 uint64_t gl_pid_namespace(void);
 
-/* All threads of all processes stopped (SIGSTOP sent, state T confirmed) by the deadline: 0; else -1 with
- * errno (ETIMEDOUT, EPERM, EDEADLK: the caller is among them), and those that were stopped are continued.
- * Gone ones count as stopped. */
-int gl_process_stop(const pid_t *pids, size_t count, int64_t deadline_ms);
-void gl_process_continue(const pid_t *pids, size_t count);
+/*
+ * All threads of all processes stopped (SIGSTOP sent, state T confirmed) by the deadline: 0; else -1 with errno
+ * (ETIMEDOUT, EPERM, EDEADLK: the caller is among them) and *out_culprit, one that runs, or 0; those that were
+ * stopped are continued. Gone ones count as stopped.
+ */
+int gl_process_stop(const pid_t *pids, size_t count, int64_t deadline_ms, pid_t *out_culprit);
+
+/* Are all its threads stopped, or gone? What cannot be seen is not. */
+bool gl_process_is_still(pid_t pid);
 
 #endif

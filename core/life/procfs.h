@@ -13,6 +13,7 @@ struct gl_stat {
 	uint64_t pid;     /* field 1 and 4, as /proc numbers processes; 0: not told */
 	uint64_t parent;
 	char state;       /* field 3 */
+	uint64_t flags;   /* field 9, of the kernel's PF_; 0: not told */
 	uint64_t threads; /* field 20 */
 	uint64_t start;   /* field 22 */
 };

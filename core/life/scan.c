@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Who holds a tether, or another lock of a file, as /proc tells. */
+#include "life/scan.h"
 #include "base/base.h"
 #include "life/procfs.h"
 #include "life/tether.h"
@@ -9,30 +10,6 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-
-/* What is looked for: the name that /proc/PID/fd gives it. */
-struct gl_sought {
-	bool socket;
-	char name[GUESTLOCK_LIFE_NAME_SIZE]; /* "socket:[INODE]", or the end of the path of a locked file */
-	char inode[24];                      /* of that file, as ":INODE ", "": any */
-};
-
-struct gl_pids {
-	pid_t *pids;
-	size_t count;
-};
-
-static int gl_pids_add(struct gl_pids *pids, pid_t pid)
-{
-	pid_t *grown = gl_grow(pids->pids, pids->count, sizeof(*grown));
-
-	if (!grown) {
-		return -1;
-	}
-	pids->pids = grown;
-	pids->pids[pids->count++] = pid;
-	return 0;
-}
 
 /*
  * A life file is open for an instant also in whoever probes it, and a file that is waited for in whoever
@@ -126,7 +103,7 @@ static bool gl_thread_holds(pid_t pid, const struct gl_sought *sought)
 	return holds;
 }
 
-static bool gl_process_holds(pid_t pid, const struct gl_sought *sought)
+bool gl_process_holds(pid_t pid, const struct gl_sought *sought)
 {
 	char path[64];
 	int result;
@@ -136,66 +113,31 @@ static bool gl_process_holds(pid_t pid, const struct gl_sought *sought)
 	return result < 0 ? gl_thread_holds(pid, sought) : result == 1;
 }
 
-static int gl_scan(DIR *proc, const struct gl_sought *sought, struct gl_pids *pids)
+void gl_seek_tether(const struct guestlock_owner *owner, uint64_t inode, struct gl_sought *out)
 {
-	uint64_t pid;
-
-	while (gl_next_number(proc, &pid)) {
-		if (gl_process_holds((pid_t)pid, sought) && gl_pids_add(pids, (pid_t)pid) < 0) {
-			return -1;
-		}
-	}
-	return errno ? -1 : 0;
-}
-
-static int gl_find(const struct gl_sought *sought, pid_t **out_pids, size_t *out_count)
-{
-	struct gl_pids pids = {0};
-	DIR *proc;
-
-	if (!gl_proc_is_ours()) {
-		errno = EOPNOTSUPP;
-		return -1;
-	}
-	proc = opendir("/proc");
-	if (!proc) {
-		return -1;
-	}
-	if (gl_scan(proc, sought, &pids) < 0) {
-		int saved_errno = errno;
-
-		closedir(proc);
-		free(pids.pids);
-		errno = saved_errno;
-		return -1;
-	}
-	closedir(proc);
-	*out_pids = pids.pids;
-	*out_count = pids.count;
-	return 0;
-}
-
-int gl_tether_processes(const struct guestlock_owner *owner, const char *life_dir, uint64_t inode,
-			pid_t **out_pids, size_t *out_count)
-{
-	struct gl_sought sought = {.socket = inode != 0};
-
-	(void)life_dir; /* the file's name alone is unique, and paths differ between mount namespaces */
-	if (sought.socket) {
-		snprintf(sought.name, sizeof(sought.name), "socket:[%" PRIu64 "]", inode);
+	*out = (struct gl_sought){.socket = inode != 0};
+	if (out->socket) {
+		snprintf(out->name, sizeof(out->name), "socket:[%" PRIu64 "]", inode);
 	} else {
-		guestlock_life_name_of(owner, sought.name);
+		/* The name alone is unique, and paths differ between mount namespaces. */
+		guestlock_life_name_of(owner, out->name);
 	}
-	return gl_find(&sought, out_pids, out_count);
 }
 
 pid_t gl_lock_holder(const char *name, ino_t inode)
 {
 	struct gl_sought sought = {.socket = false};
-	GL_AUTOFREE pid_t *pids = NULL;
-	size_t count = 0;
+	DIR *proc = gl_proc_is_ours() ? opendir("/proc") : NULL;
+	uint64_t pid, found = 0;
 
+	if (!proc) {
+		return 0;
+	}
 	gl_copy_cut(sought.name, sizeof(sought.name), name);
 	snprintf(sought.inode, sizeof(sought.inode), ":%ju ", (uintmax_t)inode);
-	return gl_find(&sought, &pids, &count) == 0 && count > 0 ? pids[0] : 0;
+	while (found == 0 && gl_next_number(proc, &pid)) {
+		found = gl_process_holds((pid_t)pid, &sought) ? pid : 0;
+	}
+	closedir(proc);
+	return (pid_t)found;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Stopping processes for certain, and continuing them. */
+/* Stopping processes for certain. */
 #include "base/base.h"
 #include "life/process.h"
 #include "life/procfs.h"
@@ -65,28 +65,29 @@ static bool gl_thread_is_still(pid_t pid, pid_t tid)
 	return strchr("TtZXx", stat.state) != NULL;
 }
 
-/* Are all its threads stopped? What cannot be seen is not. */
-static bool gl_target_is_still(const struct gl_target *target)
+bool gl_process_is_still(pid_t pid)
 {
 	char path[32];
 	bool still = true;
 	uint64_t tid;
 	DIR *tasks;
 
-	if (target->gone) {
-		return true;
-	}
-	snprintf(path, sizeof(path), "/proc/%d/task", (int)target->pid);
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
 	tasks = opendir(path);
 	if (!tasks) {
 		return false;
 	}
 	while (still && gl_next_number(tasks, &tid)) {
-		still = gl_thread_is_still(target->pid, (pid_t)tid);
+		still = gl_thread_is_still(pid, (pid_t)tid);
 	}
 	still = still && errno == 0;
 	closedir(tasks);
 	return still;
+}
+
+static bool gl_target_is_still(const struct gl_target *target)
+{
+	return target->gone || gl_process_is_still(target->pid);
 }
 
 /*
@@ -162,7 +163,18 @@ static void gl_targets_finish(struct gl_target *targets, size_t count, bool stop
 	}
 }
 
-int gl_process_stop(const pid_t *pids, size_t count, int64_t deadline_ms)
+/* The first that is in the way. */
+static pid_t gl_targets_culprit(const struct gl_target *targets, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (!gl_target_is_still(&targets[i])) {
+			return targets[i].pid;
+		}
+	}
+	return 0;
+}
+
+int gl_process_stop(const pid_t *pids, size_t count, int64_t deadline_ms, pid_t *out_culprit)
 {
 	GL_AUTOFREE struct gl_target *targets = calloc(count + 1, sizeof(*targets));
 	int result, saved_errno;
@@ -177,18 +189,8 @@ int gl_process_stop(const pid_t *pids, size_t count, int64_t deadline_ms)
 	}
 	result = gl_targets_stop(targets, count, deadline_ms);
 	saved_errno = errno;
+	*out_culprit = result < 0 ? gl_targets_culprit(targets, count) : 0;
 	gl_targets_finish(targets, count, result == 0);
 	errno = saved_errno;
 	return result;
-}
-
-void gl_process_continue(const pid_t *pids, size_t count)
-{
-	size_t i;
-
-	for (i = 0; i < count; i++) {
-		if (pids[i] > 0) {
-			kill(pids[i], SIGCONT);
-		}
-	}
 }

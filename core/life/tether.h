@@ -23,14 +23,6 @@ int gl_tether_open(const struct guestlock_owner *owner, const char *life_dir, in
 void gl_tether_remove(const struct guestlock_owner *owner, const char *life_dir);
 
 /*
- * The processes that hold the tether, as far as /proc shows them to this user: those with the socket of
- * that inode open, or where inode is 0 with the life file open. malloc'd array, *out_count may be 0.
- * 0 or -1 with errno.
- */
-int gl_tether_processes(const struct guestlock_owner *owner, const char *life_dir, uint64_t inode,
-			pid_t **out_pids, size_t *out_count);
-
-/*
  * A process with an open-file-description lock on a file of that inode whose path ends with name (less than
  * GUESTLOCK_LIFE_NAME_SIZE bytes, without the first slash), as far as /proc shows it to this user. 0: not
  * known.

@@ -22,6 +22,9 @@
 	}
 #define WHEN(yes, no) .need = (yes), .forbid = (no)
 
+#define TAKE_NEW (GL_ACT_TETHER | GL_ACT_TAKE)
+#define STOP_PARK (GL_ACT_STOP | GL_ACT_PARK)
+
 #define NOT_BOUND "the guest is not bound: there is no record of it here"
 #define IS_DEAD "the guest is dead"
 #define MOVING "a migration is under way: complete or cancel it first"
@@ -36,14 +39,14 @@ static const struct gl_row rows[] = {
 	ROW(S(BOUND), OP(ACQUIRE), DONE, WHEN(G(MIGRATE), 0),
 	    GO(S(MIGRATING_IN), OP(NONE), 0, "the target holds what the source hands over")),
 	ROW(S(BOUND), OP(ACQUIRE), DONE,
-	    GO(S(RUNNING), OP(NONE), 0, "all locks are held: the guest may run")),
-	ROW(S(RUNNING), OP(ACQUIRE), DONE, GO(S(RUNNING), OP(NONE), 0, "what was missing is held too")),
-	ROW(S(LOST), OP(ACQUIRE), DONE, GO(S(RUNNING), OP(NONE), 0, "what was lost is held again")),
-	ROW(S(BOUND), OP(RESUME), DONE, GO(S(RUNNING), OP(NONE), 0, "all locks are held: the guest may run")),
+	    GO(S(RUNNING), OP(NONE), GL_ACT_CONTINUE, "all locks are held: the guest may run")),
+	ROW(S(RUNNING), OP(ACQUIRE), DONE, GO(S(RUNNING), OP(NONE), GL_ACT_CONTINUE, "what was missing is held too")),
+	ROW(S(LOST), OP(ACQUIRE), DONE, GO(S(RUNNING), OP(NONE), GL_ACT_CONTINUE, "what was lost is held again")),
+	ROW(S(BOUND), OP(RESUME), DONE, GO(S(RUNNING), OP(NONE), GL_ACT_CONTINUE, "all locks are held: the guest may run")),
 	ROW(S(PAUSED), OP(RESUME), DONE,
-	    GO(S(RUNNING), OP(NONE), 0, "all locks are held again, nobody wrote")),
+	    GO(S(RUNNING), OP(NONE), GL_ACT_CONTINUE, "all locks are held again, nobody wrote")),
 	ROW(S(LOST), OP(RESUME), DONE,
-	    GO(S(RUNNING), OP(NONE), 0, "what was lost is held again, nobody wrote")),
+	    GO(S(RUNNING), OP(NONE), GL_ACT_CONTINUE, "what was lost is held again, nobody wrote")),
 	ROW(S(BOUND), OP(PAUSE), DONE,
 	    GO(S(BOUND), OP(NONE), 0, "it never ran: still bound, nothing is held")),
 	ROW(GL_ANY, OP(PAUSE), DONE, GO(S(PAUSED), OP(NONE), 0, "nothing is held, the epochs are kept")),
@@ -51,12 +54,12 @@ static const struct gl_row rows[] = {
 	ROW(GL_ANY, OP(COMPLETE_IN), DONE, WHEN(G(HANDOVER), 0),
 	    GO(S(RUNNING), OP(COMPLETE_IN), 0, "it may run; exclusive as soon as the source completes")),
 	ROW(GL_ANY, OP(COMPLETE_IN), DONE,
-	    GO(S(RUNNING), OP(NONE), 0, "the migration is over: exclusive here")),
+	    GO(S(RUNNING), OP(NONE), GL_ACT_CONTINUE, "the migration is over: exclusive here")),
 	ROW(GL_ANY, OP(CANCEL_IN), DONE, GO(S(BOUND), OP(NONE), 0, "the target gave everything back")),
 	ROW(GL_ANY, OP(COMPLETE_OUT), DONE, GO(S(PAUSED), OP(NONE), 0, "the source gave everything up")),
 	ROW(GL_ANY, OP(CANCEL_OUT), DONE, WHEN(G(WAS_PAUSED), 0),
 	    GO(S(PAUSED), OP(NONE), 0, "paused as before the migration")),
-	ROW(GL_ANY, OP(CANCEL_OUT), DONE, GO(S(RUNNING), OP(NONE), 0, "the source holds as before")),
+	ROW(GL_ANY, OP(CANCEL_OUT), DONE, GO(S(RUNNING), OP(NONE), GL_ACT_CONTINUE, "the source holds as before")),
 	ROW(GL_ANY, OP(SHUTDOWN), DONE, GO(S(NONE), OP(NONE), GL_ACT_REMOVE, "everything is released")),
 	ROW(GL_ANY, OP(NONE), DONE, REJECT(FAILED, "no operation is pending")),
 	ROW(GL_ANY, GL_ANY, DONE, GO(GL_SAME, OP(NONE), 0, "done; the guest's state is as it was")),
@@ -116,18 +119,18 @@ static const struct gl_row rows[] = {
 	    REJECT(INDETERMINATE, "the locks of the guest's former life could not be released yet")),
 	ROW(GL_ANY, OP(NONE), BIND, REJECT(BUSY, "a guest of this uuid lives already")),
 
-	ROW(S(BOUND), OP(NONE), ACQUIRE, GO(GL_SAME, OP(ACQUIRE), GL_ACT_TAKE, "before the guest runs")),
-	ROW(S(RUNNING), OP(NONE), ACQUIRE, GO(GL_SAME, OP(ACQUIRE), GL_ACT_TAKE, "what is held stays held")),
+	ROW(S(BOUND), OP(NONE), ACQUIRE, GO(GL_SAME, OP(ACQUIRE), TAKE_NEW, "before the guest runs")),
+	ROW(S(RUNNING), OP(NONE), ACQUIRE, GO(GL_SAME, OP(ACQUIRE), TAKE_NEW, "what is held stays held")),
 	ROW(S(PAUSED), OP(NONE), ACQUIRE, GO(GL_SAME, OP(RESUME), GL_ACT_TAKE, "the same as resume")),
 	ROW(S(MIGRATING_IN), OP(NONE), ACQUIRE, IGNORE("taken for handover already")),
 	ROW(S(LOST), OP(NONE), ACQUIRE,
-	    GO(GL_SAME, OP(ACQUIRE), GL_ACT_TAKE, "epochs tell whether it may run on")),
+	    GO(GL_SAME, OP(ACQUIRE), TAKE_NEW, "epochs tell whether it may run on")),
 	ROW(S(MIGRATING_OUT), OP(NONE), ACQUIRE, REJECT(REJECTED, MOVING)),
 
 	ROW(S(BOUND), OP(NONE), RESUME, WHEN(G(MIGRATE), 0), REJECT(REJECTED, "acquire before complete-in")),
 	ROW(S(BOUND), OP(NONE), RESUME,
-	    GO(GL_SAME, OP(RESUME), GL_ACT_TAKE, "started paused, or arrived paused")),
-	ROW(S(RUNNING), OP(NONE), RESUME, GO(GL_SAME, OP(ACQUIRE), GL_ACT_TAKE, "what is held stays held")),
+	    GO(GL_SAME, OP(RESUME), TAKE_NEW, "started paused, or arrived paused")),
+	ROW(S(RUNNING), OP(NONE), RESUME, GO(GL_SAME, OP(ACQUIRE), TAKE_NEW, "what is held stays held")),
 	ROW(S(PAUSED), OP(NONE), RESUME,
 	    GO(GL_SAME, OP(RESUME), GL_ACT_TAKE, "only if nobody wrote meanwhile")),
 	ROW(S(LOST), OP(NONE), RESUME,
@@ -135,11 +138,11 @@ static const struct gl_row rows[] = {
 	ROW(S(MIGRATING_OUT), OP(NONE), RESUME, REJECT(REJECTED, MOVING)),
 	ROW(S(MIGRATING_IN), OP(NONE), RESUME, REJECT(REJECTED, MOVING)),
 
-	ROW(S(BOUND), OP(NONE), ATTACH, GO(GL_SAME, OP(ATTACH), GL_ACT_TAKE, "before the device is plugged")),
+	ROW(S(BOUND), OP(NONE), ATTACH, GO(GL_SAME, OP(ATTACH), TAKE_NEW, "before the device is plugged")),
 	ROW(S(RUNNING), OP(NONE), ATTACH,
-	    GO(GL_SAME, OP(ATTACH), GL_ACT_TAKE, "before the device is plugged")),
+	    GO(GL_SAME, OP(ATTACH), TAKE_NEW, "before the device is plugged")),
 	ROW(S(PAUSED), OP(NONE), ATTACH,
-	    GO(GL_SAME, OP(ATTACH), GL_ACT_TAKE, "held although the guest is paused")),
+	    GO(GL_SAME, OP(ATTACH), TAKE_NEW, "held although the guest is paused")),
 	ROW(S(MIGRATING_OUT), OP(NONE), ATTACH, REJECT(REJECTED, MOVING)),
 	ROW(S(MIGRATING_IN), OP(NONE), ATTACH, REJECT(REJECTED, MOVING)),
 	ROW(S(LOST), OP(NONE), ATTACH,
@@ -153,9 +156,9 @@ static const struct gl_row rows[] = {
 	ROW(S(MIGRATING_IN), OP(NONE), DETACH, REJECT(REJECTED, MOVING)),
 
 	ROW(S(BOUND), OP(NONE), PAUSE, GO(GL_SAME, OP(PAUSE), GL_ACT_PARK, "what was attached so far")),
-	ROW(S(RUNNING), OP(NONE), PAUSE, GO(GL_SAME, OP(PAUSE), GL_ACT_PARK, "after the guest was stopped")),
-	ROW(S(PAUSED), OP(NONE), PAUSE, GO(GL_SAME, OP(PAUSE), GL_ACT_PARK, "what was attached meanwhile")),
-	ROW(S(LOST), OP(NONE), PAUSE, GO(GL_SAME, OP(PAUSE), GL_ACT_PARK, "what is left")),
+	ROW(S(RUNNING), OP(NONE), PAUSE, GO(GL_SAME, OP(PAUSE), STOP_PARK, "after the guest was stopped")),
+	ROW(S(PAUSED), OP(NONE), PAUSE, GO(GL_SAME, OP(PAUSE), STOP_PARK, "what was attached meanwhile")),
+	ROW(S(LOST), OP(NONE), PAUSE, GO(GL_SAME, OP(PAUSE), STOP_PARK, "what is left")),
 	ROW(S(MIGRATING_OUT), OP(NONE), PAUSE, REJECT(REJECTED, MOVING)),
 	ROW(S(MIGRATING_IN), OP(NONE), PAUSE, REJECT(REJECTED, MOVING)),
 
@@ -177,7 +180,7 @@ static const struct gl_row rows[] = {
 	ROW(S(MIGRATING_IN), OP(NONE), CANCEL_IN, GO(GL_SAME, OP(CANCEL_IN), GL_ACT_DROP, "the target")),
 	ROW(S(BOUND), OP(NONE), CANCEL_IN, WHEN(G(MIGRATE), 0), IGNORE("nothing was taken")),
 	ROW(S(MIGRATING_OUT), OP(NONE), COMPLETE_OUT,
-	    GO(GL_SAME, OP(COMPLETE_OUT), GL_ACT_PARK, "the source")),
+	    GO(GL_SAME, OP(COMPLETE_OUT), STOP_PARK, "the source")),
 	ROW(S(PAUSED), OP(NONE), COMPLETE_OUT, IGNORE("nothing is held here")),
 	ROW(S(MIGRATING_OUT), OP(NONE), CANCEL_OUT, GO(GL_SAME, OP(CANCEL_OUT), GL_ACT_CLAIM, "the source")),
 	ROW(S(RUNNING), OP(NONE), CANCEL_OUT, WHEN(0, G(MIGRATE)), IGNORE("held exclusively already")),

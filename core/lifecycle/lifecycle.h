@@ -72,12 +72,17 @@ enum gl_verdict {
 
 /* What the engine does on a transition, in this order. */
 enum gl_action {
-	GL_ACT_TAKE = 1 << 0,   /* resources: wanted (or all parked) ones are acquired */
-	GL_ACT_PARK = 1 << 1,   /* released, epochs kept */
-	GL_ACT_DROP = 1 << 2,   /* released for good */
-	GL_ACT_HAND = 1 << 3,   /* exclusive to handover */
-	GL_ACT_CLAIM = 1 << 4,  /* handover to exclusive */
-	GL_ACT_REMOVE = 1 << 5, /* the record goes */
+	GL_ACT_TETHER = 1 << 0, /* refused where the guest has lost its tether: it gets no new lock */
+	GL_ACT_STOP = 1 << 1,   /* it cannot write from here on: stopped, unless the caller says that it is */
+	GL_ACT_TAKE = 1 << 2,   /* resources: wanted (or all parked) ones are acquired */
+	GL_ACT_PARK = 1 << 3,   /* released, epochs kept */
+	GL_ACT_DROP = 1 << 4,   /* released for good */
+	GL_ACT_HAND = 1 << 5,   /* exclusive to handover */
+	GL_ACT_CLAIM = 1 << 6,  /* handover to exclusive */
+	GL_ACT_REMOVE = 1 << 7, /* the record goes */
+	GL_ACT_CONTINUE = 1 << 8, /* what we stopped goes on */
+	/* those that are done to resources, of which a row has one at the most */
+	GL_ACTS_ON_RESOURCES = GL_ACT_TAKE | GL_ACT_PARK | GL_ACT_DROP | GL_ACT_HAND | GL_ACT_CLAIM,
 };
 
 struct gl_row {

@@ -127,24 +127,28 @@ static const char *guard_words(const struct gl_row *row)
 
 static const char *action_words(unsigned actions)
 {
-	switch (actions) {
-	case 0:
-		return "";
-	case GL_ACT_TAKE:
-		return "acquire";
-	case GL_ACT_PARK:
-		return "release, keep epochs";
-	case GL_ACT_DROP:
-		return "release";
-	case GL_ACT_HAND:
-		return "convert to handover";
-	case GL_ACT_CLAIM:
-		return "convert to exclusive";
-	case GL_ACT_REMOVE:
-		return "remove the record";
-	default:
-		return "?";
+	static const struct {
+		unsigned actions;
+		const char *words;
+	} known[] = {
+		{0, ""},
+		{GL_ACT_TETHER | GL_ACT_TAKE, "acquire, if tethered"},
+		{GL_ACT_TAKE, "acquire"},
+		{GL_ACT_STOP | GL_ACT_PARK, "stop; release, keep epochs"},
+		{GL_ACT_PARK, "release, keep epochs"},
+		{GL_ACT_DROP, "release"},
+		{GL_ACT_HAND, "convert to handover"},
+		{GL_ACT_CLAIM, "convert to exclusive"},
+		{GL_ACT_REMOVE, "remove the record"},
+		{GL_ACT_CONTINUE, "continue"},
+	};
+
+	for (size_t i = 0; i < GL_COUNT(known); i++) {
+		if (known[i].actions == actions) {
+			return known[i].words;
+		}
 	}
+	return "?";
 }
 
 static const char *state_word(int state)

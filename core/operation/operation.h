@@ -46,6 +46,7 @@ struct gl_wish {
 	const char *only_key;         /* ATTACH, DETACH: the one resource; NULL: all */
 	const struct gl_state *state; /* epochs to be checked; NULL: the record's own, of parked resources */
 	bool force;
+	bool stopped;   /* the caller has stopped the guest, and keeps it so */
 	bool unchecked; /* whatever the epochs are: the guest runs already */
 	bool probe;     /* judge, take nothing, leave everything as it was */
 };
@@ -80,7 +81,7 @@ int gl_run_reject(const struct gl_operation_run *run, const struct gl_row *row, 
 
 /*
  * Stops every process of the guest, and sees to it that they are stopped (stopping.c). On failure they go on.
- * OK also when the guest turned out to be dead: run->life says so, and it is to be buried.
+ * DEAD when there is none any more: run->life says so, and it is to be buried.
  */
 int gl_run_stop(struct gl_operation_run *run, struct guestlock_error *err);
 /* Continues a guest that was stopped so, if it holds everything and nothing is pending. */

@@ -22,7 +22,7 @@ static enum gl_resource_event resource_event(const struct gl_operation_run *run,
 {
 	bool exclusive = gl_resource_mode(run->gl, resource) == GUESTLOCK_MODE_EXCLUSIVE;
 
-	switch (actions) {
+	switch (actions & GL_ACTS_ON_RESOURCES) {
 	case GL_ACT_TAKE:
 		return exclusive && is_for_handover(run, wish) ? GL_RES_RECEIVE : GL_RES_TAKE;
 	case GL_ACT_PARK:
@@ -324,6 +324,39 @@ static int check_tether(const struct gl_operation_run *run, struct guestlock_err
 	return GUESTLOCK_UNTETHERED;
 }
 
+/* Who has closed the inherited descriptor may have left others, of whom nobody knows. */
+static int check_known(const struct gl_operation_run *run, struct guestlock_error *err)
+{
+	if (run->life != GUESTLOCK_LIFE_UNTETHERED) {
+		return GUESTLOCK_OK;
+	}
+	gl_fail(err, GUESTLOCK_UNTETHERED, 0,
+		"cannot pause guest %s: it lives (pid %ld) but its tether, the descriptor by which its processes "
+		"are known, is closed, and the locks of a guest that may write are not released; stop it "
+		"yourself and say that it is stopped",
+		run->lock.uuid, (long)run->owner.pid);
+	gl_error_about(err, run->lock.uuid, NULL);
+	return GUESTLOCK_UNTETHERED;
+}
+
+/* What must be true of the guest before its locks change. */
+static int prepare_guest(struct gl_operation_run *run, const struct gl_wish *wish, unsigned actions,
+			 struct guestlock_error *err)
+{
+	int status = GUESTLOCK_OK;
+
+	if (actions & GL_ACT_TETHER) {
+		status = check_tether(run, err);
+	}
+	if (status == GUESTLOCK_OK && (actions & GL_ACT_STOP) && !wish->stopped) {
+		status = check_known(run, err);
+		if (status == GUESTLOCK_OK) {
+			status = gl_run_stop(run, err);
+		}
+	}
+	return status;
+}
+
 int gl_run_wish(struct gl_operation_run *run, const struct gl_wish *wish, struct guestlock_error *err)
 {
 	const struct gl_row *row = gl_run_row(run, wish->event, wish->force);
@@ -337,11 +370,9 @@ int gl_run_wish(struct gl_operation_run *run, const struct gl_wish *wish, struct
 	if (row->verdict == GL_REJECT) {
 		return gl_run_reject(run, row, err);
 	}
-	if (row->actions & GL_ACT_TAKE) {
-		status = check_tether(run, err);
-		if (status < 0) {
-			return status;
-		}
+	status = prepare_guest(run, wish, row->actions, err);
+	if (status < 0) {
+		return status;
 	}
 	status = collect_resources(run, wish, row->actions, &batch, &what, err);
 	if (status < 0) {
@@ -352,5 +383,8 @@ int gl_run_wish(struct gl_operation_run *run, const struct gl_wish *wish, struct
 		status = carry_out(run, row, wish, &batch, what, err);
 	}
 	gl_batch_free(&batch);
+	if (status < 0 && (row->actions & GL_ACT_STOP)) {
+		gl_run_continue(run);
+	}
 	return status;
 }

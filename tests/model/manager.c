@@ -12,7 +12,6 @@
 
 enum {
 	ACT_LOAD = 1,
-	ACT_PROCESSES,
 	ACT_LIFE, /* those up to here only look */
 	ACT_SAVE,
 	ACT_REMOVE,
@@ -225,14 +224,13 @@ void __wrap_gl_hint_remove(void);
 int __wrap_gl_tether_open(const struct guestlock_owner *owner, const char *life_dir, int *out_fd,
 			  uint64_t *out_inode, struct guestlock_error *err);
 void __wrap_gl_tether_remove(void);
-int __wrap_gl_tether_processes(const struct guestlock_owner *owner, const char *life_dir, uint64_t inode,
-			       pid_t **out_pids, size_t *out_count);
 enum guestlock_life __wrap_guestlock_owner_life(const struct guestlock_owner *owner, const char *life_dir);
 int __wrap_gl_process_look(pid_t pid, struct gl_process *out_process);
 int __wrap_gl_process_look_here(const struct gl_family *family, struct gl_process *out_process);
 enum gl_presence __wrap_gl_process_presence(void);
-int __wrap_gl_process_stop(void);
-void __wrap_gl_process_continue(void);
+int __wrap_gl_members_stop(const struct guestlock_owner *owner, uint64_t tether_inode, int64_t deadline_ms,
+			   size_t *out_count);
+int __wrap_gl_members_continue(void);
 int __wrap_gl_ready(void);
 void __wrap_gl_sweep(void);
 bool __wrap_gl_pause_before_retry(void);
@@ -467,29 +465,7 @@ enum guestlock_life __wrap_guestlock_owner_life(const struct guestlock_owner *ow
 	return (enum guestlock_life)local_act(ACT_LIFE, life_now, GUESTLOCK_LIFE_UNKNOWN, NULL);
 }
 
-static int count_processes(struct entry *entry)
-{
-	(void)entry;
-	return recorded_process()->state != PROCESS_NONE;
-}
-
-int __wrap_gl_tether_processes(const struct guestlock_owner *owner, const char *life_dir, uint64_t inode,
-			       pid_t **out_pids, size_t *out_count)
-{
-	int count = local_act(ACT_PROCESSES, count_processes, -1, NULL);
-
-	(void)owner;
-	(void)life_dir;
-	(void)inode;
-	if (count < 0) {
-		errno = EIO;
-		return -1;
-	}
-	*out_pids = calloc(1, sizeof(**out_pids));
-	*out_count = *out_pids ? (size_t)count : 0;
-	return *out_pids ? 0 : -1;
-}
-
+/* How many there were. */
 static int stop_process(struct entry *entry)
 {
 	struct process *process = recorded_process();
@@ -498,13 +474,20 @@ static int stop_process(struct entry *entry)
 	if (process->state == PROCESS_RUNS) {
 		process->state = PROCESS_STOPPED;
 	}
-	return 0;
+	return process->state != PROCESS_NONE;
 }
 
-int __wrap_gl_process_stop(void)
+int __wrap_gl_members_stop(const struct guestlock_owner *owner, uint64_t tether_inode, int64_t deadline_ms,
+			   size_t *out_count)
 {
+	int count = local_act(ACT_STOP, stop_process, -1, NULL);
+
+	(void)owner;
+	(void)tether_inode;
+	(void)deadline_ms;
+	*out_count = count > 0 ? (size_t)count : 0;
 	errno = EIO;
-	return local_act(ACT_STOP, stop_process, -1, NULL);
+	return count < 0 ? -1 : 0;
 }
 
 static int continue_process(struct entry *entry)
@@ -516,9 +499,9 @@ static int continue_process(struct entry *entry)
 	return 0;
 }
 
-void __wrap_gl_process_continue(void)
+int __wrap_gl_members_continue(void)
 {
-	local_act(ACT_CONTINUE, continue_process, 0, NULL);
+	return local_act(ACT_CONTINUE, continue_process, 0, NULL);
 }
 
 enum gl_presence __wrap_gl_process_presence(void)

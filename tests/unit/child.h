@@ -82,6 +82,13 @@ static inline void child_kill(pid_t pid)
 	child_reap(pid);
 }
 
+static inline void child_continue(const pid_t *pids, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		ck_assert_int_eq(kill(pids[i], SIGCONT), 0);
+	}
+}
+
 /* In the parent: the child that ran a part of the test found all as it should be. */
 static inline void child_expect_success(pid_t pid)
 {

@@ -7,6 +7,7 @@
 
 #include "base/base.h"
 #include "base/error.h"
+#include "life/members.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -263,11 +264,10 @@ void __wrap_gl_hint_remove(const struct gl_store *store, enum gl_hint_kind kind,
 			   const char *uuid);
 enum guestlock_life __wrap_guestlock_owner_life(const struct guestlock_owner *owner);
 void __wrap_gl_tether_remove(const struct guestlock_owner *owner);
-int __wrap_gl_tether_processes(const struct guestlock_owner *owner, const char *life_dir, uint64_t inode,
-			       pid_t **out_pids, size_t *out_count);
 enum gl_presence __wrap_gl_process_presence(void);
-int __wrap_gl_process_stop(const pid_t *pids, size_t count);
-void __wrap_gl_process_continue(void);
+int __wrap_gl_members_stop(const struct guestlock_owner *owner, uint64_t tether_inode, int64_t deadline_ms,
+			   size_t *out_count, struct gl_culprit *out_culprit);
+int __wrap_gl_members_continue(void);
 bool __wrap_gl_pause_before_retry(void);
 int64_t __wrap_guestlock_monotonic_ms(void);
 
@@ -394,34 +394,38 @@ void __wrap_gl_tether_remove(const struct guestlock_owner *owner)
 	owner_of(owner)->life_file = false;
 }
 
-/* They are gone when the next look at its life will find it dead. */
-int __wrap_gl_tether_processes(const struct guestlock_owner *owner, const char *life_dir, uint64_t inode,
-			       pid_t **out_pids, size_t *out_count)
-{
-	(void)life_dir;
-	(void)inode;
-	*out_pids = calloc(1, sizeof(**out_pids));
-	*out_count = words_life(owner_of(owner)->life) != GUESTLOCK_LIFE_DEAD;
-	return *out_pids ? 0 : -1;
-}
-
 enum gl_presence __wrap_gl_process_presence(void)
 {
 	return GL_PRESENCE_GONE;
 }
 
-int __wrap_gl_process_stop(const pid_t *pids, size_t count)
+/* There are none when the next look at its life will find it dead. */
+int __wrap_gl_members_stop(const struct guestlock_owner *owner, uint64_t tether_inode, int64_t deadline_ms,
+			   size_t *out_count, struct gl_culprit *out_culprit)
 {
-	const char *answer = count > 0 ? act("stop") : "";
+	const char *answer = "";
 
-	(void)pids;
-	errno = strcmp(answer, "denied") == 0 ? EPERM : ETIMEDOUT;
+	(void)tether_inode;
+	(void)deadline_ms;
+	*out_count = words_life(owner_of(owner)->life) != GUESTLOCK_LIFE_DEAD;
+	if (*out_count > 0) {
+		answer = act("stop");
+	}
+	if (strcmp(answer, "denied") == 0) {
+		*out_culprit = (struct gl_culprit){.pid = 7, .program = "writer"};
+		errno = EPERM;
+		return -1;
+	}
+	errno = ETIMEDOUT;
 	return answer[0] ? -1 : 0;
 }
 
-void __wrap_gl_process_continue(void)
+int __wrap_gl_members_continue(void)
 {
-	act("continue");
+	const char *answer = act("continue");
+
+	errno = EPERM;
+	return answer[0] ? -1 : 0;
 }
 
 bool __wrap_gl_pause_before_retry(void)

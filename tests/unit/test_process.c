@@ -483,6 +483,8 @@ static void expect_counting(struct counters *counters, bool counting)
 	ck_assert(all);
 }
 
+static pid_t culprit;
+
 START_TEST(stops_and_continues_processes)
 {
 	struct counters *counters = shared_counters();
@@ -496,13 +498,13 @@ START_TEST(stops_and_continues_processes)
 	}
 	wait_for_start(counters, WORKERS);
 	expect_counting(counters, true);
-	ck_assert_int_eq(gl_process_stop(pids, WORKERS, soon(10000)), 0);
+	ck_assert_int_eq(gl_process_stop(pids, WORKERS, soon(10000), &culprit), 0);
 	for (unsigned i = 0; i < WORKERS; i++) {
 		ck_assert_int_eq(state_of(pids[i]), 'T');
 	}
 	expect_counting(counters, false);
-	ck_assert_int_eq(gl_process_stop(pids, WORKERS, soon(10000)), 0);
-	gl_process_continue(pids, WORKERS);
+	ck_assert_int_eq(gl_process_stop(pids, WORKERS, soon(10000), &culprit), 0);
+	child_continue(pids, WORKERS);
 	expect_counting(counters, true);
 	for (unsigned i = 0; i < WORKERS; i++) {
 		child_kill(pids[i]);
@@ -527,9 +529,9 @@ START_TEST(stops_every_thread)
 	}
 	wait_for_start(counters, WORKERS);
 	expect_counting(counters, true);
-	ck_assert_int_eq(gl_process_stop(&pid, 1, soon(10000)), 0);
+	ck_assert_int_eq(gl_process_stop(&pid, 1, soon(10000), &culprit), 0);
 	expect_counting(counters, false);
-	gl_process_continue(&pid, 1);
+	child_continue(&pid, 1);
 	expect_counting(counters, true);
 	child_kill(pid);
 }
@@ -578,9 +580,9 @@ START_TEST(stops_what_executes)
 
 		ck_assert_int_eq(read(said, &byte, 1), 1);
 		child_sleep_us(i % 20 * 10);
-		ck_assert_msg(gl_process_stop(&pid, 1, soon(10000)) == 0, "%s", strerror(errno));
+		ck_assert_msg(gl_process_stop(&pid, 1, soon(10000), &culprit) == 0, "%s", strerror(errno));
 		ck_assert_int_eq(state_of(pid), 'T');
-		gl_process_continue(&pid, 1);
+		child_continue(&pid, 1);
 		close(said);
 		child_kill(pid);
 	}
@@ -594,10 +596,10 @@ START_TEST(gone_counts_as_stopped)
 	child_kill(pids[0]);
 	ck_assert_int_eq(kill(pids[1], SIGKILL), 0);
 	child_wait_end(pids[1]);
-	ck_assert_int_eq(gl_process_stop(pids, 3, soon(10000)), 0);
+	ck_assert_int_eq(gl_process_stop(pids, 3, soon(10000), &culprit), 0);
 	ck_assert_int_eq(state_of(pids[1]), 'Z');
 	ck_assert_int_eq(state_of(pids[2]), 'T');
-	gl_process_continue(pids, 3);
+	child_continue(&pids[2], 1);
 	wait_for_state(pids[2], 'S');
 	child_reap(pids[1]);
 	child_kill(pids[2]);
@@ -606,8 +608,7 @@ END_TEST
 
 START_TEST(stops_nothing_at_all)
 {
-	ck_assert_int_eq(gl_process_stop(NULL, 0, soon(0)), 0);
-	gl_process_continue(NULL, 0);
+	ck_assert_int_eq(gl_process_stop(NULL, 0, soon(0), &culprit), 0);
 }
 END_TEST
 
@@ -615,7 +616,7 @@ START_TEST(does_not_stop_itself)
 {
 	pid_t pids[2] = {child_idle(), getpid()};
 
-	ck_assert_int_eq(gl_process_stop(pids, 2, soon(10000)), -1);
+	ck_assert_int_eq(gl_process_stop(pids, 2, soon(10000), &culprit), -1);
 	ck_assert_int_eq(errno, EDEADLK);
 	ck_assert_int_ne(state_of(pids[0]), 'T');
 	child_kill(pids[0]);
@@ -629,10 +630,9 @@ START_TEST(refuses_groups)
 {
 	pid_t pids[2] = {child_idle(), wrong_pids[_i]};
 
-	ck_assert_int_eq(gl_process_stop(pids, 2, soon(10000)), -1);
+	ck_assert_int_eq(gl_process_stop(pids, 2, soon(10000), &culprit), -1);
 	ck_assert_int_eq(errno, EINVAL);
 	ck_assert_int_ne(state_of(pids[0]), 'T');
-	gl_process_continue(&wrong_pids[_i], 1);
 	child_kill(pids[0]);
 }
 END_TEST
@@ -651,7 +651,7 @@ START_TEST(continues_after_a_refusal)
 			pids[1] = 1;
 		}
 		pids[0] = child_idle();
-		CHILD_ASSERT(gl_process_stop(pids, 2, soon(10000)) == -1 && errno == EPERM);
+		CHILD_ASSERT(gl_process_stop(pids, 2, soon(10000), &culprit) == -1 && errno == EPERM);
 		CHILD_ASSERT(gl_stat_read(pids[0], 0, &stat) == 0 && stat.state != 'T');
 		_exit(kill(pids[0], SIGKILL));
 	}
@@ -679,10 +679,11 @@ START_TEST(gives_up_at_the_deadline)
 	pid_t pids[3] = {child_idle(), child_idle(), child_unstoppable()};
 	int64_t start;
 
-	ck_assert_int_eq(gl_process_stop(&pids[1], 1, soon(10000)), 0);
+	ck_assert_int_eq(gl_process_stop(&pids[1], 1, soon(10000), &culprit), 0);
 	start = guestlock_monotonic_ms();
-	ck_assert_int_eq(gl_process_stop(pids, 3, start + 200), -1);
+	ck_assert_int_eq(gl_process_stop(pids, 3, start + 200, &culprit), -1);
 	ck_assert_int_eq(errno, ETIMEDOUT);
+	ck_assert_int_eq(culprit, pids[2]);
 	ck_assert_int_ge(guestlock_monotonic_ms(), start + 200);
 	ck_assert_int_lt(guestlock_monotonic_ms(), start + 5000);
 	wait_for_state(pids[0], 'S');

@@ -2,6 +2,7 @@
 #include "base/base.h"
 #include "base/error.h"
 #include "child.h"
+#include "life/members.h"
 #include "life/procfs.h"
 #include "life/tether.h"
 #include "suites.h"
@@ -467,7 +468,7 @@ START_TEST(lives_on_as_a_daemon)
 	child_reap(guest.owner.pid);
 	ck_assert_int_eq(life_of(&guest.owner), GUESTLOCK_LIFE_ALIVE);
 	child_sleep_ms(50);
-	ck_assert_int_eq(gl_tether_processes(&guest.owner, life_dir, guest.inode, &pids, &count), 0);
+	ck_assert_int_eq(gl_members_find(&guest.owner, guest.inode, &pids, &count), 0);
 	ck_assert_uint_eq(count, 1);
 	wait_for_command(pids[0], "sleep");
 	ck_assert_int_eq(kill(pids[0], SIGKILL), 0);
@@ -693,21 +694,21 @@ START_TEST(finds_all_holders)
 	pid_t *pids;
 	size_t count;
 
-	ck_assert_int_eq(gl_tether_processes(&guest.owner, life_dir, guest.inode, &pids, &count), 0);
+	ck_assert_int_eq(gl_members_find(&guest.owner, guest.inode, &pids, &count), 0);
 	ck_assert_uint_eq(count, 3);
 	ck_assert(is_listed(pids, count, guest.owner.pid));
 	ck_assert(is_listed(pids, count, guest.others[0]));
 	ck_assert(is_listed(pids, count, guest.others[1]));
-	ck_assert_msg(gl_process_stop(pids, count, guestlock_monotonic_ms() + 10000) == 0, "%s",
+	ck_assert_msg(gl_process_stop(pids, count, guestlock_monotonic_ms() + 10000, &(pid_t){0}) == 0, "%s",
 		      strerror(errno));
 	ck_assert_int_eq(life_of(&guest.owner), GUESTLOCK_LIFE_ALIVE);
-	gl_process_continue(pids, count);
+	child_continue(pids, count);
 	for (size_t i = 0; i < count; i++) {
 		ck_assert_int_eq(kill(pids[i], SIGKILL), 0);
 	}
 	free(pids);
 	wait_for_life(&guest.owner, GUESTLOCK_LIFE_DEAD);
-	ck_assert_int_eq(gl_tether_processes(&guest.owner, life_dir, guest.inode, &pids, &count), 0);
+	ck_assert_int_eq(gl_members_find(&guest.owner, guest.inode, &pids, &count), 0);
 	ck_assert_uint_eq(count, 0);
 	free(pids);
 }
@@ -741,7 +742,7 @@ START_TEST(finds_headless_holder)
 		ck_assert_int_eq(gl_stat_read(guest.owner.pid, 0, &stat), 0);
 	} while (stat.state != 'Z');
 	ck_assert_int_eq(life_of(&guest.owner), GUESTLOCK_LIFE_ALIVE);
-	ck_assert_int_eq(gl_tether_processes(&guest.owner, life_dir, guest.inode, &pids, &count), 0);
+	ck_assert_int_eq(gl_members_find(&guest.owner, guest.inode, &pids, &count), 0);
 	ck_assert_uint_eq(count, 1);
 	ck_assert_int_eq(pids[0], guest.owner.pid);
 	free(pids);
@@ -785,7 +786,7 @@ static bool use_up_flight(void)
 
 static void without_flight(void)
 {
-	struct guestlock_owner owner;
+	struct guestlock_owner owner, stranger;
 	uint64_t inode = 1;
 	pid_t *pids;
 	size_t count;
@@ -795,6 +796,9 @@ static void without_flight(void)
 		become_nobody();
 	}
 	owner = owner_of(getpid());
+	/* Nobody is registered: who holds the file is found by that alone. */
+	stranger = owner;
+	stranger.pid = 0;
 	if (!use_up_flight()) {
 		_exit(77);
 	}
@@ -803,17 +807,17 @@ static void without_flight(void)
 	CHILD_ASSERT(inode == 0 && fd >= 3 && fcntl(fd, F_GETFD) == 0);
 	CHILD_ASSERT(count_descriptors() == before + 1);
 	CHILD_ASSERT(life_of(&owner) == GUESTLOCK_LIFE_ALIVE);
-	CHILD_ASSERT(gl_tether_processes(&owner, life_dir, 0, &pids, &count) == 0);
+	CHILD_ASSERT(gl_members_find(&stranger, 0, &pids, &count) == 0);
 	CHILD_ASSERT(count == 1 && pids[0] == getpid());
 	free(pids);
 	CHILD_ASSERT(unlink(life_path) == 0);
-	CHILD_ASSERT(gl_tether_processes(&owner, life_dir, 0, &pids, &count) == 0 && count == 1);
+	CHILD_ASSERT(gl_members_find(&stranger, 0, &pids, &count) == 0 && count == 1);
 	free(pids);
 	CHILD_ASSERT(close(fd) == 0);
 	CHILD_ASSERT(life_of(&owner) == GUESTLOCK_LIFE_UNTETHERED);
 	probe = open(life_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	CHILD_ASSERT(probe >= 0);
-	CHILD_ASSERT(gl_tether_processes(&owner, life_dir, 0, &pids, &count) == 0 && count == 0);
+	CHILD_ASSERT(gl_members_find(&stranger, 0, &pids, &count) == 0 && count == 0);
 	free(pids);
 	_exit(0);
 }

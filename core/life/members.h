@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Who belongs to a guest. These are whoever holds its tether, the process that was registered, and all
+ * descendants of both, whether they hold the tether or not: what closed the inherited descriptors writes as
+ * well as any other.
+ *
+ * A guest can send its tether to anybody. So who only holds it, and runs as another user than all of these, is
+ * not taken for a process of the guest, nor is pid 1 ever: he is not signalled, and is in the way of stopping.
+ */
+#ifndef GL_MEMBERS_H
+#define GL_MEMBERS_H
+
+#include "life/process.h"
+
+/* A process that stands in the way of stopping a guest, for the message. */
+struct gl_culprit {
+	pid_t pid;        /* 0: none is known */
+	char program[16]; /* as the kernel calls it, "" if not known */
+};
+
+/* Those that /proc shows to this user: malloc'd, *out_count may be 0. 0 or -1 with errno. */
+int gl_members_find(const struct guestlock_owner *owner, uint64_t tether_inode, pid_t **out_pids,
+		    size_t *out_count);
+
+/*
+ * Stops all of them: SIGSTOP, until one whole look at /proc finds nobody who is not known and stopped, in a
+ * time in which nobody could have been overlooked. 0 and *out_count, 0 when there is none; else -1 with errno
+ * (ETIMEDOUT, EPERM: somebody may not be stopped by us, EDEADLK: the caller is among them) and *out_culprit;
+ * some of them may be stopped then.
+ */
+int gl_members_stop(const struct guestlock_owner *owner, uint64_t tether_inode, int64_t deadline_ms,
+		    size_t *out_count, struct gl_culprit *out_culprit);
+
+/* Continues all of them. 0, or -1 with errno and *out_culprit: somebody may be stopped still. */
+int gl_members_continue(const struct guestlock_owner *owner, uint64_t tether_inode,
+			struct gl_culprit *out_culprit);
+
+/* SIGKILL to all of them that are there now. 0, or -1 with errno. */
+int gl_members_kill(const struct guestlock_owner *owner, uint64_t tether_inode);
+
+#endif

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Who belongs to a guest, with processes that behave as those of guests do, and as those of hostile ones. */
+#include "base/base.h"
+#include "child.h"
+#include "life/members.h"
+#include "life/procfs.h"
+#include "suites.h"
+
+#include <sched.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#define UUID "c0ffee00-1111-2222-3333-444444444444"
+
+/* What the processes of one test share. */
+struct shared {
+	_Atomic uint64_t writes; /* by whoever is a writer */
+	_Atomic int pids[4];     /* whom the test asks about */
+};
+
+static struct shared *shared;
+static int tether = -1; /* an end of a socket; the guest's processes keep it, we do not */
+static uint64_t inode;
+
+static void setup(void)
+{
+	int ends[2];
+	struct stat st;
+
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ck_assert(shared != MAP_FAILED);
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+	tether = ends[0];
+	ck_assert_int_eq(fstat(tether, &st), 0);
+	inode = st.st_ino;
+}
+
+static struct guestlock_owner owner_of(pid_t pid)
+{
+	struct guestlock_owner owner = {.uuid = UUID, .instance = 1, .name = "guest", .pid = pid};
+	struct gl_process process;
+
+	ck_assert_int_eq(gl_process_look(pid, &process), 0);
+	owner.pid_start = process.start;
+	owner.pid_ns = process.ns;
+	return owner;
+}
+
+static void say_pid(unsigned slot)
+{
+	atomic_store(&shared->pids[slot], getpid());
+}
+
+static pid_t pid_said(unsigned slot)
+{
+	int64_t deadline = guestlock_monotonic_ms() + 10000;
+
+	while (atomic_load(&shared->pids[slot]) == 0) {
+		ck_assert_int_lt(guestlock_monotonic_ms(), deadline);
+		child_sleep_ms(1);
+	}
+	return atomic_load(&shared->pids[slot]);
+}
+
+__attribute__((noreturn)) static void write_for_ever(void)
+{
+	for (;;) {
+		atomic_fetch_add(&shared->writes, 1);
+		sched_yield();
+	}
+}
+
+/* The guest's first process, in which main() never returns. The test itself does not keep the tether. */
+static struct guestlock_owner start_guest(void (*main)(void))
+{
+	pid_t pid = child_fork();
+
+	if (pid == 0) {
+		main();
+		for (;;) {
+			pause();
+		}
+	}
+	close(tether);
+	return owner_of(pid);
+}
+
+static void expect_stopped(const struct guestlock_owner *owner)
+{
+	struct gl_culprit culprit;
+	uint64_t before;
+	size_t count;
+
+	ck_assert_msg(gl_members_stop(owner, inode, guestlock_monotonic_ms() + 20000, &count, &culprit) == 0,
+		      "%s: pid %d", strerror(errno), (int)culprit.pid);
+	ck_assert_uint_gt(count, 0);
+	before = atomic_load(&shared->writes);
+	child_sleep_ms(50);
+	ck_assert_uint_eq(atomic_load(&shared->writes), before);
+}
+
+static void expect_writes(void)
+{
+	uint64_t before = atomic_load(&shared->writes);
+	int64_t deadline = guestlock_monotonic_ms() + 10000;
+
+	while (atomic_load(&shared->writes) == before) {
+		ck_assert_int_lt(guestlock_monotonic_ms(), deadline);
+		child_sleep_ms(1);
+	}
+}
+
+static void end_guest(const struct guestlock_owner *owner)
+{
+	ck_assert_int_eq(gl_members_kill(owner, inode), 0);
+	child_reap(owner->pid);
+}
+
+/* As Python's subprocess does, and most of what starts a program in the background. */
+static void start_untethered(void)
+{
+	if (child_fork() == 0) {
+		close(tether);
+		if (child_fork() == 0) {
+			setsid();
+			write_for_ever();
+		}
+		for (;;) {
+			pause();
+		}
+	}
+}
+
+START_TEST(descendants_without_the_tether)
+{
+	struct guestlock_owner owner = start_guest(start_untethered);
+	struct gl_culprit culprit;
+
+	expect_writes();
+	expect_stopped(&owner);
+	ck_assert_int_eq(gl_members_continue(&owner, inode, &culprit), 0);
+	expect_writes();
+	end_guest(&owner);
+}
+END_TEST
+
+/* Each writer lives for an instant, and has made the next one by then. */
+static void fork_on(void)
+{
+	for (;;) {
+		pid_t pid;
+
+		atomic_fetch_add(&shared->writes, 1);
+		child_sleep_us(300);
+		pid = fork();
+		if (pid > 0 || (pid < 0 && errno != EAGAIN)) {
+			_exit(0);
+		}
+		alarm(CHILD_SECONDS);
+	}
+}
+
+static void start_chain(void)
+{
+	signal(SIGCHLD, SIG_IGN);
+	if (child_fork() == 0) {
+		fork_on();
+	}
+}
+
+START_TEST(a_chain_of_short_lives)
+{
+	struct guestlock_owner owner = start_guest(start_chain);
+
+	for (unsigned i = 0; i < 20; i++) {
+		struct gl_culprit culprit;
+
+		expect_writes();
+		expect_stopped(&owner);
+		ck_assert_int_eq(gl_members_continue(&owner, inode, &culprit), 0);
+	}
+	/* Killing is no better at it than stopping: first nobody runs. */
+	expect_stopped(&owner);
+	end_guest(&owner);
+}
+END_TEST
+
+static void become_nobody(void)
+{
+	CHILD_ASSERT(setgid(NOBODY) == 0 && setuid(NOBODY) == 0);
+}
+
+/* One who got the tether from a guest of another user, as a daemon that keeps what it is sent. */
+static pid_t start_receiver(void)
+{
+	pid_t pid = child_fork();
+
+	if (pid == 0) {
+		/* Not of the guest: of the test itself. */
+		for (;;) {
+			pause();
+		}
+	}
+	return pid;
+}
+
+START_TEST(who_was_sent_the_tether_is_not_signalled)
+{
+	struct guestlock_owner owner;
+	struct gl_culprit culprit;
+	struct gl_stat stat;
+	pid_t receiver;
+	size_t count;
+
+	if (getuid() != 0) {
+		SKIP("needs root");
+	}
+	receiver = start_receiver();
+	owner = start_guest(become_nobody);
+	while (gl_members_find(&owner, inode, &(pid_t *){NULL}, &count) == 0 && count > 1) {
+		child_sleep_ms(1); /* until it is nobody */
+	}
+	ck_assert_int_eq(gl_members_stop(&owner, inode, guestlock_monotonic_ms() + 10000, &count, &culprit),
+			 -1);
+	ck_assert_int_eq(errno, EPERM);
+	ck_assert_int_eq(culprit.pid, receiver);
+	ck_assert_str_ne(culprit.program, "");
+	ck_assert_int_eq(gl_stat_read(receiver, 0, &stat), 0);
+	ck_assert_int_ne(stat.state, 'T');
+	end_guest(&owner);
+	ck_assert_int_eq(kill(receiver, 0), 0);
+	ck_assert_int_eq(waitpid(receiver, NULL, WNOHANG), 0);
+	/* Nobody is left who could say whose tether it is; the receiver alone is of one user. */
+	child_kill(receiver);
+}
+END_TEST
+
+/* Two users have the tether, and the registered process is gone: neither is taken for the guest. */
+START_TEST(whose_it_is_when_the_first_is_gone)
+{
+	struct guestlock_owner owner;
+	pid_t receiver, *pids = NULL;
+	size_t count;
+
+	if (getuid() != 0) {
+		SKIP("needs root");
+	}
+	receiver = start_receiver();
+	owner = start_guest(become_nobody);
+	owner.pid_start++;
+	do {
+		free(pids);
+		ck_assert_int_eq(gl_members_find(&owner, inode, &pids, &count), 0);
+	} while (count > 0);
+	free(pids);
+	ck_assert_int_eq(gl_members_kill(&owner, inode), 0);
+	ck_assert_int_eq(kill(receiver, 0), 0);
+	child_kill(owner.pid);
+	ck_assert_int_eq(gl_members_find(&owner, inode, &pids, &count), 0);
+	ck_assert_uint_eq(count, 1);
+	ck_assert_int_eq(pids[0], receiver);
+	free(pids);
+	child_kill(receiver);
+}
+END_TEST
+
+START_TEST(nobody_at_all)
+{
+	struct guestlock_owner owner = start_guest(start_chain);
+	struct gl_culprit culprit;
+	size_t count = 1;
+
+	expect_stopped(&owner);
+	end_guest(&owner);
+	ck_assert_int_eq(gl_members_stop(&owner, inode, guestlock_monotonic_ms() + 10000, &count, &culprit),
+			 0);
+	ck_assert_uint_eq(count, 0);
+}
+END_TEST
+
+/* The one that asks is a descendant of the guest. */
+static void stop_own_guest(void)
+{
+	if (child_fork() == 0) {
+		struct guestlock_owner owner = owner_of(getppid());
+		struct gl_culprit culprit;
+		size_t count;
+
+		CHILD_ASSERT(gl_members_stop(&owner, inode, guestlock_monotonic_ms() + 5000, &count,
+					     &culprit) < 0);
+		CHILD_ASSERT(errno == EDEADLK);
+		say_pid(0);
+		_exit(0);
+	}
+}
+
+START_TEST(the_caller_is_among_them)
+{
+	struct guestlock_owner owner = start_guest(stop_own_guest);
+
+	pid_said(0);
+	end_guest(&owner);
+}
+END_TEST
+
+Suite *members_suite(void)
+{
+	Suite *suite = suite_create("members");
+	TCase *basic = tcase_create("basic");
+
+	tcase_add_checked_fixture(basic, setup, NULL);
+	tcase_set_timeout(basic, 60);
+	tcase_add_test(basic, descendants_without_the_tether);
+	tcase_add_test(basic, a_chain_of_short_lives);
+	tcase_add_test(basic, who_was_sent_the_tether_is_not_signalled);
+	tcase_add_test(basic, whose_it_is_when_the_first_is_gone);
+	tcase_add_test(basic, nobody_at_all);
+	tcase_add_test(basic, the_caller_is_among_them);
+	suite_add_tcase(suite, basic);
+	return suite;
+}
