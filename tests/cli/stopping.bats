@@ -1,0 +1,109 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Paused means that nothing of the guest writes, whatever its program does with its children.
+# What the helpers set, and words that are for another shell.
+# shellcheck disable=SC2154,SC2016
+load helpers
+
+# stands_still FILE: it does not grow any more.
+stands_still()
+{
+	local before
+
+	before=$(stat -c %s "$1")
+	sleep 0.3
+	test "$(stat -c %s "$1")" = "$before"
+}
+
+grows()
+{
+	! stands_still "$1"
+}
+
+# The guest's program starts the one that writes, which has no inherited descriptor and a session of its own.
+readonly wrapper='import os, subprocess, sys
+subprocess.Popen(["sh", "-c", "while :; do echo x >>" + sys.argv[1] + "; done"], start_new_session=True).wait()'
+
+@test "a child that closed all descriptors is paused and resumed, too" {
+	begin web --disk "$disk" -- python3 -c "$wrapper" "$dir/written"
+	eventually grows "$dir/written"
+	gl pause web >/dev/null
+	stands_still "$dir/written"
+	run -0 gl run --disk "$disk" -- true
+	run -65 gl resume web
+	stands_still "$dir/written"
+}
+
+@test "what such a guest leaves is killed with it" {
+	begin web --disk "$disk" -- python3 -c "$wrapper" "$dir/written"
+	eventually grows "$dir/written"
+	gl pause web >/dev/null
+	gl resume web
+	eventually grows "$dir/written"
+}
+
+@test "a guest of short-lived processes is paused each time" {
+	begin web --disk "$disk" -- sh -c 'while :; do dd if=/dev/zero bs=1 count=1 status=none >>"$1"; done' sh "$dir/written"
+	eventually grows "$dir/written"
+	for round in 1 2 3 4 5 6 7 8; do
+		gl pause web >/dev/null
+		stands_still "$dir/written"
+		gl resume web
+	done
+}
+
+@test "without its tether a guest is not paused: 69; stopped by other means it is, and is resumed" {
+	begin closer --disk "$disk" -- bash -c \
+		'for fd in /proc/self/fd/*; do fd=${fd##*/}; ((fd > 2)) && eval "exec $fd>&-"; done; while :; do echo x >>"$0"; done' "$dir/written"
+	eventually has closer life untethered
+	run -69 --separate-stderr gl pause closer
+	is_message "$stderr"
+	contains "$stderr" "say that it is stopped"
+	has closer state running
+	test "$(holder "$disk")" = closer
+	kill -STOP "$(pid_of closer)"
+	run -0 gl pause closer --externally-stopped
+	test -z "$(holder "$disk")"
+	run -0 gl resume closer
+	has closer state running
+	test "$(holder "$disk")" = closer
+}
+
+@test "a process that was sent the tether is not stopped: 77, and it is named" {
+	need_root
+	cat >"$dir/receive.py" <<-'EOF'
+		import array, os, socket, sys
+		server = socket.socket(socket.AF_UNIX)
+		server.bind(sys.argv[1])
+		os.chmod(sys.argv[1], 0o777)
+		server.listen()
+		peer, address = server.accept()
+		message, kept, flags, sender = peer.recvmsg(1, socket.CMSG_SPACE(64))
+		open(sys.argv[1] + ".got", "w").close()
+		peer.recv(1)
+	EOF
+	cat >"$dir/send.py" <<-'EOF'
+		import array, os, socket, sys, time
+		tether = [int(fd) for fd in os.listdir("/proc/self/fd") if int(fd) > 2 and
+			os.path.exists("/proc/self/fd/" + fd) and os.readlink("/proc/self/fd/" + fd).startswith("socket:")]
+		os.setgid(65534)
+		os.setuid(65534)
+		peer = socket.socket(socket.AF_UNIX)
+		peer.connect(sys.argv[1])
+		peer.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", tether))])
+		time.sleep(300)
+	EOF
+	chmod 755 "$dir"
+	background python3 "$dir/receive.py" "$dir/socket"
+	receiver=$supervisor
+	eventually test -S "$dir/socket"
+	begin hostile --disk "$disk" -- python3 "$dir/send.py" "$dir/socket"
+	eventually test -e "$dir/socket.got"
+	run -77 --separate-stderr gl pause hostile
+	is_message "$stderr"
+	contains "$stderr" "pid $receiver, python3"
+	test "$(cut -d ' ' -f 3 "/proc/$receiver/stat")" != T
+	has hostile state running
+	test "$(holder "$disk")" = hostile
+	kill -KILL "$receiver"
+}
