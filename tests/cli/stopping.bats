@@ -107,3 +107,24 @@ subprocess.Popen(["sh", "-c", "while :; do echo x >>" + sys.argv[1] + "; done"],
 	test "$(holder "$disk")" = hostile
 	kill -KILL "$receiver"
 }
+
+is_held_elsewhere()
+{
+	test "$(other_host --quiet list --json | jq -r '.guests[0].state')" = running
+}
+
+@test "a guest that lost a lock is stopped before it gives up the others" {
+	begin web --disk "$disk" --disk "$dir/second.img" -- \
+		sh -c 'while :; do echo x >>"$1"; done' sh "$dir/written"
+	# Somebody removes the entry of one disk, and a guest of other records has it by then.
+	rm "$dir/state/fcntl/keys/$(gl show web --json |
+		jq -r --arg disk "$disk" '.. | objects | select(.name? == $disk) | .key' | head -n 1)"
+	background other_host run --disk "$disk" -- sleep 300
+	eventually is_held_elsewhere
+	gl reap || :
+	has web state lost
+	eventually grows "$dir/written"
+	gl pause web >/dev/null
+	stands_still "$dir/written"
+	run -0 gl run --disk "$dir/second.img" -- true
+}
