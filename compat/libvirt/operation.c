@@ -456,7 +456,8 @@ static void hand_out(char **state, char *text)
 static int pause_guest(struct operation *op, char **state)
 {
 	char *text = NULL;
-	int status = guestlock_guest_pause(op->guest, GUESTLOCK_EXTERNALLY_STOPPED, &text, &op->err);
+	int status = guestlock_guest_pause(
+		op->guest, GUESTLOCK_EXTERNALLY_STOPPED | GUESTLOCK_EXTERNALLY_FLUSHED, &text, &op->err);
 
 	if (status < 0 && !gl_libvirt_guest_is_over(status)) {
 		return status;

@@ -34,8 +34,12 @@ static int begin_migration(struct guestlock_guest *guest, struct gl_operation_ru
 /* What was attached while it was paused is held at once, and goes the way of the rest. */
 static int park_again(struct gl_operation_run *run, struct guestlock_error *err)
 {
-	/* Whom we did not stop somebody else keeps stopped. */
-	const struct gl_wish wish = {.event = GL_EVENT_PAUSE, .stopped = !run->record->stopped};
+	/* Whom we did not stop somebody else keeps stopped; what it wrote was flushed when it was paused. */
+	const struct gl_wish wish = {
+		.event = GL_EVENT_PAUSE,
+		.stopped = !run->record->stopped,
+		.flushed = true,
+	};
 
 	return gl_run_wish(run, &wish, err);
 }

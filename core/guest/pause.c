@@ -42,6 +42,7 @@ int guestlock_guest_pause(struct guestlock_guest *guest, unsigned flags, char **
 	const struct gl_wish wish = {
 		.event = GL_EVENT_PAUSE,
 		.stopped = (flags & GUESTLOCK_EXTERNALLY_STOPPED) != 0,
+		.flushed = (flags & GUESTLOCK_EXTERNALLY_FLUSHED) != 0,
 	};
 	struct gl_operation_run run;
 	int status = gl_guest_begin(guest, &run, err);

@@ -73,7 +73,8 @@ enum gl_verdict {
 /* What the engine does on a transition, in this order. */
 enum gl_action {
 	GL_ACT_TETHER = 1 << 0, /* refused where the guest has lost its tether: it gets no new lock */
-	GL_ACT_STOP = 1 << 1,   /* it cannot write from here on: stopped, unless the caller says that it is */
+	/* it cannot write from here on, and what it wrote is on the storage, unless the caller says that it is so */
+	GL_ACT_STOP = 1 << 1,
 	GL_ACT_TAKE = 1 << 2,   /* resources: wanted (or all parked) ones are acquired */
 	GL_ACT_PARK = 1 << 3,   /* released, epochs kept */
 	GL_ACT_DROP = 1 << 4,   /* released for good */

@@ -134,7 +134,7 @@ static const char *action_words(unsigned actions)
 		{0, ""},
 		{GL_ACT_TETHER | GL_ACT_TAKE, "acquire, if tethered"},
 		{GL_ACT_TAKE, "acquire"},
-		{GL_ACT_STOP | GL_ACT_PARK, "stop; release, keep epochs"},
+		{GL_ACT_STOP | GL_ACT_PARK, "stop and flush; release, keep epochs"},
 		{GL_ACT_PARK, "release, keep epochs"},
 		{GL_ACT_DROP, "release"},
 		{GL_ACT_HAND, "convert to handover"},

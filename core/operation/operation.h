@@ -47,6 +47,7 @@ struct gl_wish {
 	const struct gl_state *state; /* epochs to be checked; NULL: the record's own, of parked resources */
 	bool force;
 	bool stopped;   /* the caller has stopped the guest, and keeps it so */
+	bool flushed;   /* and has seen to it that what it wrote is on the storage */
 	bool unchecked; /* whatever the epochs are: the guest runs already */
 	bool probe;     /* judge, take nothing, leave everything as it was */
 };
@@ -84,6 +85,11 @@ int gl_run_reject(const struct gl_operation_run *run, const struct gl_row *row, 
  * DEAD when there is none any more: run->life says so, and it is to be buried.
  */
 int gl_run_stop(struct gl_operation_run *run, struct guestlock_error *err);
+/*
+ * Waits until what a stopped guest wrote to the disks that it holds exclusively is on the storage, where other
+ * hosts read it. TIMEOUT, or what kept it from getting there.
+ */
+int gl_run_flush(struct gl_operation_run *run, struct guestlock_error *err);
 /* Continues a guest that was stopped so, if it holds everything and nothing is pending. */
 void gl_run_continue(struct gl_operation_run *run);
 

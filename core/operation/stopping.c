@@ -4,6 +4,7 @@
 
 #include "base/base.h"
 #include "base/error.h"
+#include "disk/flush.h"
 #include "life/members.h"
 
 #include <errno.h>
@@ -113,4 +114,48 @@ int gl_run_stop(struct gl_operation_run *run, struct guestlock_error *err)
 	status = cannot_stop(run, why, &culprit, err);
 	gl_run_continue(run);
 	return status;
+}
+
+/* ---- What it wrote ---- */
+
+static int cannot_flush(struct gl_operation_run *run, int why, const char *path, struct guestlock_error *err)
+{
+	GL_AUTOFREE char *printable = gl_printable(path);
+	int status = why == ETIMEDOUT ? GUESTLOCK_TIMEOUT : gl_status_of_errno(why);
+
+	gl_fail(err, status, why,
+		"cannot pause guest %s: what it wrote to %s is not all on the storage (%s), and its locks are "
+		"kept so that no other host reads it too early; look at that storage and try again",
+		run->lock.uuid, printable ? printable : "a disk",
+		why == ETIMEDOUT ? "it did not get there in time" : strerror(why));
+	gl_error_about(err, run->lock.uuid, path);
+	return status;
+}
+
+static bool may_hold_back(const struct gl_operation_run *run, struct gl_resource *resource)
+{
+	const struct gl_holding *holding = gl_run_holding(run, resource);
+
+	return resource->type == GUESTLOCK_DISK && !resource->guest_lock && holding &&
+	       (holding->state == GUESTLOCK_RESOURCE_HELD || holding->state == GUESTLOCK_RESOURCE_HANDOVER) &&
+	       gl_resource_mode(run->gl, resource) == GUESTLOCK_MODE_EXCLUSIVE;
+}
+
+int gl_run_flush(struct gl_operation_run *run, struct guestlock_error *err)
+{
+	GL_AUTOFREE const char **paths = calloc(run->record->n_resources + 1, sizeof(*paths));
+	size_t count = 0, failed;
+
+	if (!paths) {
+		return gl_fail_memory(err);
+	}
+	for (size_t i = 0; i < run->record->n_resources; i++) {
+		if (may_hold_back(run, &run->record->resources[i])) {
+			paths[count++] = run->record->resources[i].name;
+		}
+	}
+	if (gl_flush(paths, count, run->deadline_ms, &failed) < 0) {
+		return cannot_flush(run, errno, failed < count ? paths[failed] : "", err);
+	}
+	return GUESTLOCK_OK;
 }

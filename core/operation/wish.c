@@ -354,6 +354,12 @@ static int prepare_guest(struct gl_operation_run *run, const struct gl_wish *wis
 			status = gl_run_stop(run, err);
 		}
 	}
+	if (status == GUESTLOCK_OK && (actions & GL_ACT_STOP) && !wish->flushed) {
+		status = gl_run_flush(run, err);
+		if (status < 0) {
+			gl_run_continue(run);
+		}
+	}
 	return status;
 }
 

@@ -293,6 +293,8 @@ int guestlock_guest_release_resource(struct guestlock_guest *guest, const struct
 enum guestlock_pause_flags {
 	/* the caller has stopped the guest (and will continue it) itself */
 	GUESTLOCK_EXTERNALLY_STOPPED = 1 << 0,
+	/* the caller has seen to it that what the guest wrote is on the storage, as QEMU does when it is stopped */
+	GUESTLOCK_EXTERNALLY_FLUSHED = 1 << 1,
 };
 
 /*
@@ -300,7 +302,10 @@ enum guestlock_pause_flags {
  * EXTERNALLY_STOPPED every process of the guest is stopped with SIGSTOP first, and it is confirmed that
  * they are; resume continues them. These are whoever holds its tether, the registered process, and all
  * descendants of both. DENIED, TIMEOUT, FAILED: one of them cannot be stopped, which the message names;
- * UNTETHERED: nobody can say who they are. Then nothing is released. DEAD: there was none any more.
+ * UNTETHERED: nobody can say who they are. Then, without EXTERNALLY_FLUSHED, each disk that it holds
+ * exclusively is flushed (fdatasync(2)): TIMEOUT, IO, CANNOT_CREATE (no space) when what it wrote does not get to
+ * the storage by acquire_timeout. After a failure nothing is released, and the guest goes on. DEAD: there was no
+ * process any more.
  * *out_state (may be NULL) gets a string of [A-Za-z0-9._:,-] that guestlock_guest_resume() checks, here or on
  * another host. A paused guest: the same string again, and it is looked whether it is stopped still.
  */

@@ -268,6 +268,7 @@ enum gl_presence __wrap_gl_process_presence(void);
 int __wrap_gl_members_stop(const struct guestlock_owner *owner, uint64_t tether_inode, int64_t deadline_ms,
 			   size_t *out_count, struct gl_culprit *out_culprit);
 int __wrap_gl_members_continue(void);
+int __wrap_gl_flush(const char *const paths[], size_t count, int64_t deadline_ms, size_t *out_failed);
 bool __wrap_gl_pause_before_retry(void);
 int64_t __wrap_guestlock_monotonic_ms(void);
 
@@ -417,6 +418,17 @@ int __wrap_gl_members_stop(const struct guestlock_owner *owner, uint64_t tether_
 		return -1;
 	}
 	errno = ETIMEDOUT;
+	return answer[0] ? -1 : 0;
+}
+
+int __wrap_gl_flush(const char *const paths[], size_t count, int64_t deadline_ms, size_t *out_failed)
+{
+	const char *answer = count > 0 ? act("flush") : "";
+
+	(void)paths;
+	(void)deadline_ms;
+	*out_failed = 0;
+	errno = strcmp(answer, "full") == 0 ? ENOSPC : EIO;
 	return answer[0] ? -1 : 0;
 }
 

@@ -9,6 +9,7 @@ Suite *util_suite(void);
 Suite *settings_suite(void);
 Suite *module_suite(void);
 Suite *form_suite(void);
+Suite *flush_suite(void);
 Suite *key_suite(void);
 Suite *disk_suite(void);
 Suite *wwid_suite(void);
