@@ -34,6 +34,7 @@ int guestlock_guest_new(struct guestlock *gl, enum guestlock_new_mode mode,
 	guest->gl = gl;
 	guest->mode = mode;
 	guest->creator = getpid();
+	guest->watch = -1;
 	/* Before any fork: the child that binds, and who began it, mean the same life. */
 	guest->life.instance = mode == GUESTLOCK_NEW_ATTACH ? 0 : guestlock_random64();
 	*out_guest = guest;
@@ -242,6 +243,19 @@ void guestlock_guest_detach(struct guestlock_guest *guest)
 	guest->detached = true;
 }
 
+void guestlock_guest_set_session(struct guestlock_guest *guest)
+{
+	guest->session = true;
+}
+
+void guestlock_guest_unwatch(struct guestlock_guest *guest)
+{
+	if (guest->watch >= 0) {
+		close(guest->watch);
+		guest->watch = -1;
+	}
+}
+
 void gl_guest_clear(struct guestlock_guest *guest)
 {
 	for (size_t i = 0; i < guest->n_params; i++) {
@@ -255,5 +269,6 @@ void gl_guest_clear(struct guestlock_guest *guest)
 	free(guest->resources);
 	free(guest->name);
 	free(guest->id);
+	guestlock_guest_unwatch(guest);
 	free(guest);
 }

@@ -28,6 +28,8 @@ struct guestlock_guest {
 	bool bound;
 	pid_t started; /* the guest that this handle started, or 0 */
 	bool detached;
+	bool session;  /* the program that is started leads one of its own */
+	int watch;     /* gl_life_watch(), or -1 */
 };
 
 /* The handle is used where it may be, and its uuid is known (looked up by name for ATTACH). */

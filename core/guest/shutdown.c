@@ -27,7 +27,7 @@ static void kill_processes(const struct guestlock *gl, const struct gl_record *r
 
 	kill_process(&record->process);
 	gl_record_owner(gl, record, &owner);
-	gl_members_kill(&owner, record->tether_inode);
+	gl_members_kill(&(struct gl_membership){&owner, record->tether_inode, &record->watcher});
 }
 
 bool gl_guest_kill(struct guestlock *gl, const char *uuid, const struct gl_life *life, int64_t deadline_ms)

@@ -67,6 +67,10 @@ __attribute__((noreturn)) static void be_the_guest(struct guestlock_guest *guest
 	if (status < 0 || gl_read_all(fd, &go, 1, -1) != 1) {
 		_exit(125);
 	}
+	if (guest->session) {
+		/* It is the child of a fork, and leads nothing yet: this cannot fail. */
+		setsid();
+	}
 	execvp(argv[0], argv);
 	GL_AUTOFREE char *program = gl_printable(argv[0]);
 

@@ -164,6 +164,24 @@ static void add_descendants(struct census *census)
 	}
 }
 
+/* parent may be NULL. */
+static void add_children(struct census *census, const struct person *parent)
+{
+	for (size_t i = 0; parent && i < census->count; i++) {
+		struct person *person = &census->people[i];
+
+		person->member |= person->parent == parent->pid && !person->ended;
+	}
+}
+
+/* The one that was noted, if it is still there; NULL: not here. */
+static struct person *find_process(const struct census *census, pid_t pid, uint64_t start, uint64_t ns)
+{
+	struct person *person = pid > 0 && ns == gl_pid_namespace() ? find_person(census, pid) : NULL;
+
+	return person && !person->ended && (start == 0 || person->start == start) ? person : NULL;
+}
+
 /* The real user of a process; -1: it is not told. */
 static int64_t user_of(pid_t pid)
 {
@@ -247,39 +265,35 @@ static void add_holders(struct census *census, bool registered, pid_t *out_other
 }
 
 /* *out_other: somebody holds the tether who is none of them; 0: nobody. 0 or -1 with errno. */
-static int find_members(const struct guestlock_owner *owner, uint64_t tether_inode,
-			const struct census *before, struct census *out, pid_t *out_other)
+static int find_members(const struct gl_membership *by, const struct census *before, struct census *out,
+			pid_t *out_other)
 {
 	struct gl_sought sought;
 	struct person *registered;
 
 	*out_other = 0;
-	gl_seek_tether(owner, tether_inode, &sought);
-	if (take_census(owner->adopted ? NULL : &sought, before, out) < 0) {
+	gl_seek_tether(by->owner, by->tether_inode, &sought);
+	if (take_census(by->owner->adopted ? NULL : &sought, before, out) < 0) {
 		return -1;
 	}
-	registered = owner->pid_ns == gl_pid_namespace() ? find_person(out, owner->pid) : NULL;
-	if (registered &&
-	    (registered->ended || (owner->pid_start != 0 && registered->start != owner->pid_start))) {
-		registered = NULL;
-	}
+	registered = find_process(out, by->owner->pid, by->owner->pid_start, by->owner->pid_ns);
 	if (registered) {
 		registered->member = true;
-		add_descendants(out);
 	}
+	add_children(out, find_process(out, by->watcher->pid, by->watcher->start, by->watcher->ns));
+	add_descendants(out);
 	add_holders(out, registered != NULL, out_other);
 	add_descendants(out);
 	return 0;
 }
 
-int gl_members_find(const struct guestlock_owner *owner, uint64_t tether_inode, pid_t **out_pids,
-		    size_t *out_count)
+int gl_members_find(const struct gl_membership *by, pid_t **out_pids, size_t *out_count)
 {
 	AUTOCENSUS struct census census = {.people = NULL};
 	pid_t other;
 
 	*out_count = 0;
-	if (find_members(owner, tether_inode, &nobody, &census, &other) < 0) {
+	if (find_members(by, &nobody, &census, &other) < 0) {
 		return -1;
 	}
 	*out_pids = calloc(census.count + 1, sizeof(**out_pids));
@@ -351,8 +365,8 @@ static int stop_those(const struct census *census, int64_t deadline_ms, size_t *
 	return -1;
 }
 
-int gl_members_stop(const struct guestlock_owner *owner, uint64_t tether_inode, int64_t deadline_ms,
-		    size_t *out_count, struct gl_culprit *out_culprit)
+int gl_members_stop(const struct gl_membership *by, int64_t deadline_ms, size_t *out_count,
+		    struct gl_culprit *out_culprit)
 {
 	AUTOCENSUS struct census stopped = {.people = NULL};
 	unsigned agreeing = 0;
@@ -364,7 +378,7 @@ int gl_members_stop(const struct guestlock_owner *owner, uint64_t tether_inode, 
 		uint64_t made = last_made();
 		pid_t other;
 
-		if (find_members(owner, tether_inode, &stopped, &found, &other) < 0) {
+		if (find_members(by, &stopped, &found, &other) < 0) {
 			return -1;
 		}
 		if (other) {
@@ -389,6 +403,37 @@ int gl_members_stop(const struct guestlock_owner *owner, uint64_t tether_inode, 
 	}
 }
 
+/* Who has the tether alone is looked for only where nobody else leads to the guest: that takes long. */
+bool gl_members_are_still(const struct gl_membership *by)
+{
+	struct guestlock_owner owner = *by->owner;
+	const struct gl_membership cheap = {&owner, by->tether_inode, by->watcher};
+	AUTOCENSUS struct census census = {.people = NULL};
+	size_t count = 0;
+	pid_t other;
+
+	owner.adopted = true;
+	if (find_members(&cheap, &nobody, &census, &other) < 0) {
+		return true;
+	}
+	for (size_t i = 0; i < census.count; i++) {
+		count += census.people[i].member;
+	}
+	if (count == 0 && !by->owner->adopted) {
+		free_census(&census);
+		if (find_members(by, &nobody, &census, &other) < 0) {
+			return true;
+		}
+	}
+	for (size_t i = 0; i < census.count; i++) {
+		if (census.people[i].member && !gl_process_is_still(census.people[i].pid) &&
+		    !is_ending(census.people[i].pid)) {
+			return false;
+		}
+	}
+	return true;
+}
+
 /* ---- Continuing, and the end ---- */
 
 /* No later process of that pid is meant: the descriptor is of one, and then that one is looked at. */
@@ -409,15 +454,14 @@ static int signal_person(const struct person *person, int number)
 	return 0;
 }
 
-static int signal_all(const struct guestlock_owner *owner, uint64_t tether_inode, int number,
-		      struct gl_culprit *out_culprit)
+static int signal_all(const struct gl_membership *by, int number, struct gl_culprit *out_culprit)
 {
 	AUTOCENSUS struct census census = {.people = NULL};
 	int failure = 0;
 	pid_t other;
 
 	*out_culprit = (struct gl_culprit){.pid = 0};
-	if (find_members(owner, tether_inode, &nobody, &census, &other) < 0) {
+	if (find_members(by, &nobody, &census, &other) < 0) {
 		return -1;
 	}
 	for (size_t i = 0; i < census.count; i++) {
@@ -430,15 +474,14 @@ static int signal_all(const struct guestlock_owner *owner, uint64_t tether_inode
 	return failure ? -1 : 0;
 }
 
-int gl_members_continue(const struct guestlock_owner *owner, uint64_t tether_inode,
-			struct gl_culprit *out_culprit)
+int gl_members_continue(const struct gl_membership *by, struct gl_culprit *out_culprit)
 {
-	return signal_all(owner, tether_inode, SIGCONT, out_culprit);
+	return signal_all(by, SIGCONT, out_culprit);
 }
 
-int gl_members_kill(const struct guestlock_owner *owner, uint64_t tether_inode)
+int gl_members_kill(const struct gl_membership *by)
 {
 	struct gl_culprit ignored;
 
-	return signal_all(owner, tether_inode, SIGKILL, &ignored);
+	return signal_all(by, SIGKILL, &ignored);
 }

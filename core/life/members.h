@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Who belongs to a guest. These are whoever holds its tether, the process that was registered, and all
- * descendants of both, whether they hold the tether or not: what closed the inherited descriptors writes as
- * well as any other.
+ * Who belongs to a guest. These are whoever holds its tether, the process that was registered, the children of
+ * who watches over it, and all descendants of these, whether they hold the tether or not: what closed the
+ * inherited descriptors writes as well as any other.
  *
  * A guest can send its tether to anybody. So who only holds it, and runs as another user than all of these, is
  * not taken for a process of the guest, nor is pid 1 ever: he is not signalled, and is in the way of stopping.
@@ -18,8 +18,15 @@ struct gl_culprit {
 	char program[16]; /* as the kernel calls it, "" if not known */
 };
 
+/* By what the processes of a guest are known. */
+struct gl_membership {
+	const struct guestlock_owner *owner; /* with the registered process */
+	uint64_t tether_inode;
+	const struct gl_process *watcher; /* a child subreaper of this guest alone; pid 0: nobody */
+};
+
 /* Those that /proc shows to this user: malloc'd, *out_count may be 0. 0 or -1 with errno. */
-int gl_members_find(const struct guestlock_owner *owner, uint64_t tether_inode, pid_t **out_pids,
+int gl_members_find(const struct gl_membership *by, pid_t **out_pids,
 		    size_t *out_count);
 
 /*
@@ -28,14 +35,16 @@ int gl_members_find(const struct guestlock_owner *owner, uint64_t tether_inode, 
  * (ETIMEDOUT, EPERM: somebody may not be stopped by us, EDEADLK: the caller is among them) and *out_culprit;
  * some of them may be stopped then.
  */
-int gl_members_stop(const struct guestlock_owner *owner, uint64_t tether_inode, int64_t deadline_ms,
+int gl_members_stop(const struct gl_membership *by, int64_t deadline_ms,
 		    size_t *out_count, struct gl_culprit *out_culprit);
 
+/* Is everybody stopped who can be found? Cheap where the registered process or the watcher is there. */
+bool gl_members_are_still(const struct gl_membership *by);
+
 /* Continues all of them. 0, or -1 with errno and *out_culprit: somebody may be stopped still. */
-int gl_members_continue(const struct guestlock_owner *owner, uint64_t tether_inode,
-			struct gl_culprit *out_culprit);
+int gl_members_continue(const struct gl_membership *by, struct gl_culprit *out_culprit);
 
 /* SIGKILL to all of them that are there now. 0, or -1 with errno. */
-int gl_members_kill(const struct guestlock_owner *owner, uint64_t tether_inode);
+int gl_members_kill(const struct gl_membership *by);
 
 #endif

@@ -6,10 +6,19 @@
 #include "life/tether.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+
+/* Of the text of fdinfo: the flags, in octal. */
+static bool is_close_on_exec(const char *text)
+{
+	const char *flags = strstr(text, "flags:\t");
+
+	return flags && (strtoul(flags + strlen("flags:\t"), NULL, 8) & O_CLOEXEC);
+}
 
 /*
  * A life file is open for an instant also in whoever probes it, and a file that is waited for in whoever
@@ -27,7 +36,8 @@ static bool gl_has_lock(const char *owner_dir, uint64_t fd, const char *inode)
 		return false;
 	}
 	lock = strstr(text, "OFDLCK");
-	return lock && strstr(lock, inode);
+	/* A tether is inherited; who watches over a guest closes his descriptor at exec. */
+	return lock && strstr(lock, inode) && (inode[0] || !is_close_on_exec(text));
 }
 
 /* The file may have been removed, and be known by another directory in another mount namespace. */

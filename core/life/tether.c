@@ -68,12 +68,34 @@ static char *gl_life_path(const struct guestlock_owner *owner, const char *life_
 	return gl_concat((const char *[]){life_dir, "/", name}, 3);
 }
 
-/* Asks only: taking the lock for an instant would let another prober believe that the guest lives. */
-static enum gl_life_lock gl_life_probe(const struct guestlock_owner *owner, const char *life_dir)
+/* The bytes of a life file, each with a lock of its own. */
+enum {
+	GL_BYTE_TETHER,
+	GL_BYTE_WATCH,
+};
+
+/* F_OFD_SETLK or F_OFD_GETLK. 0 and *type, or -1 with errno. */
+static int gl_life_byte(int fd, int command, int byte, short *type)
+{
+	struct flock lock = {.l_type = *type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+	int result = fcntl(fd, command, &lock);
+
+	*type = lock.l_type;
+	return result;
+}
+
+/*
+ * Asks only: taking the lock for an instant would let another prober believe that the guest lives. *out_watched:
+ * somebody watches over it, which is asked only where its own lock is free.
+ */
+static enum gl_life_lock gl_life_probe(const struct guestlock_owner *owner, const char *life_dir,
+				       bool *out_watched)
 {
 	GL_AUTOFREE char *path = NULL;
-	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	short type = F_WRLCK;
 	GL_AUTOCLOSE int fd = -1;
+
+	*out_watched = false;
 
 	if (owner->adopted) {
 		return GL_LIFE_LOCK_NEVER;
@@ -86,19 +108,31 @@ static enum gl_life_lock gl_life_probe(const struct guestlock_owner *owner, cons
 	if (fd < 0) {
 		return errno == ENOENT ? GL_LIFE_LOCK_FREE : GL_LIFE_LOCK_UNREADABLE;
 	}
-	if (fcntl(fd, F_OFD_GETLK, &lock) < 0) {
+	if (gl_life_byte(fd, F_OFD_GETLK, GL_BYTE_TETHER, &type) < 0) {
 		return GL_LIFE_LOCK_UNREADABLE;
 	}
-	return lock.l_type == F_UNLCK ? GL_LIFE_LOCK_FREE : GL_LIFE_LOCK_HELD;
+	if (type != F_UNLCK) {
+		return GL_LIFE_LOCK_HELD;
+	}
+	type = F_WRLCK;
+	if (gl_life_byte(fd, F_OFD_GETLK, GL_BYTE_WATCH, &type) < 0) {
+		return GL_LIFE_LOCK_UNREADABLE;
+	}
+	*out_watched = type != F_UNLCK;
+	return GL_LIFE_LOCK_FREE;
 }
 
 enum guestlock_life guestlock_owner_life(const struct guestlock_owner *owner, const char *life_dir)
 {
-	enum gl_life_lock lock = gl_life_probe(owner, life_dir);
+	bool watched;
+	enum gl_life_lock lock = gl_life_probe(owner, life_dir, &watched);
 	struct gl_process process = {.pid = owner->pid, .start = owner->pid_start, .ns = owner->pid_ns};
 
 	if (lock == GL_LIFE_LOCK_HELD || lock == GL_LIFE_LOCK_UNREADABLE) {
 		return gl_lives[lock][GL_PRESENCE_FOREIGN];
+	}
+	if (watched) {
+		return GUESTLOCK_LIFE_UNTETHERED;
 	}
 	memcpy(process.boot_id, owner->boot_id, sizeof(process.boot_id));
 	return gl_lives[lock][gl_process_presence(&process)];
@@ -135,10 +169,13 @@ static int gl_tether_fail(struct guestlock_error *err, int sys_errno, const char
 	return gl_fail(err, code, sys_errno, "cannot %s %s: %m; %s", what, path, advice);
 }
 
-/* A life file of this name must not be there yet: whoever made it believes the name to be his. */
+/*
+ * A life file of this name must not be there yet: whoever made it believes the name to be his. The descriptor is
+ * for reading only, as the guest can take it from its tether: it could fill the file system of the life locks.
+ */
 static int gl_life_create(const char *path, const char *life_dir)
 {
-	const int flags = O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW;
+	const int flags = O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW;
 	int fd = open(path, flags, 0600);
 
 	if (fd < 0 && errno == ENOENT && gl_make_directory(life_dir, 0700) == 0) {
@@ -154,9 +191,10 @@ static int gl_life_create(const char *path, const char *life_dir)
  */
 static int gl_life_lock(int fd)
 {
+	short type = F_RDLCK;
 	struct stat st;
 
-	if (guestlock_ofd_lock(fd, F_WRLCK) < 0 || fstat(fd, &st) < 0 ||
+	if (gl_life_byte(fd, F_OFD_SETLK, GL_BYTE_TETHER, &type) < 0 || fstat(fd, &st) < 0 ||
 	    ((st.st_mode & 07777) != 0600 && fchmod(fd, 0600) < 0)) {
 		return -1;
 	}
@@ -244,6 +282,23 @@ int gl_tether_open(const struct guestlock_owner *owner, const char *life_dir, in
 	*out_fd = fd;
 	*out_inode = inode;
 	return GUESTLOCK_OK;
+}
+
+int gl_life_watch(const struct guestlock_owner *owner, const char *life_dir)
+{
+	GL_AUTOFREE char *path = gl_life_path(owner, life_dir);
+	GL_AUTOCLOSE int fd = path ? open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY) : -1;
+	short type = F_RDLCK;
+	struct stat st;
+
+	if (fd < 0 || gl_life_byte(fd, F_OFD_SETLK, GL_BYTE_WATCH, &type) < 0 || fstat(fd, &st) < 0) {
+		return -1;
+	}
+	if (st.st_nlink == 0) {
+		errno = ENOENT;
+		return -1;
+	}
+	return kept_open(&fd);
 }
 
 void gl_tether_remove(const struct guestlock_owner *owner, const char *life_dir)

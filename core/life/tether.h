@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The tether and the life lock. A guest inherits one end of a unix stream socket pair whose queue holds the
- * descriptor of its life file, on which there is an exclusive open-file-description lock. That lock is held
- * exactly until the last process with the socket is gone, whatever it executed, forked or became. Nobody
- * ever receives from the socket: what a guest may have put there could hang the receiver.
+ * descriptor of its life file, on which there is an open-file-description lock (for reading, as the descriptor is,
+ * and asked for as if to write). That lock is held exactly until the last process with the socket is gone,
+ * whatever it executed, forked or became. Nobody ever receives from the socket: what a guest may have put there
+ * could hang the receiver.
+ *
+ * The life lock is that of the file's first byte. The second one is locked by who watches over the guest and
+ * knows of processes of it that hold no tether: as long as it is, the guest has not ended.
  */
 #ifndef GL_TETHER_H
 #define GL_TETHER_H
@@ -18,6 +22,12 @@
  */
 int gl_tether_open(const struct guestlock_owner *owner, const char *life_dir, int *out_fd,
 		   uint64_t *out_inode, struct guestlock_error *err);
+
+/*
+ * Watches over a guest that has a tether: a descriptor, which is not inherited, until whose closing it has not
+ * ended. -1 with errno (ENOENT: it has, or has no life file).
+ */
+int gl_life_watch(const struct guestlock_owner *owner, const char *life_dir);
 
 /* Removes the life file of a dead owner, or of one that was never let run. A missing file is fine. */
 void gl_tether_remove(const struct guestlock_owner *owner, const char *life_dir);

@@ -147,6 +147,7 @@ static int put_right(struct gl_operation_run *run, const struct gl_life *life, s
 	}
 	/* A pause killed before it released anything, or a resume before it continued the guest. */
 	gl_run_continue(run);
+	gl_run_keep_stopped(run);
 	return GUESTLOCK_OK;
 }
 

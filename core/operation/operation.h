@@ -86,6 +86,11 @@ int gl_run_reject(const struct gl_operation_run *run, const struct gl_row *row, 
  */
 int gl_run_stop(struct gl_operation_run *run, struct guestlock_error *err);
 /*
+ * A guest that we paused has no locks, and anybody's SIGCONT continues it: a shell's fg, the kernel where its
+ * process group is orphaned, systemd as it stops a unit. Who looks stops it again, and says so.
+ */
+void gl_run_keep_stopped(struct gl_operation_run *run);
+/*
  * Waits until what a stopped guest wrote to the disks that it holds exclusively is on the storage, where other
  * hosts read it. TIMEOUT, or what kept it from getting there.
  */

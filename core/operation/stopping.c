@@ -22,14 +22,24 @@ static void culprit_words(const struct gl_culprit *culprit, char *out, size_t si
 	}
 }
 
+static struct gl_membership membership_of(const struct gl_operation_run *run)
+{
+	return (struct gl_membership){
+		.owner = &run->owner,
+		.tether_inode = run->record->tether_inode,
+		.watcher = &run->record->watcher,
+	};
+}
+
 /* Whoever looks at it next tries again, as long as not everybody goes on. */
 static void let_go_on(struct gl_operation_run *run)
 {
+	const struct gl_membership by = membership_of(run);
 	struct guestlock_error cause = {0};
 	struct gl_culprit culprit;
 	char who[64];
 
-	if (gl_members_continue(&run->owner, run->record->tether_inode, &culprit) < 0) {
+	if (gl_members_continue(&by, &culprit) < 0) {
 		int why = errno;
 
 		culprit_words(&culprit, who, sizeof(who));
@@ -87,6 +97,7 @@ static int cannot_stop(struct gl_operation_run *run, int why, const struct gl_cu
 /* That we are going to stop it is recorded first: whoever comes after us can continue it. */
 int gl_run_stop(struct gl_operation_run *run, struct guestlock_error *err)
 {
+	const struct gl_membership by = membership_of(run);
 	struct gl_culprit culprit = {.pid = 0};
 	bool before = run->record->stopped;
 	size_t stopped;
@@ -99,8 +110,7 @@ int gl_run_stop(struct gl_operation_run *run, struct guestlock_error *err)
 	if (status < 0) {
 		return status;
 	}
-	if (gl_members_stop(&run->owner, run->record->tether_inode, run->deadline_ms, &stopped, &culprit) <
-	    0) {
+	if (gl_members_stop(&by, run->deadline_ms, &stopped, &culprit) < 0) {
 		why = errno;
 	} else if (stopped > 0) {
 		return GUESTLOCK_OK;
@@ -114,6 +124,35 @@ int gl_run_stop(struct gl_operation_run *run, struct guestlock_error *err)
 	status = cannot_stop(run, why, &culprit, err);
 	gl_run_continue(run);
 	return status;
+}
+
+static bool are_still(const struct gl_operation_run *run)
+{
+	const struct gl_membership by = membership_of(run);
+
+	return gl_members_are_still(&by);
+}
+
+void gl_run_keep_stopped(struct gl_operation_run *run)
+{
+	const struct gl_record *record = run->record;
+	struct guestlock_error cause = {0};
+
+	if (!record || record->state != GUESTLOCK_GUEST_PAUSED || record->op != GL_OP_NONE ||
+	    !record->stopped || are_still(run)) {
+		return;
+	}
+	if (gl_run_stop(run, &cause) < 0) {
+		gl_log(run->gl, GUESTLOCK_LOG_ERROR,
+		       "guest %s runs without its locks: it is paused, somebody continued it, and it cannot be "
+		       "stopped again: %s",
+		       run->lock.uuid, cause.message);
+		return;
+	}
+	gl_log(run->gl, GUESTLOCK_LOG_WARNING,
+	       "guest %s ran without its locks: it is paused, and somebody else than 'guestlock resume' continued "
+	       "it; it is stopped again. If another guest had its disks meanwhile, check these",
+	       run->lock.uuid);
 }
 
 /* ---- What it wrote ---- */

@@ -56,6 +56,7 @@ struct gl_record {
 	struct gl_process process;
 	bool adopted;
 	uint64_t tether_inode;
+	struct gl_process watcher; /* pid 0: none; else its children are processes of this guest, and of no other */
 	int64_t since;
 	enum guestlock_guest_state state;
 	enum gl_operation op;

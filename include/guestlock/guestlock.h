@@ -377,6 +377,22 @@ int guestlock_guest_start(struct guestlock_guest *guest, char *const argv[], con
 void guestlock_guest_detach(struct guestlock_guest *guest);
 
 /*
+ * Before start: the program leads a session of its own (setsid(2)), so that neither a terminal nor the end of
+ * somebody else's process group stops or continues it: a shell's fg, and the kernel where a group is orphaned,
+ * continue what was paused.
+ */
+void guestlock_guest_set_session(struct guestlock_guest *guest);
+
+/*
+ * For a caller that is a child subreaper (prctl(2)) and has no other children than this guest's processes: from
+ * here on these belong to the guest, though they closed what they inherited, and as long as the handle watches
+ * (until guestlock_guest_unwatch(), or until it is freed) the guest has not ended; it is untethered where nobody
+ * holds its tether. Errors: NOT_FOUND, REPLACED, DEAD (it has ended), UNSUPPORTED (it was adopted), IO.
+ */
+int guestlock_guest_watch(struct guestlock_guest *guest, struct guestlock_error *err);
+void guestlock_guest_unwatch(struct guestlock_guest *guest);
+
+/*
  * Takes locks for a process that already runs and was not bound, where the backend can (UNSUPPORTED
  * otherwise). Such a guest has no tether: it counts as dead when this one process is gone. The handle
  * is of mode START with uuid, name and resources set. Errors: as acquire; DEAD.

@@ -128,3 +128,64 @@ is_held_elsewhere()
 	stands_still "$dir/written"
 	run -0 gl run --disk "$dir/second.img" -- true
 }
+
+@test "what the command leaves without any descriptor keeps the disks, and is named" {
+	begin web --disk "$disk" -- python3 -c 'import subprocess, sys
+subprocess.Popen(["sleep", "300"], start_new_session=True)'
+	eventually grep -q "live on" "$dir/web.err"
+	rest=$(pgrep -x sleep -P "$supervisor")
+	contains "$(cat "$dir/web.err")" "pid $rest (sleep)"
+	has web life untethered
+	run -1 gl run --disk "$disk" -- true
+	run -69 gl pause web
+	kill -KILL "$rest"
+	ended "$supervisor" 0
+	nothing_taken
+}
+
+@test "an orphan without any descriptor is paused with the rest" {
+	begin web --disk "$disk" -- python3 -c 'import subprocess, sys, time
+subprocess.run(["sh", "-c", "setsid sh -c \"while :; do echo x >>$0; done\" $0 &", sys.argv[1]])
+time.sleep(300)' "$dir/written"
+	eventually grows "$dir/written"
+	gl pause web >/dev/null
+	stands_still "$dir/written"
+	gl resume web
+	eventually grows "$dir/written"
+}
+
+# continued SIGNAL-SENDER...: web, which is paused and writes, is stopped again within a second or two, and it is said.
+continued()
+{
+	"$@"
+	eventually grep -q "ran without its locks" "$dir/web.err"
+	stands_still "$dir/written"
+	has web state paused
+}
+
+@test "a paused guest that somebody continues is stopped again" {
+	begin web --disk "$disk" -- sh -c 'while :; do echo x >>"$1"; done' sh "$dir/written"
+	eventually grows "$dir/written"
+	gl pause web >/dev/null
+	continued kill -CONT "$(pid_of web)"
+	gl resume web
+	eventually grows "$dir/written"
+}
+
+@test "a job of a shell is not continued as its supervisor is killed, nor as the shell ends" {
+	cat >"$dir/job.sh" <<-'EOF'
+		"$GUESTLOCK" run --name web --disk "$1" -- sh -c 'while :; do echo x >>"$1"; done' sh "$2" &
+		echo $! >"$2.supervisor"
+		until test -e "$2.end"; do sleep 0.02; done
+	EOF
+	background setsid bash -m "$dir/job.sh" "$disk" "$dir/written"
+	eventually has web state running
+	eventually grows "$dir/written"
+	gl pause web >/dev/null
+	kill -KILL "$(cat "$dir/written.supervisor")"
+	touch "$dir/written.end"
+	eventually is_over "$supervisor"
+	sleep 0.2
+	stands_still "$dir/written"
+	has web state paused
+}

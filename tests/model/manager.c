@@ -4,6 +4,7 @@
 
 #include "base/base.h"
 #include "base/error.h"
+#include "life/members.h"
 #include "life/tether.h"
 
 #include <errno.h>
@@ -228,8 +229,8 @@ enum guestlock_life __wrap_guestlock_owner_life(const struct guestlock_owner *ow
 int __wrap_gl_process_look(pid_t pid, struct gl_process *out_process);
 int __wrap_gl_process_look_here(const struct gl_family *family, struct gl_process *out_process);
 enum gl_presence __wrap_gl_process_presence(void);
-int __wrap_gl_members_stop(const struct guestlock_owner *owner, uint64_t tether_inode, int64_t deadline_ms,
-			   size_t *out_count);
+int __wrap_gl_members_stop(const struct gl_membership *by, int64_t deadline_ms, size_t *out_count);
+bool __wrap_gl_members_are_still(void);
 int __wrap_gl_members_continue(void);
 int __wrap_gl_flush(void);
 int __wrap_gl_ready(void);
@@ -478,13 +479,11 @@ static int stop_process(struct entry *entry)
 	return process->state != PROCESS_NONE;
 }
 
-int __wrap_gl_members_stop(const struct guestlock_owner *owner, uint64_t tether_inode, int64_t deadline_ms,
-			   size_t *out_count)
+int __wrap_gl_members_stop(const struct gl_membership *by, int64_t deadline_ms, size_t *out_count)
 {
 	int count = local_act(ACT_STOP, stop_process, -1, NULL);
 
-	(void)owner;
-	(void)tether_inode;
+	(void)by;
 	(void)deadline_ms;
 	*out_count = count > 0 ? (size_t)count : 0;
 	errno = EIO;
@@ -498,6 +497,12 @@ static int continue_process(struct entry *entry)
 		world_let_run(manager.world, host_of(own_note()->instance));
 	}
 	return 0;
+}
+
+/* Nobody continues a guest behind our backs in this world. */
+bool __wrap_gl_members_are_still(void)
+{
+	return true;
 }
 
 /* What a process wrote is on the storage at once in this world. */

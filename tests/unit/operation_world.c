@@ -265,8 +265,9 @@ void __wrap_gl_hint_remove(const struct gl_store *store, enum gl_hint_kind kind,
 enum guestlock_life __wrap_guestlock_owner_life(const struct guestlock_owner *owner);
 void __wrap_gl_tether_remove(const struct guestlock_owner *owner);
 enum gl_presence __wrap_gl_process_presence(void);
-int __wrap_gl_members_stop(const struct guestlock_owner *owner, uint64_t tether_inode, int64_t deadline_ms,
-			   size_t *out_count, struct gl_culprit *out_culprit);
+int __wrap_gl_members_stop(const struct gl_membership *by, int64_t deadline_ms, size_t *out_count,
+			   struct gl_culprit *out_culprit);
+bool __wrap_gl_members_are_still(const struct gl_membership *by);
 int __wrap_gl_members_continue(void);
 int __wrap_gl_flush(const char *const paths[], size_t count, int64_t deadline_ms, size_t *out_failed);
 bool __wrap_gl_pause_before_retry(void);
@@ -401,14 +402,13 @@ enum gl_presence __wrap_gl_process_presence(void)
 }
 
 /* There are none when the next look at its life will find it dead. */
-int __wrap_gl_members_stop(const struct guestlock_owner *owner, uint64_t tether_inode, int64_t deadline_ms,
-			   size_t *out_count, struct gl_culprit *out_culprit)
+int __wrap_gl_members_stop(const struct gl_membership *by, int64_t deadline_ms, size_t *out_count,
+			   struct gl_culprit *out_culprit)
 {
 	const char *answer = "";
 
-	(void)tether_inode;
 	(void)deadline_ms;
-	*out_count = words_life(owner_of(owner)->life) != GUESTLOCK_LIFE_DEAD;
+	*out_count = words_life(owner_of(by->owner)->life) != GUESTLOCK_LIFE_DEAD;
 	if (*out_count > 0) {
 		answer = act("stop");
 	}
@@ -419,6 +419,13 @@ int __wrap_gl_members_stop(const struct guestlock_owner *owner, uint64_t tether_
 	}
 	errno = ETIMEDOUT;
 	return answer[0] ? -1 : 0;
+}
+
+/* Somebody continues it only where that is told. */
+bool __wrap_gl_members_are_still(const struct gl_membership *by)
+{
+	(void)by;
+	return act_if_told("look")[0] == '\0';
 }
 
 int __wrap_gl_flush(const char *const paths[], size_t count, int64_t deadline_ms, size_t *out_failed)

@@ -9,6 +9,7 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -46,6 +47,16 @@ static struct guestlock_owner owner_of(pid_t pid)
 	owner.pid_start = process.start;
 	owner.pid_ns = process.ns;
 	return owner;
+}
+
+static struct gl_process watcher; /* pid 0: nobody */
+
+static const struct gl_membership *by(const struct guestlock_owner *owner)
+{
+	static struct gl_membership membership;
+
+	membership = (struct gl_membership){.owner = owner, .tether_inode = inode, .watcher = &watcher};
+	return &membership;
 }
 
 static void say_pid(unsigned slot)
@@ -93,7 +104,7 @@ static void expect_stopped(const struct guestlock_owner *owner)
 	uint64_t before;
 	size_t count;
 
-	ck_assert_msg(gl_members_stop(owner, inode, guestlock_monotonic_ms() + 20000, &count, &culprit) == 0,
+	ck_assert_msg(gl_members_stop(by(owner), guestlock_monotonic_ms() + 20000, &count, &culprit) == 0,
 		      "%s: pid %d", strerror(errno), (int)culprit.pid);
 	ck_assert_uint_gt(count, 0);
 	before = atomic_load(&shared->writes);
@@ -114,7 +125,7 @@ static void expect_writes(void)
 
 static void end_guest(const struct guestlock_owner *owner)
 {
-	ck_assert_int_eq(gl_members_kill(owner, inode), 0);
+	ck_assert_int_eq(gl_members_kill(by(owner)), 0);
 	child_reap(owner->pid);
 }
 
@@ -140,8 +151,42 @@ START_TEST(descendants_without_the_tether)
 
 	expect_writes();
 	expect_stopped(&owner);
-	ck_assert_int_eq(gl_members_continue(&owner, inode, &culprit), 0);
+	ck_assert_int_eq(gl_members_continue(by(&owner), &culprit), 0);
 	expect_writes();
+	end_guest(&owner);
+}
+END_TEST
+
+/* What closed everything is an orphan when its parent ends, and only who watches over the guest leads to it. */
+static void start_orphan(void)
+{
+	if (child_fork() == 0) {
+		close(tether);
+		if (child_fork() == 0) {
+			say_pid(0);
+			setsid();
+			write_for_ever();
+		}
+		_exit(0);
+	}
+}
+
+START_TEST(orphans_of_who_is_watched_over)
+{
+	struct guestlock_owner owner;
+	struct gl_culprit culprit;
+
+	ck_assert_int_eq(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
+	owner = start_guest(start_orphan);
+	expect_writes();
+	ck_assert(!gl_members_are_still(by(&owner)));
+	ck_assert_int_eq(gl_process_look(getpid(), &watcher), 0);
+	expect_stopped(&owner);
+	ck_assert(gl_members_are_still(by(&owner)));
+	ck_assert_int_eq(kill(pid_said(0), SIGCONT), 0);
+	expect_writes();
+	ck_assert(!gl_members_are_still(by(&owner)));
+	ck_assert_int_eq(gl_members_continue(by(&owner), &culprit), 0);
 	end_guest(&owner);
 }
 END_TEST
@@ -179,7 +224,7 @@ START_TEST(a_chain_of_short_lives)
 
 		expect_writes();
 		expect_stopped(&owner);
-		ck_assert_int_eq(gl_members_continue(&owner, inode, &culprit), 0);
+		ck_assert_int_eq(gl_members_continue(by(&owner), &culprit), 0);
 	}
 	/* Killing is no better at it than stopping: first nobody runs. */
 	expect_stopped(&owner);
@@ -219,11 +264,10 @@ START_TEST(who_was_sent_the_tether_is_not_signalled)
 	}
 	receiver = start_receiver();
 	owner = start_guest(become_nobody);
-	while (gl_members_find(&owner, inode, &(pid_t *){NULL}, &count) == 0 && count > 1) {
+	while (gl_members_find(by(&owner), &(pid_t *){NULL}, &count) == 0 && count > 1) {
 		child_sleep_ms(1); /* until it is nobody */
 	}
-	ck_assert_int_eq(gl_members_stop(&owner, inode, guestlock_monotonic_ms() + 10000, &count, &culprit),
-			 -1);
+	ck_assert_int_eq(gl_members_stop(by(&owner), guestlock_monotonic_ms() + 10000, &count, &culprit), -1);
 	ck_assert_int_eq(errno, EPERM);
 	ck_assert_int_eq(culprit.pid, receiver);
 	ck_assert_str_ne(culprit.program, "");
@@ -252,13 +296,13 @@ START_TEST(whose_it_is_when_the_first_is_gone)
 	owner.pid_start++;
 	do {
 		free(pids);
-		ck_assert_int_eq(gl_members_find(&owner, inode, &pids, &count), 0);
+		ck_assert_int_eq(gl_members_find(by(&owner), &pids, &count), 0);
 	} while (count > 0);
 	free(pids);
-	ck_assert_int_eq(gl_members_kill(&owner, inode), 0);
+	ck_assert_int_eq(gl_members_kill(by(&owner)), 0);
 	ck_assert_int_eq(kill(receiver, 0), 0);
 	child_kill(owner.pid);
-	ck_assert_int_eq(gl_members_find(&owner, inode, &pids, &count), 0);
+	ck_assert_int_eq(gl_members_find(by(&owner), &pids, &count), 0);
 	ck_assert_uint_eq(count, 1);
 	ck_assert_int_eq(pids[0], receiver);
 	free(pids);
@@ -274,8 +318,7 @@ START_TEST(nobody_at_all)
 
 	expect_stopped(&owner);
 	end_guest(&owner);
-	ck_assert_int_eq(gl_members_stop(&owner, inode, guestlock_monotonic_ms() + 10000, &count, &culprit),
-			 0);
+	ck_assert_int_eq(gl_members_stop(by(&owner), guestlock_monotonic_ms() + 10000, &count, &culprit), 0);
 	ck_assert_uint_eq(count, 0);
 }
 END_TEST
@@ -288,8 +331,8 @@ static void stop_own_guest(void)
 		struct gl_culprit culprit;
 		size_t count;
 
-		CHILD_ASSERT(gl_members_stop(&owner, inode, guestlock_monotonic_ms() + 5000, &count,
-					     &culprit) < 0);
+		CHILD_ASSERT(gl_members_stop(by(&owner), guestlock_monotonic_ms() + 5000, &count, &culprit) <
+			     0);
 		CHILD_ASSERT(errno == EDEADLK);
 		say_pid(0);
 		_exit(0);
@@ -313,6 +356,7 @@ Suite *members_suite(void)
 	tcase_add_checked_fixture(basic, setup, NULL);
 	tcase_set_timeout(basic, 60);
 	tcase_add_test(basic, descendants_without_the_tether);
+	tcase_add_test(basic, orphans_of_who_is_watched_over);
 	tcase_add_test(basic, a_chain_of_short_lives);
 	tcase_add_test(basic, who_was_sent_the_tether_is_not_signalled);
 	tcase_add_test(basic, whose_it_is_when_the_first_is_gone);

@@ -183,6 +183,11 @@ static const struct row beginning[] = {
 	 PLAY("join -> unavailable"), .status = GUESTLOCK_UNAVAILABLE, .after = AS_BEFORE},
 	{"a stopped guest that holds everything is continued", BEGIN, .before = "running stopped d=held#5",
 	 PLAY("continue", "save"), .after = "running d=held#5"},
+	{"a paused guest that somebody continued is stopped again", BEGIN,
+	 .before = "paused stopped d=parked#5", PLAY("look -> runs", "stop"), .after = AS_BEFORE,
+	 .logs = "ran without its locks"},
+	{"and if it cannot be, that is said", BEGIN, .before = "paused stopped d=parked#5",
+	 PLAY("look -> runs", "stop -> denied"), .after = AS_BEFORE, .logs = "runs without its locks"},
 	{"a stopped guest that holds nothing is not", BEGIN, .before = "paused stopped d=parked#5",
 	 .after = AS_BEFORE},
 };

@@ -127,6 +127,15 @@ static struct guest start_guest(guest_fn *start, guest_fn *go_on)
 	return guest;
 }
 
+static const struct gl_membership *by(const struct guestlock_owner *owner, uint64_t inode)
+{
+	static const struct gl_process nobody;
+	static struct gl_membership membership;
+
+	membership = (struct gl_membership){.owner = owner, .tether_inode = inode, .watcher = &nobody};
+	return &membership;
+}
+
 static void wait_for_life(const struct guestlock_owner *owner, enum guestlock_life life)
 {
 	int64_t deadline = guestlock_monotonic_ms() + 10000;
@@ -468,7 +477,7 @@ START_TEST(lives_on_as_a_daemon)
 	child_reap(guest.owner.pid);
 	ck_assert_int_eq(life_of(&guest.owner), GUESTLOCK_LIFE_ALIVE);
 	child_sleep_ms(50);
-	ck_assert_int_eq(gl_members_find(&guest.owner, guest.inode, &pids, &count), 0);
+	ck_assert_int_eq(gl_members_find(by(&guest.owner, guest.inode), &pids, &count), 0);
 	ck_assert_uint_eq(count, 1);
 	wait_for_command(pids[0], "sleep");
 	ck_assert_int_eq(kill(pids[0], SIGKILL), 0);
@@ -654,6 +663,50 @@ START_TEST(probing_takes_nothing)
 }
 END_TEST
 
+/* As long as somebody watches over it, a guest has not ended. */
+START_TEST(watched_over)
+{
+	struct guest guest = start_guest(NULL, NULL);
+	int fd = gl_life_watch(&guest.owner, life_dir);
+
+	ck_assert_int_ge(fd, 3);
+	ck_assert_int_eq(fcntl(fd, F_GETFD), FD_CLOEXEC);
+	ck_assert_int_eq(life_of(&guest.owner), GUESTLOCK_LIFE_ALIVE);
+	child_kill(guest.owner.pid);
+	ck_assert_int_eq(life_of(&guest.owner), GUESTLOCK_LIFE_UNTETHERED);
+	close(fd);
+	wait_for_life(&guest.owner, GUESTLOCK_LIFE_DEAD);
+	gl_tether_remove(&guest.owner, life_dir);
+	ck_assert_int_eq(gl_life_watch(&guest.owner, life_dir), -1);
+	ck_assert_int_eq(errno, ENOENT);
+}
+END_TEST
+
+/* Takes the life file out of its tether, as a hostile guest can. */
+static void take_life_file(struct report *report)
+{
+	char space[CMSG_SPACE(sizeof(int))] = {0}, byte;
+	struct iovec data = {.iov_base = &byte, .iov_len = 1};
+	struct msghdr message = {
+		.msg_iov = &data, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof(space)};
+	int fd;
+
+	CHILD_ASSERT(recvmsg(report->fd, &message, 0) == 1);
+	CHILD_ASSERT(CMSG_FIRSTHDR(&message) != NULL);
+	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(fd));
+	CHILD_ASSERT(write(fd, "x", 1) == -1 && errno == EBADF);
+	report->others[0] = 1;
+}
+
+START_TEST(a_guest_cannot_write_its_life_file)
+{
+	struct guest guest = start_guest(take_life_file, NULL);
+
+	ck_assert_int_eq(guest.others[0], 1);
+	child_kill(guest.owner.pid);
+}
+END_TEST
+
 START_TEST(removes)
 {
 	struct guest guest = start_guest(NULL, NULL);
@@ -694,7 +747,7 @@ START_TEST(finds_all_holders)
 	pid_t *pids;
 	size_t count;
 
-	ck_assert_int_eq(gl_members_find(&guest.owner, guest.inode, &pids, &count), 0);
+	ck_assert_int_eq(gl_members_find(by(&guest.owner, guest.inode), &pids, &count), 0);
 	ck_assert_uint_eq(count, 3);
 	ck_assert(is_listed(pids, count, guest.owner.pid));
 	ck_assert(is_listed(pids, count, guest.others[0]));
@@ -708,7 +761,7 @@ START_TEST(finds_all_holders)
 	}
 	free(pids);
 	wait_for_life(&guest.owner, GUESTLOCK_LIFE_DEAD);
-	ck_assert_int_eq(gl_members_find(&guest.owner, guest.inode, &pids, &count), 0);
+	ck_assert_int_eq(gl_members_find(by(&guest.owner, guest.inode), &pids, &count), 0);
 	ck_assert_uint_eq(count, 0);
 	free(pids);
 }
@@ -742,7 +795,7 @@ START_TEST(finds_headless_holder)
 		ck_assert_int_eq(gl_stat_read(guest.owner.pid, 0, &stat), 0);
 	} while (stat.state != 'Z');
 	ck_assert_int_eq(life_of(&guest.owner), GUESTLOCK_LIFE_ALIVE);
-	ck_assert_int_eq(gl_members_find(&guest.owner, guest.inode, &pids, &count), 0);
+	ck_assert_int_eq(gl_members_find(by(&guest.owner, guest.inode), &pids, &count), 0);
 	ck_assert_uint_eq(count, 1);
 	ck_assert_int_eq(pids[0], guest.owner.pid);
 	free(pids);
@@ -807,17 +860,17 @@ static void without_flight(void)
 	CHILD_ASSERT(inode == 0 && fd >= 3 && fcntl(fd, F_GETFD) == 0);
 	CHILD_ASSERT(count_descriptors() == before + 1);
 	CHILD_ASSERT(life_of(&owner) == GUESTLOCK_LIFE_ALIVE);
-	CHILD_ASSERT(gl_members_find(&stranger, 0, &pids, &count) == 0);
+	CHILD_ASSERT(gl_members_find(by(&stranger, 0), &pids, &count) == 0);
 	CHILD_ASSERT(count == 1 && pids[0] == getpid());
 	free(pids);
 	CHILD_ASSERT(unlink(life_path) == 0);
-	CHILD_ASSERT(gl_members_find(&stranger, 0, &pids, &count) == 0 && count == 1);
+	CHILD_ASSERT(gl_members_find(by(&stranger, 0), &pids, &count) == 0 && count == 1);
 	free(pids);
 	CHILD_ASSERT(close(fd) == 0);
 	CHILD_ASSERT(life_of(&owner) == GUESTLOCK_LIFE_UNTETHERED);
 	probe = open(life_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	CHILD_ASSERT(probe >= 0);
-	CHILD_ASSERT(gl_members_find(&stranger, 0, &pids, &count) == 0 && count == 0);
+	CHILD_ASSERT(gl_members_find(by(&stranger, 0), &pids, &count) == 0 && count == 0);
 	free(pids);
 	_exit(0);
 }
@@ -881,6 +934,8 @@ Suite *tether_suite(void)
 	tcase_add_test(life, unreadable_is_unknown);
 	tcase_add_test(life, probing_takes_nothing);
 	tcase_add_test(life, removes);
+	tcase_add_test(life, watched_over);
+	tcase_add_test(life, a_guest_cannot_write_its_life_file);
 	tcase_add_test(holders, finds_all_holders);
 	tcase_add_test(holders, finds_headless_holder);
 	tcase_add_test(holders, inherits_the_file_instead);

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -139,6 +140,20 @@ static int check_program(const char *name)
 /* ---- Start ---- */
 
 /*
+ * A program in the foreground of a terminal may want to read from it. Any other one is better off in a session of
+ * its own, where nobody's end and no shell continues what was paused.
+ */
+static bool has_terminal(void)
+{
+	for (int fd = 0; fd <= STDERR_FILENO; fd++) {
+		if (isatty(fd) && tcgetpgrp(fd) == getpgrp()) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/*
  * The waiting is done here, and not inside of one call, so that a signal can end it with nothing left
  * behind: between two attempts there is no process and no record of the guest.
  */
@@ -156,6 +171,9 @@ static int start(struct cli *cli, struct run *run, struct guestlock_guest **out_
 				      run->incoming ? GUESTLOCK_NEW_MIGRATE : GUESTLOCK_NEW_START, out_guest);
 		if (status != 0) {
 			return status;
+		}
+		if (!has_terminal()) {
+			guestlock_guest_set_session(*out_guest);
 		}
 		status = guestlock_guest_start(*out_guest, run->argv, run->state, 0, out_pid, err);
 		if (status != GUESTLOCK_BUSY || guestlock_monotonic_ms() >= deadline ||
@@ -204,37 +222,51 @@ struct vigil {
 	struct cli *cli;
 	struct guestlock_guest *guest;
 	const char *name, *uuid;
-	int next_ms;
+	int64_t next_check_ms;
+	int check_ms;
 	bool warned;
 };
+
+#define LOOK_MS 1000 /* between two looks at the record: may it run now? */
 
 /* Programs close the tether early, or when they reload: ever more rarely is often enough. */
 #define TETHER_CHECK_FIRST_MS 250
 #define TETHER_CHECK_LAST_MS 30000
 
-static int check_tether(void *data)
+static void check_tether(struct vigil *vigil, const struct guestlock_info *info)
+{
+	CLI_AUTOFREE char *words = NULL;
+
+	if (vigil->warned || guestlock_monotonic_ms() < vigil->next_check_ms) {
+		return;
+	}
+	vigil->check_ms =
+		vigil->check_ms * 2 < TETHER_CHECK_LAST_MS ? vigil->check_ms * 2 : TETHER_CHECK_LAST_MS;
+	vigil->next_check_ms = guestlock_monotonic_ms() + vigil->check_ms;
+	if (info->life == GUESTLOCK_LIFE_UNTETHERED) {
+		words = cli_guest_words(vigil->name, vigil->uuid);
+		cli_log(vigil->cli, GUESTLOCK_LOG_WARNING,
+			"guest %s has lost its tether: its program, or a security module, closed the "
+			"descriptor that it inherited. It keeps its locks until process %d and all that it leaves "
+			"have ended, and gets no new ones; start it so that it keeps inherited descriptors",
+			words, (int)info->pid);
+		vigil->warned = true;
+	}
+}
+
+/* One that is paused must not run: whoever looks at it, as settling does, stops it again. */
+static int look_after(void *data)
 {
 	struct vigil *vigil = data;
 	CLI_AUTOINFO struct guestlock_info *info = NULL;
-	CLI_AUTOFREE char *words = cli_guest_words(vigil->name, vigil->uuid);
 
-	if (vigil->warned) {
-		return -1;
+	if (guestlock_guest_info(vigil->guest, &info, NULL) == GUESTLOCK_OK) {
+		check_tether(vigil, info);
+		if (info->state == GUESTLOCK_GUEST_PAUSED) {
+			guestlock_guest_settle(vigil->guest, NULL);
+		}
 	}
-	if (guestlock_guest_info(vigil->guest, &info, NULL) == GUESTLOCK_OK &&
-	    info->life == GUESTLOCK_LIFE_UNTETHERED) {
-		cli_log(vigil->cli, GUESTLOCK_LOG_WARNING,
-			"guest %s has lost its tether: its program, or a security module, closed the "
-			"descriptor that it inherited. It keeps its locks until process %d ends, whatever "
-			"processes it leaves, and gets no new ones; start it so that it keeps inherited "
-			"descriptors",
-			words, (int)info->pid);
-		vigil->warned = true;
-		return -1;
-	}
-	vigil->next_ms =
-		vigil->next_ms * 2 < TETHER_CHECK_LAST_MS ? vigil->next_ms * 2 : TETHER_CHECK_LAST_MS;
-	return vigil->next_ms;
+	return vigil->check_ms < LOOK_MS && !vigil->warned ? vigil->check_ms : LOOK_MS;
 }
 
 /* A guest that was paused has no locks: only resume may continue it. */
@@ -267,12 +299,46 @@ static bool wait_until_dead(const struct vigil *vigil)
 	}
 }
 
+/*
+ * What the command left behind is ours now. Who holds the tether keeps the locks by that; with all others they
+ * stay as long as we watch, so until they have ended.
+ */
+static void wait_for_the_rest(const struct vigil *vigil)
+{
+	CLI_AUTOFREE char *words = cli_guest_words(vigil->name, vigil->uuid);
+	CLI_AUTOFREE char *rest = NULL;
+
+	for (int waited = 0; cli_any_children(); waited += 10) {
+		CLI_AUTOINFO struct guestlock_info *info = NULL;
+
+		if (guestlock_guest_info(vigil->guest, &info, NULL) != GUESTLOCK_OK ||
+		    info->life != GUESTLOCK_LIFE_UNTETHERED) {
+			return;
+		}
+		if (waited >= VANISH_MS) {
+			break;
+		}
+		poll(NULL, 0, 10);
+	}
+	rest = cli_children_words();
+	if (rest) {
+		cli_log(vigil->cli, GUESTLOCK_LOG_WARNING,
+			"the command of guest %s has ended, but processes that it started live on and have closed "
+			"the descriptor that they inherited: %s. Its locks stay until they have ended, as long as "
+			"this command is not ended before",
+			words, rest);
+	}
+	cli_supervise_children();
+}
+
 static void settle_guest(const struct vigil *vigil)
 {
 	CLI_AUTOFREE char *words = cli_guest_words(vigil->name, vigil->uuid);
 	struct guestlock_error err;
 	int status;
 
+	wait_for_the_rest(vigil);
+	guestlock_guest_unwatch(vigil->guest);
 	if (!wait_until_dead(vigil)) {
 		cli_log(vigil->cli, GUESTLOCK_LOG_INFO,
 			"the command of guest %s has ended, but processes of it live on: its locks stay "
@@ -294,6 +360,19 @@ static int exit_status_of(int wait_status)
 	return WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
 }
 
+/* One that has ended already needs nobody. */
+static void watch(struct cli *cli, struct guestlock_guest *guest)
+{
+	struct guestlock_error err;
+	int status = guestlock_guest_watch(guest, &err);
+
+	if (status != GUESTLOCK_OK && status != GUESTLOCK_DEAD && status != GUESTLOCK_NOT_FOUND &&
+	    status != GUESTLOCK_REPLACED) {
+		cli_log(cli, GUESTLOCK_LOG_WARNING, "%s; processes that its command leaves are not protected",
+			err.message);
+	}
+}
+
 static int start_and_stay(struct cli *cli, struct run *run)
 {
 	CLI_AUTOGUEST struct guestlock_guest *guest = NULL;
@@ -302,23 +381,27 @@ static int start_and_stay(struct cli *cli, struct run *run)
 	int status;
 
 	cli_keep_signals();
+	/* What the guest's program leaves behind becomes a child of this command. */
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	status = start(cli, run, &guest, &pid, &err);
 	if (status != GUESTLOCK_OK) {
 		cli_die_of_early_signal();
 		return start_failure(cli, status, &err);
 	}
 	guestlock_guest_detach(guest);
+	watch(cli, guest);
 
 	struct vigil vigil = {
 		.cli = cli,
 		.guest = guest,
 		.name = run->guest.name,
 		.uuid = run->guest.uuid,
-		.next_ms = TETHER_CHECK_FIRST_MS / 2,
+		.check_ms = TETHER_CHECK_FIRST_MS / 2,
+		.next_check_ms = guestlock_monotonic_ms() + TETHER_CHECK_FIRST_MS,
 	};
 	struct cli_supervision supervision = {
 		.pid = pid,
-		.idle = check_tether,
+		.idle = look_after,
 		.may_continue = may_continue,
 		.data = &vigil,
 	};

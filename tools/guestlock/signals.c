@@ -8,7 +8,9 @@
 #include "cli.h"
 
 #include <errno.h>
+#include <guestlock/backend.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -116,7 +118,10 @@ static void pass_signal(const struct cli_supervision *supervision, const siginfo
 		return;
 	}
 	if (!reached_already(supervision->pid, info->si_code == SI_KERNEL)) {
-		kill(supervision->pid, info->si_signo);
+		/* The leader of a session of its own does not stop for a terminal's sake. */
+		kill(supervision->pid, info->si_signo == SIGTSTP && getsid(supervision->pid) != getsid(0)
+					       ? SIGSTOP
+					       : info->si_signo);
 	}
 	if (info->si_signo == SIGTSTP) {
 		stop_myself();
@@ -170,6 +175,80 @@ int cli_supervise(const struct cli_supervision *supervision)
 			pass_signal(supervision, &info);
 		} else if (errno == EAGAIN) {
 			timeout_ms = supervision->idle(supervision->data);
+		}
+	}
+}
+
+/* ---- Children that the guest's program left ---- */
+
+/* Calls visit for each; there is one thread only. */
+static void each_child(void (*visit)(pid_t pid, void *data), void *data)
+{
+	CLI_AUTOFREE char *text = NULL;
+	CLI_AUTOFREE char *path = cli_format("/proc/self/task/%ld/children", (long)getpid());
+	size_t size;
+	char *at, *end;
+
+	if (guestlock_read_file(path, 1 << 20, &text, &size) < 0) {
+		return;
+	}
+	for (at = text;; at = end) {
+		long pid = strtol(at, &end, 10);
+
+		if (end == at) {
+			return;
+		}
+		visit((pid_t)pid, data);
+	}
+}
+
+bool cli_any_children(void)
+{
+	pid_t pid;
+
+	while ((pid = waitpid(-1, NULL, WNOHANG)) > 0) {
+	}
+	return pid == 0;
+}
+
+static void add_words(pid_t pid, void *data)
+{
+	CLI_AUTOFREE char *path = cli_format("/proc/%ld/comm", (long)pid);
+	CLI_AUTOFREE char *name = NULL;
+	char **words = data, *before = *words;
+	size_t size;
+
+	if (guestlock_read_file(path, 4096, &name, &size) < 0) {
+		return;
+	}
+	name[strcspn(name, "\n")] = '\0';
+	*words = cli_format("%s%spid %ld (%s)", before ? before : "", before ? ", " : "", (long)pid, name);
+	free(before);
+}
+
+char *cli_children_words(void)
+{
+	char *words = NULL;
+
+	each_child(add_words, &words);
+	return words;
+}
+
+static void send_signal(pid_t pid, void *data)
+{
+	kill(pid, *(const int *)data);
+}
+
+void cli_supervise_children(void)
+{
+	sigset_t set;
+
+	block_signals(&set);
+	while (cli_any_children()) {
+		siginfo_t info;
+
+		if (next_signal(&set, 1000, &info) > 0 && info.si_signo != SIGCHLD) {
+			each_child(send_signal, &info.si_signo);
 		}
 	}
 }

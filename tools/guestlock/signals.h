@@ -27,4 +27,11 @@ struct cli_supervision {
 /* Passes signals on until the child ends; its status as of waitpid(). Signals stay blocked afterwards. */
 int cli_supervise(const struct cli_supervision *supervision);
 
+/* Is there any child? Those that have ended are waited for. */
+bool cli_any_children(void);
+/* "pid 12 (sleep), pid 13 (qemu)", for free(); NULL: none is known. */
+char *cli_children_words(void);
+/* After cli_supervise(): passes signals on to all children until there is none any more. */
+void cli_supervise_children(void);
+
 #endif
