@@ -189,3 +189,15 @@ continued()
 	stands_still "$dir/written"
 	has web state paused
 }
+
+@test "reap --follow stops it again where there is no supervisor any more" {
+	begin web --disk "$disk" -- sh -c 'while :; do echo x >>"$1"; done' sh "$dir/written"
+	kill -KILL "$supervisor"
+	"$GUESTLOCK" reap --follow >"$dir/follow.out" 2>"$dir/web.err" 3>&- &
+	eventually grows "$dir/written"
+	gl pause web >/dev/null
+	continued kill -CONT "$(pid_of web)"
+	# And once more.
+	: >"$dir/web.err"
+	continued kill -CONT "$(pid_of web)"
+}

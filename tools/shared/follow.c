@@ -20,8 +20,9 @@
 #include <sys/queue.h>
 #include <unistd.h>
 
-#define TICK_MS 250   /* between two looks at a polled guest */
-#define YOUNG_MS 5000 /* a new guest is polled so long: programs that drop the tether do so early */
+#define TICK_MS 250    /* between two looks at a polled guest */
+#define YOUNG_MS 5000  /* a new guest is polled so long: programs that drop the tether do so early */
+#define PAUSED_MS 1000 /* between two looks at whether a paused guest is stopped still */
 #define SWEEP_MS 30000
 #define RETRY_MS 500 /* until one that could not be buried is tried again; then twice as long */
 
@@ -34,7 +35,8 @@ struct watched {
 	int64_t retry_ms;      /* for how long that was put off */
 	bool alone;            /* no pidfd will tell: polled until it is dead */
 	bool polled, untethered;
-	struct burial *burial; /* under way, or just done */
+	int64_t next_paused_ms; /* of one that is paused: when it is looked at again */
+	struct burial *burial;  /* under way, or just done */
 	LIST_ENTRY(watched) next;
 };
 
@@ -135,12 +137,16 @@ static void notice(struct follower *follower, const struct guestlock_info *info)
 	watch(follower, guest, info);
 }
 
+/* Its record was written: it is new, or may be paused now. */
 static void notice_name(struct follower *follower, const char *name)
 {
+	struct watched *guest = find(follower, name);
 	struct guestlock_info *info = NULL;
 
-	if (strlen(name) == GUESTLOCK_UUID_STRING - 1 && !find(follower, name) &&
-	    guestlock_get_info(follower->follow->gl, name, &info, NULL) == GUESTLOCK_OK) {
+	if (guest) {
+		start_polling(follower, guest);
+	} else if (strlen(name) == GUESTLOCK_UUID_STRING - 1 &&
+		   guestlock_get_info(follower->follow->gl, name, &info, NULL) == GUESTLOCK_OK) {
 		notice(follower, info);
 	}
 	guestlock_info_free(info);
@@ -196,6 +202,23 @@ static void warn_untethered(const struct follower *follower, struct watched *gue
 	free(words);
 }
 
+/* Whoever settles a paused guest stops it again if somebody continued it, and says so. */
+static void keep_paused(const struct follower *follower, struct watched *guest)
+{
+	struct guestlock_guest *handle = NULL;
+
+	if (guestlock_monotonic_ms() < guest->next_paused_ms) {
+		return;
+	}
+	guest->next_paused_ms = guestlock_monotonic_ms() + PAUSED_MS;
+	if (guestlock_guest_new(follower->follow->gl, GUESTLOCK_NEW_ATTACH, &handle, NULL) == GUESTLOCK_OK &&
+	    guestlock_guest_set_param(handle, "uuid", guest->uuid, NULL) == GUESTLOCK_OK &&
+	    guestlock_guest_set_life(handle, guest->instance, 0, NULL) == GUESTLOCK_OK) {
+		guestlock_guest_settle(handle, NULL);
+	}
+	guestlock_guest_free(handle);
+}
+
 /* Whether it is dead, and what to do then; it may be forgotten afterwards. */
 static void judge_guest(struct follower *follower, struct watched *guest, const struct guestlock_info *info)
 {
@@ -209,7 +232,9 @@ static void judge_guest(struct follower *follower, struct watched *guest, const 
 	if (info->life == GUESTLOCK_LIFE_UNTETHERED) {
 		warn_untethered(follower, guest, info);
 	}
-	if (!guest->alone && guestlock_monotonic_ms() >= guest->young_until_ms) {
+	if (info->state == GUESTLOCK_GUEST_PAUSED) {
+		keep_paused(follower, guest);
+	} else if (!guest->alone && guestlock_monotonic_ms() >= guest->young_until_ms) {
 		stop_polling(guest);
 	}
 }
