@@ -315,17 +315,11 @@ static int adopt_record(struct gl_operation_run *run, struct guestlock_guest *gu
 	return status;
 }
 
-int guestlock_guest_adopt(struct guestlock_guest *guest, pid_t pid, int wait_ms, struct guestlock_error *err)
+static int check_adoption(const struct guestlock_guest *guest, pid_t pid, struct gl_process *out_process,
+			  struct guestlock_error *err)
 {
-	struct guestlock_error ignored;
-	struct gl_operation_run run;
-	struct gl_process process;
-	struct wanted wanted;
-	int status = gl_guest_usable(guest, err);
+	const char *why;
 
-	if (status < 0) {
-		return status;
-	}
 	if (guest->mode != GUESTLOCK_NEW_START) {
 		return gl_fail(err, GUESTLOCK_INVALID, 0,
 			       "adoption of process %ld needs a handle of mode START", (long)pid);
@@ -337,10 +331,33 @@ int guestlock_guest_adopt(struct guestlock_guest *guest, pid_t pid, int wait_ms,
 			       "under guestlock",
 			       (long)pid, gl_technology(guest->gl));
 	}
-	if (pid <= 0 || gl_process_look(pid, &process) < 0) {
+	if (pid <= 0 || gl_process_look(pid, out_process) < 0) {
 		return gl_fail(err, GUESTLOCK_DEAD, pid > 0 ? errno : 0,
 			       "cannot adopt process %ld: there is no such process; check the pid",
 			       (long)pid);
+	}
+	why = gl_process_no_guest(pid);
+	if (why) {
+		return gl_fail(err, GUESTLOCK_INVALID, 0,
+			       "cannot adopt process %ld: %s; give the pid of the guest's own process",
+			       (long)pid, why);
+	}
+	return GUESTLOCK_OK;
+}
+
+int guestlock_guest_adopt(struct guestlock_guest *guest, pid_t pid, int wait_ms, struct guestlock_error *err)
+{
+	struct guestlock_error ignored;
+	struct gl_operation_run run;
+	struct gl_process process;
+	struct wanted wanted;
+	int status = gl_guest_usable(guest, err);
+
+	if (status == GUESTLOCK_OK) {
+		status = check_adoption(guest, pid, &process, err);
+	}
+	if (status < 0) {
+		return status;
 	}
 	status = gl_wanted(guest->gl, guest->uuid, guest->resources, guest->n_resources, true,
 			   &wanted.resources, &wanted.count, err);

@@ -12,6 +12,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#define PF_KTHREAD 0x200000 /* of the kernel (proc(5), stat, flags), in no header for programs */
+
 /* Of this kernel; "" when /proc is not there. */
 static void gl_boot_id(char out_boot_id[GUESTLOCK_UUID_STRING])
 {
@@ -151,4 +153,29 @@ enum gl_presence gl_process_presence(const struct gl_process *process)
 	}
 	/* Where boot or namespace is not known (no /proc), another process than ours may be meant. */
 	return same_boot && same_ns ? GL_PRESENCE_GONE : GL_PRESENCE_FOREIGN;
+}
+
+/* Those above the caller, as long as /proc tells. */
+static bool is_ancestor(pid_t pid)
+{
+	struct gl_stat stat;
+	pid_t above = getppid();
+
+	while (above > 1 && above != pid && gl_stat_read(above, 0, &stat) == 0) {
+		above = (pid_t)stat.parent;
+	}
+	return above == pid;
+}
+
+const char *gl_process_no_guest(pid_t pid)
+{
+	struct gl_stat stat;
+
+	if (pid == 1) {
+		return "it is the first process of this system, or of its container";
+	}
+	if (gl_stat_read(pid, 0, &stat) == 0 && (stat.flags & PF_KTHREAD)) {
+		return "it is a thread of the kernel";
+	}
+	return is_ancestor(pid) ? "it is what started this command, and would be stopped with it" : NULL;
 }

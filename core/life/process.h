@@ -42,6 +42,12 @@ enum gl_presence gl_process_presence(const struct gl_process *process);
 uint64_t gl_pid_namespace(void);
 
 /*
+ * Why a process can be no guest, as the end of a sentence; NULL: it can. Pid 1 and threads of the kernel are never
+ * stopped or killed, and who stops an ancestor of its own stops its shell.
+ */
+const char *gl_process_no_guest(pid_t pid);
+
+/*
  * All threads of all processes stopped (SIGSTOP sent, state T confirmed) by the deadline: 0; else -1 with errno
  * (ETIMEDOUT, EPERM, EDEADLK: the caller is among them) and *out_culprit, one that runs, or 0; those that were
  * stopped are continued. Gone ones count as stopped.

@@ -395,7 +395,8 @@ void guestlock_guest_unwatch(struct guestlock_guest *guest);
 /*
  * Takes locks for a process that already runs and was not bound, where the backend can (UNSUPPORTED
  * otherwise). Such a guest has no tether: it counts as dead when this one process is gone. The handle
- * is of mode START with uuid, name and resources set. Errors: as acquire; DEAD.
+ * is of mode START with uuid, name and resources set. Errors: as acquire; DEAD; INVALID: pid 1, a thread of the
+ * kernel, or an ancestor of the caller, which are never stopped or killed.
  */
 int guestlock_guest_adopt(struct guestlock_guest *guest, pid_t pid, int wait_ms, struct guestlock_error *err);
 

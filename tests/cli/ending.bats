@@ -100,6 +100,10 @@ orphan()
 	run -66 --separate-stderr gl adopt "$pid" --disk "$dir/third.img"
 	is_message "$stderr"
 	run -66 gl adopt 4194300 --disk "$dir/third.img"
+	run -64 --separate-stderr gl adopt 1 --disk "$dir/third.img"
+	contains "$stderr" "the first process"
+	run -64 --separate-stderr gl adopt $$ --disk "$dir/third.img"
+	contains "$stderr" "started this command"
 	test -z "$(holder "$dir/third.img")"
 }
 
