@@ -184,7 +184,8 @@ static void fail(struct search *search, const struct step *step, const struct wo
 		 const char *broken)
 {
 	search->broken = broken;
-	printf("# %s: %s\n", search->scenario->blind ? "found" : "broken", broken);
+	printf("# %s: %s\n", search->scenario->blind || search->scenario->restless ? "found" : "broken",
+	       broken);
 	tell_way(search, step->from);
 	tell_step(step);
 	world_describe(world);

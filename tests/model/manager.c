@@ -473,7 +473,10 @@ static int stop_process(struct entry *entry)
 	struct process *process = recorded_process();
 
 	(void)entry;
-	if (process->state == PROCESS_RUNS) {
+	if (process->state == PROCESS_RUNS && scenario_now->stubborn) {
+		return -1;
+	}
+	if (process->state == PROCESS_RUNS && !scenario_now->restless) {
 		process->state = PROCESS_STOPPED;
 	}
 	return process->state != PROCESS_NONE;

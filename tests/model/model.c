@@ -110,6 +110,19 @@ static const struct scenario scenarios[] = {
 		.wants = {[SOURCE] = DISK_E},
 	},
 	{
+		.name = "processes that do not stop",
+		.tasks = {[SOURCE] = LIFE | OUT | PAUSES, [TARGET] = IN, [OTHER] = LIFE},
+		.atomic = {[SOURCE] = ENDS | BIT(ACQUIRE), [TARGET] = ALL, [OTHER] = ALL},
+		.kills = ON(SOURCE),
+		.stubborn = true,
+	},
+	{
+		.name = "the model finds a pause that does not stop",
+		.tasks = {[SOURCE] = LIFE | PAUSES, [OTHER] = LIFE},
+		.atomic = {[SOURCE] = ENDS, [OTHER] = ALL},
+		.restless = true,
+	},
+	{
 		.name = "the model finds an acquire that takes whatever record there is",
 		.tasks = {[SOURCE] = STARTS, [TARGET] = STARTS | BIT(FORCE), [OTHER] = LIFE},
 		.atomic = {[OTHER] = ALL},
@@ -206,6 +219,11 @@ static bool chosen(const struct scenario *scenario, int argc, char *argv[])
 	return false;
 }
 
+static bool is_mutant(const struct scenario *scenario)
+{
+	return scenario->blind != 0 || scenario->restless;
+}
+
 int main(int argc, char *argv[])
 {
 	unsigned count = 0, failed = 0;
@@ -220,7 +238,7 @@ int main(int argc, char *argv[])
 			continue;
 		}
 		broken = explore(&scenarios[i], &states);
-		good = (broken != NULL) == (scenarios[i].blind != 0);
+		good = (broken != NULL) == is_mutant(&scenarios[i]);
 		failed += !good;
 		printf("%sok %u - %s: %u states, %.1f s\n", good ? "" : "not ", ++count, scenarios[i].name,
 		       states, now() - begin);

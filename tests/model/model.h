@@ -204,8 +204,10 @@ struct scenario {
 	 */
 	bool one_host;
 	uint8_t wants[HOSTS];           /* the disks of each; 0: as ever */
-	/* A mutant, in which a rule must be found broken: handles of these tasks do not know their life. */
-	uint32_t blind;
+	bool stubborn;                  /* processes that run do not stop when they are to */
+	/* Mutants, in which a rule must be found broken: */
+	uint32_t blind;                 /* handles of these tasks do not know their life */
+	bool restless;                  /* a process that was stopped runs on, and nobody notices */
 };
 
 /* The one that is played. */
