@@ -184,7 +184,8 @@ static void pause_resume(void *guest)
 {
 	struct guestlock_error err = {0};
 
-	if (guestlock_guest_pause(guest, GUESTLOCK_EXTERNALLY_STOPPED, NULL, &err) < 0 ||
+	if (guestlock_guest_pause(guest, GUESTLOCK_EXTERNALLY_STOPPED | GUESTLOCK_EXTERNALLY_FLUSHED, NULL,
+				  &err) < 0 ||
 	    guestlock_guest_resume(guest, NULL, 0, &err) < 0) {
 		give_up("pause and resume", &err);
 	}
