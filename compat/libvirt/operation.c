@@ -259,7 +259,6 @@ static int change(struct operation *op, const struct guestlock_resource_info *kn
 		  const struct guestlock_resource *listed)
 {
 	const struct guestlock_resource before = gl_libvirt_list_name(known);
-	struct guestlock_error ignored;
 	int status;
 
 	/* The stronger mode counts as long as the guest uses it. */
@@ -272,7 +271,7 @@ static int change(struct operation *op, const struct guestlock_resource_info *kn
 	}
 	status = guestlock_guest_acquire_resource(op->guest, listed, 0, 0, &op->err);
 	if (status < 0) {
-		guestlock_guest_acquire_resource(op->guest, &before, 0, 0, &ignored);
+		guestlock_guest_acquire_resource(op->guest, &before, 0, 0, NULL);
 	}
 	return status;
 }
@@ -448,9 +447,9 @@ static void hand_out(char **state, char *text)
 {
 	if (*state && text && strcmp(*state, text) == 0) {
 		free(text);
-		return;
+	} else {
+		*state = text;
 	}
-	*state = text;
 }
 
 static int pause_guest(struct operation *op, char **state)

@@ -264,25 +264,35 @@ static void add_holders(struct census *census, bool registered, pid_t *out_other
 	}
 }
 
+/* Those to whom the record leads, without the tether. Is the registered process among them? */
+static bool add_led(const struct gl_membership *by, struct census *census)
+{
+	const struct gl_process *watcher = by->watcher;
+	struct person *registered =
+		find_process(census, by->owner->pid, by->owner->pid_start, by->owner->pid_ns);
+
+	if (registered) {
+		registered->member = true;
+	}
+	add_children(census, find_process(census, watcher->pid, watcher->start, watcher->ns));
+	add_descendants(census);
+	return registered != NULL;
+}
+
 /* *out_other: somebody holds the tether who is none of them; 0: nobody. 0 or -1 with errno. */
 static int find_members(const struct gl_membership *by, const struct census *before, struct census *out,
 			pid_t *out_other)
 {
 	struct gl_sought sought;
-	struct person *registered;
+	bool registered;
 
 	*out_other = 0;
 	gl_seek_tether(by->owner, by->tether_inode, &sought);
 	if (take_census(by->owner->adopted ? NULL : &sought, before, out) < 0) {
 		return -1;
 	}
-	registered = find_process(out, by->owner->pid, by->owner->pid_start, by->owner->pid_ns);
-	if (registered) {
-		registered->member = true;
-	}
-	add_children(out, find_process(out, by->watcher->pid, by->watcher->start, by->watcher->ns));
-	add_descendants(out);
-	add_holders(out, registered != NULL, out_other);
+	registered = add_led(by, out);
+	add_holders(out, registered, out_other);
 	add_descendants(out);
 	return 0;
 }
@@ -406,32 +416,20 @@ int gl_members_stop(const struct gl_membership *by, int64_t deadline_ms, size_t 
 /* Who has the tether alone is looked for only where nobody else leads to the guest: that takes long. */
 bool gl_members_are_still(const struct gl_membership *by)
 {
-	struct guestlock_owner owner = *by->owner;
-	const struct gl_membership cheap = {&owner, by->tether_inode, by->watcher};
 	AUTOCENSUS struct census census = {.people = NULL};
-	size_t count = 0;
+	size_t running = 0;
 	pid_t other;
 
-	owner.adopted = true;
-	if (find_members(&cheap, &nobody, &census, &other) < 0) {
-		return true;
-	}
-	for (size_t i = 0; i < census.count; i++) {
-		count += census.people[i].member;
-	}
-	if (count == 0 && !by->owner->adopted) {
+	if (take_census(NULL, &nobody, &census) == 0 && !add_led(by, &census)) {
 		free_census(&census);
-		if (find_members(by, &nobody, &census, &other) < 0) {
-			return true;
-		}
+		find_members(by, &nobody, &census, &other);
 	}
 	for (size_t i = 0; i < census.count; i++) {
-		if (census.people[i].member && !gl_process_is_still(census.people[i].pid) &&
-		    !is_ending(census.people[i].pid)) {
-			return false;
-		}
+		const struct person *person = &census.people[i];
+
+		running += person->member && !gl_process_is_still(person->pid) && !is_ending(person->pid);
 	}
-	return true;
+	return running == 0;
 }
 
 /* ---- Continuing, and the end ---- */

@@ -101,12 +101,10 @@ int gl_run_stop(struct gl_operation_run *run, struct guestlock_error *err)
 	struct gl_culprit culprit = {.pid = 0};
 	bool before = run->record->stopped;
 	size_t stopped;
-	int status = GUESTLOCK_OK, why = 0;
+	int status, why = 0;
 
 	run->record->stopped = true;
-	if (!before) {
-		status = gl_run_save(run, err);
-	}
+	status = before ? GUESTLOCK_OK : gl_run_save(run, err);
 	if (status < 0) {
 		return status;
 	}
