@@ -237,6 +237,15 @@ static void become_nobody(void)
 	CHILD_ASSERT(setgid(NOBODY) == 0 && setuid(NOBODY) == 0);
 }
 
+static size_t count_members(const struct guestlock_owner *owner)
+{
+	GL_AUTOFREE pid_t *pids = NULL;
+	size_t count;
+
+	ck_assert_int_eq(gl_members_find(by(owner), &pids, &count), 0);
+	return count;
+}
+
 /* One who got the tether from a guest of another user, as a daemon that keeps what it is sent. */
 static pid_t start_receiver(void)
 {
@@ -264,8 +273,9 @@ START_TEST(who_was_sent_the_tether_is_not_signalled)
 	}
 	receiver = start_receiver();
 	owner = start_guest(become_nobody);
-	while (gl_members_find(by(&owner), &(pid_t *){NULL}, &count) == 0 && count > 1) {
-		child_sleep_ms(1); /* until it is nobody */
+	/* Until it is nobody. */
+	while (count_members(&owner) > 1) {
+		child_sleep_ms(1);
 	}
 	ck_assert_int_eq(gl_members_stop(by(&owner), guestlock_monotonic_ms() + 10000, &count, &culprit), -1);
 	ck_assert_int_eq(errno, EPERM);
