@@ -9,16 +9,18 @@
  *     go                                   execute the program; report only a failure of that
  *     read: end of file means executed
  *
- * If the parent dies before the go, the child reads end of file and ends: it has never been a guest. What
- * it was granted is released when it is found dead.
+ * If the parent dies before the go, the kernel ends the child: it has never been a guest. What it was granted is
+ * released when it is found dead.
  */
 #include "base/base.h"
 #include "base/error.h"
 #include "guest/guest.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -67,6 +69,7 @@ __attribute__((noreturn)) static void be_the_guest(struct guestlock_guest *guest
 	if (status < 0 || gl_read_all(fd, &go, 1, -1) != 1) {
 		_exit(125);
 	}
+	prctl(PR_SET_PDEATHSIG, 0);
 	if (guest->session) {
 		/* It is the child of a fork, and leads nothing yet: this cannot fail. */
 		setsid();
@@ -79,6 +82,47 @@ __attribute__((noreturn)) static void be_the_guest(struct guestlock_guest *guest
 		program ? program : "?", guest->uuid);
 	report(fd, status, &err);
 	_exit(127);
+}
+
+/*
+ * While one start makes its sockets no other one forks: a child that is no guest yet would keep its end open, and
+ * who waits for the program to be executed would wait for that child, too.
+ */
+static pthread_mutex_t forking = PTHREAD_MUTEX_INITIALIZER;
+
+/* As fork(), with *out_fd an end of a socket in both. */
+static pid_t fork_with_socket(int *out_fd)
+{
+	pid_t pid = -1;
+	int fds[2], saved_errno;
+
+	pthread_mutex_lock(&forking);
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0) {
+		pid = fork();
+		saved_errno = errno;
+		*out_fd = fds[pid == 0];
+		close(fds[pid != 0]);
+		if (pid < 0) {
+			close(*out_fd);
+		}
+		errno = saved_errno;
+	}
+	if (pid != 0) {
+		pthread_mutex_unlock(&forking);
+	}
+	return pid;
+}
+
+/*
+ * Children of other starts have copies of the manager's end, so end of file does not tell that it has died. What is
+ * sent then is for a child that is no guest yet.
+ */
+static void die_with_manager(pid_t manager)
+{
+	/* 0: it is in another pid namespace than its child. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || (getppid() != manager && getppid() != 0)) {
+		_exit(125);
+	}
 }
 
 static int child_failed(const struct guestlock_guest *guest, const struct report *r, bool complete,
@@ -152,8 +196,8 @@ static int lead(struct guestlock_guest *guest, int fd, pid_t pid, const char *st
 int guestlock_guest_start(struct guestlock_guest *guest, char *const argv[], const char *state, int wait_ms,
 			  pid_t *out_pid, struct guestlock_error *err)
 {
-	int fds[2], status = gl_guest_usable(guest, err);
-	pid_t pid;
+	int fd, status = gl_guest_usable(guest, err);
+	pid_t pid, manager = getpid();
 
 	if (status < 0) {
 		return status;
@@ -163,25 +207,20 @@ int guestlock_guest_start(struct guestlock_guest *guest, char *const argv[], con
 			       guest->bound ? "it was bound through this handle already"
 					    : "there is no command");
 	}
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0) {
-		return gl_fail(err, GUESTLOCK_FAILED, errno,
-			       "cannot start guest %s: no socket for its process (%m)", guest->uuid);
-	}
 	/* Each attempt begins a life of its own. */
 	guest->life.instance = guestlock_random64();
-	pid = fork();
+	pid = fork_with_socket(&fd);
 	if (pid == 0) {
-		close(fds[0]);
-		be_the_guest(guest, fds[1], argv);
+		die_with_manager(manager);
+		be_the_guest(guest, fd, argv);
 	}
-	close(fds[1]);
 	if (pid < 0) {
-		status = gl_fail(err, GUESTLOCK_FAILED, errno, "cannot start guest %s: fork failed (%m)",
-				 guest->uuid);
+		status = gl_fail(err, GUESTLOCK_FAILED, errno,
+				 "cannot start guest %s: no process or no socket for it (%m)", guest->uuid);
 	} else {
-		status = lead(guest, fds[0], pid, state, wait_ms, err);
+		status = lead(guest, fd, pid, state, wait_ms, err);
+		close(fd);
 	}
-	close(fds[0]);
 	if (status == GUESTLOCK_OK) {
 		guest->started = pid;
 		*out_pid = pid;

@@ -3,10 +3,12 @@
 #include "base/base.h"
 #include "child.h"
 #include "guest/guest.h"
+#include "life/procfs.h"
 #include "suites.h"
 #include "temporary.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 
 #define UUID "11fe0000-1111-4222-8333-444444444444"
 
@@ -406,6 +408,89 @@ START_TEST(a_lock_of_which_only_the_key_is_known)
 }
 END_TEST
 
+/* ---- Several starts at once, in one process ---- */
+
+#define STARTS 16
+
+static char waiting[STARTS][GUESTLOCK_UUID_STRING];
+static pthread_barrier_t at_once;
+
+static void *wait_for_busy_disk(void *data)
+{
+	static char program[] = "sleep", seconds[] = "40";
+	char *argv[] = {program, seconds, NULL};
+	const struct guestlock_resource resource = disk(0);
+	struct guestlock_guest *guest = NULL;
+	pid_t pid;
+
+	CHILD_ASSERT(guestlock_guest_new(gl, GUESTLOCK_NEW_START, &guest, NULL) == GUESTLOCK_OK);
+	CHILD_ASSERT(guestlock_guest_set_param(guest, "uuid", data, NULL) == GUESTLOCK_OK);
+	CHILD_ASSERT(guestlock_guest_register_resource(guest, &resource, NULL) == GUESTLOCK_OK);
+	pthread_barrier_wait(&at_once);
+	guestlock_guest_start(guest, argv, NULL, 30000, &pid, NULL);
+	return NULL;
+}
+
+/* The pid of one that is bound and waits. */
+static pid_t pid_of_waiting(size_t number)
+{
+	int64_t deadline = guestlock_monotonic_ms() + 10000;
+	struct guestlock_info *info = NULL;
+	pid_t pid;
+
+	while (guestlock_get_info(gl, waiting[number], &info, NULL) != GUESTLOCK_OK) {
+		ck_assert_int_lt(guestlock_monotonic_ms(), deadline);
+		child_sleep_ms(5);
+	}
+	ck_assert_int_eq(info->state, GUESTLOCK_GUEST_BOUND);
+	pid = info->pid;
+	guestlock_info_free(info);
+	return pid;
+}
+
+static void wait_until_gone(pid_t pid)
+{
+	int64_t deadline = guestlock_monotonic_ms() + 5000;
+	struct gl_stat stat;
+
+	while (gl_stat_read(pid, 0, &stat) == 0 && !gl_stat_ended(&stat)) {
+		ck_assert_int_lt(guestlock_monotonic_ms(), deadline);
+		child_sleep_ms(5);
+	}
+}
+
+/* Children that were forked at once have copies of what tells one another that their manager lives. */
+START_TEST(a_killed_manager_leaves_no_guest_that_waits)
+{
+	pid_t pid, pids[STARTS], manager;
+	struct guestlock_guest *guest = begin(0, &pid);
+
+	for (size_t i = 0; i < STARTS; i++) {
+		snprintf(waiting[i], sizeof(waiting[i]), "11fe0000-1111-4222-8333-%012zx", i + 1);
+	}
+	manager = child_fork();
+	if (manager == 0) {
+		pthread_t thread;
+
+		CHILD_ASSERT(pthread_barrier_init(&at_once, NULL, STARTS) == 0);
+		for (size_t i = 0; i < STARTS; i++) {
+			CHILD_ASSERT(pthread_create(&thread, NULL, wait_for_busy_disk, waiting[i]) == 0);
+		}
+		for (;;) {
+			pause();
+		}
+	}
+	for (size_t i = 0; i < STARTS; i++) {
+		pids[i] = pid_of_waiting(i);
+	}
+	child_kill(manager);
+	for (size_t i = 0; i < STARTS; i++) {
+		wait_until_gone(pids[i]);
+	}
+	guestlock_guest_free(guest);
+}
+END_TEST
+
 Suite *lives_suite(void)
 {
 	Suite *suite = suite_create("lives");
@@ -422,6 +507,7 @@ Suite *lives_suite(void)
 	tcase_add_test(tcase, a_refused_start_leaves_the_one_that_runs);
 	tcase_add_test(tcase, a_life_that_is_over);
 	tcase_add_test(tcase, a_lock_of_which_only_the_key_is_known);
+	tcase_add_test(tcase, a_killed_manager_leaves_no_guest_that_waits);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }
