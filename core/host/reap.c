@@ -148,6 +148,20 @@ static bool was_left_stopped(const struct gl_record *record)
 	return record->stopped && record->state == GUESTLOCK_GUEST_RUNNING;
 }
 
+/* Whoever looks at one that is paused stops it again if somebody continued it. */
+static void look_at_paused(struct reaper *reaper, const char *uuid)
+{
+	struct guestlock *gl = reaper->gl;
+	struct guestlock_error cause = {0};
+	struct gl_operation_run run;
+
+	if (gl_run_begin(&run, gl, uuid, NULL, gl_deadline(gl), &cause) < 0) {
+		gl_log(gl, GUESTLOCK_LOG_WARNING, "%s", cause.message);
+		return;
+	}
+	gl_run_end(&run);
+}
+
 static int look_at_record(struct reaper *reaper, const char *uuid, struct guestlock_error *err)
 {
 	struct gl_record *record = NULL;
@@ -171,6 +185,9 @@ static int look_at_record(struct reaper *reaper, const char *uuid, struct guestl
 	life = gl_record_life(reaper->gl, record);
 	if (life != GUESTLOCK_LIFE_DEAD && record->op == GL_OP_NONE && !was_left_stopped(record)) {
 		reaper->result.alive++;
+		if (record->stopped) {
+			look_at_paused(reaper, uuid);
+		}
 		if (life == GUESTLOCK_LIFE_UNTETHERED) {
 			gl_log(reaper->gl, GUESTLOCK_LOG_WARNING,
 			       "guest %s lives (pid %ld) but has lost its tether; it keeps what it holds and "

@@ -201,3 +201,31 @@ continued()
 	: >"$dir/web.err"
 	continued kill -CONT "$(pid_of web)"
 }
+
+# as_service COMMAND...: with the capabilities of the unit that follows the guests, and no others.
+as_service()
+{
+	local caps
+
+	caps=$(sed -n 's/^CapabilityBoundingSet=//p' "$top_srcdir/conf/systemd/guestlock-reap.service.in")
+	test -n "$caps"
+	caps=${caps,,}
+	caps=+${caps//cap_/}
+	setpriv --bounding-set "-all,${caps// /,+}" --inh-caps -all "$@"
+}
+
+@test "the service may stop and continue guests of other users" {
+	need_root
+	chmod 755 "$dir"
+	touch "$dir/written"
+	chmod 666 "$dir/written"
+	begin web --disk "$disk" -- setpriv --reuid 65534 --clear-groups sh -c 'while :; do echo x >>"$1"; done' sh "$dir/written"
+	kill -KILL "$supervisor"
+	eventually grows "$dir/written"
+	gl pause web >/dev/null
+	kill -CONT "$(pid_of web)"
+	grows "$dir/written"
+	run -0 --separate-stderr as_service "$GUESTLOCK" reap
+	contains "$stderr" "it is stopped again"
+	stands_still "$dir/written"
+}
