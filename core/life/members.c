@@ -19,8 +19,6 @@
 #include <string.h>
 #include <sys/pidfd.h>
 
-#define KTHREADD 2
-#define PF_EXITING 0x4 /* of the kernel (proc(5), stat, flags), in no header for programs */
 /* Rounds that must agree where processes are made all the time; one does where none was. */
 #define AGREEING_ROUNDS 3
 
@@ -70,7 +68,7 @@ static bool is_ending(pid_t pid)
 {
 	struct gl_stat stat;
 
-	return gl_stat_read(pid, 0, &stat) < 0 || gl_stat_ended(&stat) || (stat.flags & PF_EXITING);
+	return gl_stat_read(pid, 0, &stat) < 0 || gl_stat_ended(&stat) || (stat.flags & GL_STAT_EXITING);
 }
 
 /* Whom the census before knows is not asked what he has open: nobody but a child gets the tether in passing. */
@@ -109,8 +107,11 @@ static int count_all(DIR *proc, const struct gl_sought *sought, const struct cen
 		}
 		census->people = grown;
 		if (gl_stat_read((pid_t)pid, 0, &stat) < 0) {
+			if (errno == EMFILE || errno == ENFILE || errno == ENOMEM) {
+				return -1;
+			}
 			census->unsure |= !find_person(before, (pid_t)pid);
-		} else if (pid != KTHREADD && stat.parent != KTHREADD) {
+		} else if (!(stat.flags & GL_STAT_KTHREAD)) {
 			census->people[census->count++] =
 				ask_person((pid_t)pid, &stat, sought, before, &census->unsure);
 		}

@@ -12,8 +12,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define PF_KTHREAD 0x200000 /* of the kernel (proc(5), stat, flags), in no header for programs */
-
 /* Of this kernel; "" when /proc is not there. */
 static void gl_boot_id(char out_boot_id[GUESTLOCK_UUID_STRING])
 {
@@ -174,7 +172,7 @@ const char *gl_process_no_guest(pid_t pid)
 	if (pid == 1) {
 		return "it is the first process of this system, or of its container";
 	}
-	if (gl_stat_read(pid, 0, &stat) == 0 && (stat.flags & PF_KTHREAD)) {
+	if (gl_stat_read(pid, 0, &stat) == 0 && (stat.flags & GL_STAT_KTHREAD)) {
 		return "it is a thread of the kernel";
 	}
 	return is_ancestor(pid) ? "it is what started this command, and would be stopped with it" : NULL;

@@ -8,12 +8,16 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/* Flags of a process, as the kernel has them (PF_..., in no header for programs). */
+#define GL_STAT_EXITING 0x4
+#define GL_STAT_KTHREAD 0x200000
+
 /* What is used of /proc/PID/stat. */
 struct gl_stat {
 	uint64_t pid;     /* field 1 and 4, as /proc numbers processes; 0: not told */
 	uint64_t parent;
 	char state;       /* field 3 */
-	uint64_t flags;   /* field 9, of the kernel's PF_; 0: not told */
+	uint64_t flags;   /* field 9, GL_STAT_...; 0: not told */
 	uint64_t threads; /* field 20 */
 	uint64_t start;   /* field 22 */
 };

@@ -229,3 +229,20 @@ as_service()
 	contains "$stderr" "it is stopped again"
 	stands_still "$dir/written"
 }
+
+@test "in a pid namespace, where a process has the number of the kernel's threads elsewhere" {
+	need_root
+	unshare --pid --fork --mount-proc true 2>/dev/null || skip "cannot make namespaces here"
+	cat >"$dir/inside.sh" <<-'EOF'
+		"$GUESTLOCK" run --name web --disk "$1" -- sh -c 'while :; do echo x >>"$1"; done' sh "$2" &
+		until test -s "$2"; do sleep 0.02; done
+		"$GUESTLOCK" pause web >/dev/null || exit
+		before=$(stat -c %s "$2")
+		sleep 0.3
+		test "$(stat -c %s "$2")" = "$before" || exit
+		kill -KILL "$("$GUESTLOCK" show web --json | jq -r '.. | .pid? // empty' | head -n 1)"
+		wait
+	EOF
+	run -0 timeout 20 unshare --pid --fork --mount-proc bash "$dir/inside.sh" "$disk" "$dir/written" 3>&-
+	test -s "$dir/written"
+}
