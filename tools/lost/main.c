@@ -79,7 +79,10 @@ static int pause_once(const struct loss *loss, bool stopped, struct guestlock_er
 		status = guestlock_guest_set_life(guest, loss->life.instance, 0, err);
 	}
 	if (status == GUESTLOCK_OK) {
-		status = guestlock_guest_pause(guest, stopped ? GUESTLOCK_EXTERNALLY_STOPPED : 0, NULL, err);
+		/* libvirt has QEMU flush its disks when it stops. */
+		status = guestlock_guest_pause(
+			guest, stopped ? GUESTLOCK_EXTERNALLY_STOPPED | GUESTLOCK_EXTERNALLY_FLUSHED : 0,
+			NULL, err);
 	}
 	guestlock_guest_free(guest);
 	return status;
