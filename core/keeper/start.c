@@ -21,6 +21,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #define REPORT_FD 3
@@ -134,6 +135,31 @@ static enum guestlock_result not_started(const struct gl_keeper *keeper, int sys
 				      keeper->run_dir, keeper->backend, keeper->program, why);
 }
 
+/*
+ * As fork(), of a child that makes another process and ends: it is waited for, and what it made belongs to nobody,
+ * not even to us if we are a child subreaper. Such a caller takes each of its children for a process of its guest.
+ */
+static pid_t fork_for_nobody(void)
+{
+	int subreaper = 0, saved_errno;
+	pid_t pid;
+
+	prctl(PR_GET_CHILD_SUBREAPER, &subreaper);
+	if (subreaper) {
+		prctl(PR_SET_CHILD_SUBREAPER, 0);
+	}
+	pid = fork();
+	saved_errno = errno;
+	/* Somebody's handler of SIGCHLD may have waited for it already. */
+	while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
+	}
+	if (pid != 0 && subreaper) {
+		prctl(PR_SET_CHILD_SUBREAPER, 1);
+	}
+	errno = saved_errno;
+	return pid;
+}
+
 static enum guestlock_result spawn(const struct gl_keeper *keeper, int64_t deadline_ms,
 				   struct guestlock_error *err)
 {
@@ -149,15 +175,12 @@ static enum guestlock_result spawn(const struct gl_keeper *keeper, int64_t deadl
 		arguments_free(argv);
 		return not_started(keeper, errno, "no pipe can be made; close some descriptors", err);
 	}
-	pid = fork();
+	pid = fork_for_nobody();
 	if (pid == 0) {
 		be_the_keeper(fds[1], argv);
 	}
 	close(fds[1]);
 	arguments_free(argv);
-	/* Somebody's handler of SIGCHLD may have waited for it already. */
-	while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
-	}
 	result = pid < 0 ? -1 : read_report(fds[0], deadline_ms, report);
 	close(fds[0]);
 	if (pid < 0) {

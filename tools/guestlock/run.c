@@ -364,7 +364,11 @@ static int exit_status_of(int wait_status)
 static void watch(struct cli *cli, struct guestlock_guest *guest)
 {
 	struct guestlock_error err;
-	int status = guestlock_guest_watch(guest, &err);
+	int status;
+
+	/* What the guest's program leaves behind becomes a child of ours; not so a keeper, which is there by now. */
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	status = guestlock_guest_watch(guest, &err);
 
 	if (status != GUESTLOCK_OK && status != GUESTLOCK_DEAD && status != GUESTLOCK_NOT_FOUND &&
 	    status != GUESTLOCK_REPLACED) {
@@ -381,8 +385,6 @@ static int start_and_stay(struct cli *cli, struct run *run)
 	int status;
 
 	cli_keep_signals();
-	/* What the guest's program leaves behind becomes a child of this command. */
-	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	status = start(cli, run, &guest, &pid, &err);
 	if (status != GUESTLOCK_OK) {
 		cli_die_of_early_signal();
