@@ -19,6 +19,9 @@ static int flush_file(const char *path)
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	int result;
 
+	if (fd < 0 && errno == EACCES) {
+		fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	}
 	if (fd < 0) {
 		return errno == ENOENT || errno == ENOTDIR || errno == ENXIO ? 0 : errno;
 	}
@@ -27,8 +30,32 @@ static int flush_file(const char *path)
 	return result;
 }
 
+/*
+ * Nothing of the caller's stays open, as this may take for ever: not the lock of a record, nor a pipe of which
+ * somebody awaits the end. Where the pipe of results goes.
+ */
+static int keep_pipe_only(int fd)
+{
+	enum {
+		RESULTS = 3
+	};
+	int null;
+
+	fd = fcntl(fd, F_DUPFD, RESULTS + 1);
+	null = open("/dev/null", O_RDWR);
+	for (int i = 0; i < RESULTS; i++) {
+		dup2(null, i);
+	}
+	if (fd < 0 || dup2(fd, RESULTS) < 0) {
+		_exit(1);
+	}
+	closefrom(RESULTS + 1);
+	return RESULTS;
+}
+
 __attribute__((noreturn)) static void flush_files(const char *const paths[], size_t count, int fd)
 {
+	fd = keep_pipe_only(fd);
 	for (size_t i = 0; i < count; i++) {
 		int result = flush_file(paths[i]);
 
@@ -46,7 +73,6 @@ static int start_flushing(const char *const paths[], size_t count, int fds[2])
 	if (child == 0) {
 		/* The end of the caller is not waited for: who only reads gets its end of file from the last. */
 		if (fork() == 0) {
-			close(fds[0]);
 			flush_files(paths, count, fds[1]);
 		}
 		_exit(0);

@@ -3,6 +3,7 @@
 #include "base/base.h"
 #include "base/error.h"
 #include "guest/guest.h"
+#include "life/members.h"
 #include "life/tether.h"
 
 #include <errno.h>
@@ -46,5 +47,28 @@ int guestlock_guest_watch(struct guestlock_guest *guest, struct guestlock_error 
 		gl_error_about(err, guest->uuid, NULL);
 	}
 	gl_run_end(&run);
+	return status;
+}
+
+int guestlock_guest_untethered(struct guestlock_guest *guest, pid_t **out_pids, size_t *out_count,
+			       struct guestlock_error *err)
+{
+	struct guestlock_owner owner;
+	struct gl_membership by = {.owner = &owner};
+	struct gl_record *record = NULL;
+	int status = gl_guest_load(guest, &record, err);
+
+	if (status < 0) {
+		return status;
+	}
+	gl_record_owner(guest->gl, record, &owner);
+	by.tether_inode = record->tether_inode;
+	by.watcher = &record->watcher;
+	if (gl_members_untethered(&by, out_pids, out_count) < 0) {
+		status = gl_fail(err, GUESTLOCK_FAILED, errno,
+				 "cannot tell the processes of guest %s: /proc cannot be read (%m)",
+				 guest->uuid);
+	}
+	gl_record_free(record);
 	return status;
 }

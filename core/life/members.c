@@ -88,6 +88,10 @@ static struct person ask_person(pid_t pid, const struct gl_stat *stat, const str
 		person.member = known->member && !person.ended;
 		return person;
 	}
+	/* Who is older than the guest was sent its tether, and is none of its processes. */
+	if (sought && person.start < sought->born) {
+		return person;
+	}
 	person.holds = sought && !person.ended && gl_process_holds(pid, sought);
 	*out_unsure |= person.ended || (!person.holds && is_ending(pid));
 	return person;
@@ -298,7 +302,7 @@ static int find_members(const struct gl_membership *by, const struct census *bef
 	return 0;
 }
 
-int gl_members_find(const struct gl_membership *by, pid_t **out_pids, size_t *out_count)
+static int list_members(const struct gl_membership *by, bool untethered, pid_t **out_pids, size_t *out_count)
 {
 	AUTOCENSUS struct census census = {.people = NULL};
 	pid_t other;
@@ -312,11 +316,21 @@ int gl_members_find(const struct gl_membership *by, pid_t **out_pids, size_t *ou
 		return -1;
 	}
 	for (size_t i = 0; i < census.count; i++) {
-		if (census.people[i].member) {
+		if (census.people[i].member && !(untethered && census.people[i].holds)) {
 			(*out_pids)[(*out_count)++] = census.people[i].pid;
 		}
 	}
 	return 0;
+}
+
+int gl_members_find(const struct gl_membership *by, pid_t **out_pids, size_t *out_count)
+{
+	return list_members(by, false, out_pids, out_count);
+}
+
+int gl_members_untethered(const struct gl_membership *by, pid_t **out_pids, size_t *out_count)
+{
+	return list_members(by, true, out_pids, out_count);
 }
 
 /* ---- Stopping ---- */
@@ -414,16 +428,14 @@ int gl_members_stop(const struct gl_membership *by, int64_t deadline_ms, size_t 
 	}
 }
 
-/* Who has the tether alone is looked for only where nobody else leads to the guest: that takes long. */
 bool gl_members_are_still(const struct gl_membership *by)
 {
 	AUTOCENSUS struct census census = {.people = NULL};
 	size_t running = 0;
 	pid_t other;
 
-	if (take_census(NULL, &nobody, &census) == 0 && !add_led(by, &census)) {
-		free_census(&census);
-		find_members(by, &nobody, &census, &other);
+	if (find_members(by, &nobody, &census, &other) < 0) {
+		return true;
 	}
 	for (size_t i = 0; i < census.count; i++) {
 		const struct person *person = &census.people[i];

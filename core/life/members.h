@@ -4,8 +4,9 @@
  * who watches over it, and all descendants of these, whether they hold the tether or not: what closed the
  * inherited descriptors writes as well as any other.
  *
- * A guest can send its tether to anybody. So who only holds it, and runs as another user than all of these, is
- * not taken for a process of the guest, nor is pid 1 ever: he is not signalled, and is in the way of stopping.
+ * A guest can send its tether to anybody. Who is older than the guest is none of its processes. Who is younger, only
+ * holds it, and runs as another user than all of these, is not taken for one either, nor is pid 1 ever: he is not
+ * signalled, and is in the way of stopping.
  */
 #ifndef GL_MEMBERS_H
 #define GL_MEMBERS_H
@@ -29,6 +30,9 @@ struct gl_membership {
 int gl_members_find(const struct gl_membership *by, pid_t **out_pids,
 		    size_t *out_count);
 
+/* The same of those that do not hold the tether. */
+int gl_members_untethered(const struct gl_membership *by, pid_t **out_pids, size_t *out_count);
+
 /*
  * Stops all of them: SIGSTOP, until one whole look at /proc finds nobody who is not known and stopped, in a
  * time in which nobody could have been overlooked. 0 and *out_count, 0 when there is none; else -1 with errno
@@ -38,7 +42,7 @@ int gl_members_find(const struct gl_membership *by, pid_t **out_pids,
 int gl_members_stop(const struct gl_membership *by, int64_t deadline_ms,
 		    size_t *out_count, struct gl_culprit *out_culprit);
 
-/* Is everybody stopped who can be found? Cheap where the registered process or the watcher is there. */
+/* Is everybody stopped who can be found? */
 bool gl_members_are_still(const struct gl_membership *by);
 
 /* Continues all of them. 0, or -1 with errno and *out_culprit: somebody may be stopped still. */

@@ -125,7 +125,7 @@ bool gl_process_holds(pid_t pid, const struct gl_sought *sought)
 
 void gl_seek_tether(const struct guestlock_owner *owner, uint64_t inode, struct gl_sought *out)
 {
-	*out = (struct gl_sought){.socket = inode != 0};
+	*out = (struct gl_sought){.socket = inode != 0, .born = owner->pid_start};
 	if (out->socket) {
 		snprintf(out->name, sizeof(out->name), "socket:[%" PRIu64 "]", inode);
 	} else {

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/pidfd.h>
 
+#define UNTIE_EACH 4           /* looks that were in vain */
 #define GL_LONGEST_PAUSE_MS 16 /* between two looks at processes that were told to stop */
 
 /* A process that is to be stopped. The descriptor makes sure that no later process of that pid is meant. */
@@ -113,6 +114,26 @@ static int gl_targets_still(struct gl_target *targets, size_t count)
 	return result;
 }
 
+/*
+ * A parent that waits after vfork() does not stop before its child executes or ends, which one that was stopped
+ * does not: it goes on for a moment.
+ */
+static void gl_targets_untie(struct gl_target *targets, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct gl_stat stat;
+
+		if (targets[i].gone || gl_stat_read(targets[i].pid, 0, &stat) < 0 || stat.state != 'T') {
+			continue;
+		}
+		for (size_t k = 0; k < count; k++) {
+			if ((pid_t)stat.parent == targets[k].pid && !gl_target_is_still(&targets[k])) {
+				gl_target_signal(&targets[i], SIGCONT);
+			}
+		}
+	}
+}
+
 static int gl_targets_wait(struct gl_target *targets, size_t count, int64_t deadline_ms)
 {
 	for (unsigned attempt = 0;; attempt++) {
@@ -120,6 +141,9 @@ static int gl_targets_wait(struct gl_target *targets, size_t count, int64_t dead
 
 		if (result != 0) {
 			return result < 0 ? -1 : 0;
+		}
+		if (attempt % UNTIE_EACH == UNTIE_EACH - 1) {
+			gl_targets_untie(targets, count);
 		}
 		if (!gl_pause_before_retry(attempt, GL_LONGEST_PAUSE_MS, deadline_ms)) {
 			errno = ETIMEDOUT;
@@ -189,7 +213,9 @@ int gl_process_stop(const pid_t *pids, size_t count, int64_t deadline_ms, pid_t 
 	}
 	result = gl_targets_stop(targets, count, deadline_ms);
 	saved_errno = errno;
-	*out_culprit = result < 0 ? gl_targets_culprit(targets, count) : 0;
+	*out_culprit = result == 0              ? 0
+		       : saved_errno == EDEADLK ? getpid()
+						: gl_targets_culprit(targets, count);
 	gl_targets_finish(targets, count, result == 0);
 	errno = saved_errno;
 	return result;

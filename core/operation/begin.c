@@ -53,7 +53,8 @@ static int load(struct gl_operation_run *run, const char *uuid, struct guestlock
 	}
 	gl_run_refresh_owner(run);
 	run->life = guestlock_owner_life(&run->owner, gl_life_dir(run->gl));
-	if (run->life == GUESTLOCK_LIFE_UNTETHERED) {
+	/* One that is paused is looked at again and again, and holds nothing. */
+	if (run->life == GUESTLOCK_LIFE_UNTETHERED && run->record->state != GUESTLOCK_GUEST_PAUSED) {
 		gl_log(run->gl, GUESTLOCK_LOG_WARNING,
 		       "guest %s lives (pid %ld) but has lost its tether: its program closed the inherited "
 		       "descriptor, or a security module took it; it keeps what it holds and gets no new "

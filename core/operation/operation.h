@@ -85,6 +85,8 @@ int gl_run_reject(const struct gl_operation_run *run, const struct gl_row *row, 
  * DEAD when there is none any more: run->life says so, and it is to be buried.
  */
 int gl_run_stop(struct gl_operation_run *run, struct guestlock_error *err);
+/* Is there no process of the guest any more? */
+bool gl_run_is_empty(const struct gl_operation_run *run);
 /*
  * A guest that we paused has no locks, and anybody's SIGCONT continues it: a shell's fg, the kernel where its
  * process group is orphaned, systemd as it stops a unit. Who looks stops it again, and says so.

@@ -67,6 +67,15 @@ void gl_run_continue(struct gl_operation_run *run)
 	}
 }
 
+bool gl_run_is_empty(const struct gl_operation_run *run)
+{
+	const struct gl_membership by = membership_of(run);
+	GL_AUTOFREE pid_t *pids = NULL;
+	size_t count;
+
+	return gl_members_find(&by, &pids, &count) == 0 && count == 0;
+}
+
 static int cannot_stop(struct gl_operation_run *run, int why, const struct gl_culprit *culprit,
 		       struct guestlock_error *err)
 {
@@ -78,9 +87,10 @@ static int cannot_stop(struct gl_operation_run *run, int why, const struct gl_cu
 	}
 	culprit_words(culprit, who, sizeof(who));
 	gl_fail(err,
-		why == EPERM       ? GUESTLOCK_DENIED
-		: why == ETIMEDOUT ? GUESTLOCK_TIMEOUT
-				   : GUESTLOCK_FAILED,
+		why == EPERM || why == EDEADLK ? GUESTLOCK_DENIED
+		: why == EOPNOTSUPP            ? GUESTLOCK_UNSUPPORTED
+		: why == ETIMEDOUT             ? GUESTLOCK_TIMEOUT
+					       : GUESTLOCK_FAILED,
 		why,
 		"cannot pause guest %s: not all of its processes could be stopped%s: %s; the locks of a guest "
 		"that may write are not released: stop it yourself and say that it is stopped",
@@ -89,7 +99,9 @@ static int cannot_stop(struct gl_operation_run *run, int why, const struct gl_cu
 		: why == ETIMEDOUT ? "they did not stop in time, as one that waits for its storage does not"
 		: why == EPERM     ? "one that has its tether runs as another user, or may not be signalled"
 		: why == EDEADLK   ? "the one that asks is among them"
-				   : strerror(why));
+		: why == EOPNOTSUPP
+			? "they cannot be seen from this pid namespace, or /proc is that of another one"
+			: strerror(why));
 	gl_error_about(err, run->lock.uuid, NULL);
 	return (int)err->code;
 }
@@ -114,13 +126,20 @@ int gl_run_stop(struct gl_operation_run *run, struct guestlock_error *err)
 		return GUESTLOCK_OK;
 	} else {
 		run->life = gl_record_life(run->gl, run->record);
-		if (run->life == GUESTLOCK_LIFE_DEAD) {
+		/* Who watches over it may not have noticed yet. */
+		if (run->life == GUESTLOCK_LIFE_DEAD || run->life == GUESTLOCK_LIFE_UNTETHERED) {
 			return gl_fail(err, GUESTLOCK_DEAD, 0, "cannot pause guest %s: it has just ended",
 				       run->lock.uuid);
 		}
 	}
 	status = cannot_stop(run, why, &culprit, err);
-	gl_run_continue(run);
+	if (why == EOPNOTSUPP) {
+		/* Nobody was stopped. */
+		run->record->stopped = before;
+		gl_run_save(run, NULL);
+	} else {
+		gl_run_continue(run);
+	}
 	return status;
 }
 

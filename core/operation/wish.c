@@ -330,6 +330,11 @@ static int check_known(const struct gl_operation_run *run, struct guestlock_erro
 	if (run->life != GUESTLOCK_LIFE_UNTETHERED) {
 		return GUESTLOCK_OK;
 	}
+	/* Who watches over it may not have noticed yet that it has ended. */
+	if (gl_run_is_empty(run)) {
+		return gl_fail(err, GUESTLOCK_DEAD, 0, "cannot pause guest %s: it has just ended",
+			       run->lock.uuid);
+	}
 	gl_fail(err, GUESTLOCK_UNTETHERED, 0,
 		"cannot pause guest %s: it lives (pid %ld) but its tether, the descriptor by which its processes "
 		"are known, is closed, and the locks of a guest that may write are not released; stop it "

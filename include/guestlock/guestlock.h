@@ -393,6 +393,14 @@ int guestlock_guest_watch(struct guestlock_guest *guest, struct guestlock_error 
 void guestlock_guest_unwatch(struct guestlock_guest *guest);
 
 /*
+ * The processes of the guest that do not hold its tether, as far as /proc shows them: these keep no lock of it, and
+ * who watches waits for them. *out_pids is one block, freed with free(); *out_count may be 0. Errors: NOT_FOUND,
+ * REPLACED, FAILED.
+ */
+int guestlock_guest_untethered(struct guestlock_guest *guest, pid_t **out_pids, size_t *out_count,
+			       struct guestlock_error *err);
+
+/*
  * Takes locks for a process that already runs and was not bound, where the backend can (UNSUPPORTED
  * otherwise). Such a guest has no tether: it counts as dead when this one process is gone. The handle
  * is of mode START with uuid, name and resources set. Errors: as acquire; DEAD; INVALID: pid 1, a thread of the

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Paused means that nothing of the guest writes, whatever its program does with its children.
 # What the helpers set, and words that are for another shell.
-# shellcheck disable=SC2154,SC2016
+# shellcheck disable=SC2154,SC2016,SC2046,SC2086,SC2030,SC2031
 load helpers
 
 # stands_still FILE: it does not grow any more.
@@ -89,15 +89,25 @@ subprocess.Popen(["sh", "-c", "while :; do echo x >>" + sys.argv[1] + "; done"],
 		os.setgid(65534)
 		os.setuid(65534)
 		peer = socket.socket(socket.AF_UNIX)
-		peer.connect(sys.argv[1])
+		while peer.connect_ex(sys.argv[1]) != 0: time.sleep(0.02)
 		peer.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", tether))])
 		time.sleep(300)
 	EOF
 	chmod 755 "$dir"
+	# One that was there before is none of the guest's processes, and in nobody's way.
+	background python3 "$dir/receive.py" "$dir/older"
+	older=$supervisor
+	eventually test -S "$dir/older"
+	begin first --disk "$disk" -- python3 "$dir/send.py" "$dir/older"
+	eventually test -e "$dir/older.got"
+	gl pause first >/dev/null
+	test "$(cut -d ' ' -f 3 "/proc/$older/stat")" != T
+	kill -KILL "$older"
+	kill -KILL "$(pid_of first)"
+	eventually gone first
+	begin hostile --disk "$disk" -- python3 "$dir/send.py" "$dir/socket"
 	background python3 "$dir/receive.py" "$dir/socket"
 	receiver=$supervisor
-	eventually test -S "$dir/socket"
-	begin hostile --disk "$disk" -- python3 "$dir/send.py" "$dir/socket"
 	eventually test -e "$dir/socket.got"
 	run -77 --separate-stderr gl pause hostile
 	is_message "$stderr"
@@ -245,4 +255,56 @@ as_service()
 	EOF
 	run -0 timeout 20 unshare --pid --fork --mount-proc bash "$dir/inside.sh" "$disk" "$dir/written" 3>&-
 	test -s "$dir/written"
+}
+
+@test "a daemon that closes what it inherited after its parent has ended keeps the disk" {
+	begin web --disk "$disk" -- python3 -c 'import os, sys, time
+if os.fork():
+    os._exit(0)
+os.setsid()
+time.sleep(0.05)
+os.closerange(3, 256)
+os.execvp("sleep", ["sleep", "300"])'
+	eventually grep -q "live on" "$dir/web.err"
+	run -1 gl run --disk "$disk" -- true
+	kill -KILL "$(pgrep -x sleep -P "$supervisor")"
+	ended "$supervisor" 0
+	nothing_taken
+}
+
+@test "one that closed what it inherited is waited for beside one that did not" {
+	begin web --disk "$disk" -- python3 -c 'import subprocess
+subprocess.Popen(["sleep", "301"], start_new_session=True)
+subprocess.Popen(["sleep", "302"], start_new_session=True, close_fds=False)'
+	eventually grep -q "live on" "$dir/web.err"
+	kill -KILL "$(pgrep -f "^sleep 302" -P "$supervisor")"
+	run -1 gl run --disk "$disk" -- true
+	kill -KILL "$(pgrep -f "^sleep 301" -P "$supervisor")"
+	ended "$supervisor" 0
+	nothing_taken
+}
+
+@test "orphans that end keep nobody from looking, and leave no zombies" {
+	begin web --disk "$disk" -- sh -c 'while :; do (echo x >>"$1" &); sleep 0.05; done' sh "$dir/written"
+	eventually grows "$dir/written"
+	gl pause web >/dev/null
+	pid=$(pid_of web)
+	continued kill -CONT "$pid" $(pgrep -P "$pid")
+	test "$(ps --ppid "$supervisor" -o stat= | grep -c Z)" -lt 5
+}
+
+@test "what is left of a paused guest is stopped again, too" {
+	begin web --disk "$disk" -- python3 -c 'import subprocess, sys, time
+subprocess.Popen(["sh", "-c", "while :; do echo x >>" + sys.argv[1] + "; done"], start_new_session=True)
+time.sleep(300)' "$dir/written"
+	eventually grows "$dir/written"
+	gl pause web >/dev/null
+	kill -KILL "$(pid_of web)"
+	eventually grep -q "live on" "$dir/web.err"
+	rest=$(pgrep -P "$supervisor")
+	kill -CONT $rest
+	eventually grep -q "ran without its locks" "$dir/web.err"
+	stands_still "$dir/written"
+	kill -KILL $rest
+	ended "$supervisor" 137
 }

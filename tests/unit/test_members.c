@@ -260,6 +260,43 @@ static pid_t start_receiver(void)
 	return pid;
 }
 
+/* A guest, and one that is younger and got its tether. */
+static struct guestlock_owner start_guest_beside(void (*main)(void), pid_t *out_receiver)
+{
+	pid_t pid = child_fork();
+	struct guestlock_owner owner;
+
+	if (pid == 0) {
+		main();
+		for (;;) {
+			pause();
+		}
+	}
+	owner = owner_of(pid);
+	*out_receiver = start_receiver();
+	close(tether);
+	return owner;
+}
+
+/* Who was there before the guest is none of its processes, whatever it was sent. */
+START_TEST(who_is_older_is_no_member)
+{
+	pid_t receiver = start_receiver();
+	struct guestlock_owner owner;
+	struct gl_stat stat;
+
+	child_sleep_ms(30); /* some ticks of the clock by which processes are told apart */
+	owner = start_guest(start_untethered);
+	expect_writes();
+	expect_stopped(&owner);
+	ck_assert_int_eq(gl_stat_read(receiver, 0, &stat), 0);
+	ck_assert_int_ne(stat.state, 'T');
+	end_guest(&owner);
+	ck_assert_int_eq(waitpid(receiver, NULL, WNOHANG), 0);
+	child_kill(receiver);
+}
+END_TEST
+
 START_TEST(who_was_sent_the_tether_is_not_signalled)
 {
 	struct guestlock_owner owner;
@@ -271,8 +308,7 @@ START_TEST(who_was_sent_the_tether_is_not_signalled)
 	if (getuid() != 0) {
 		SKIP("needs root");
 	}
-	receiver = start_receiver();
-	owner = start_guest(become_nobody);
+	owner = start_guest_beside(become_nobody, &receiver);
 	/* Until it is nobody. */
 	while (count_members(&owner) > 1) {
 		child_sleep_ms(1);
@@ -295,15 +331,15 @@ END_TEST
 START_TEST(whose_it_is_when_the_first_is_gone)
 {
 	struct guestlock_owner owner;
-	pid_t receiver, *pids = NULL;
+	pid_t pid, receiver, *pids = NULL;
 	size_t count;
 
 	if (getuid() != 0) {
 		SKIP("needs root");
 	}
-	receiver = start_receiver();
-	owner = start_guest(become_nobody);
-	owner.pid_start++;
+	owner = start_guest_beside(become_nobody, &receiver);
+	pid = owner.pid;
+	owner.pid = 0;
 	do {
 		free(pids);
 		ck_assert_int_eq(gl_members_find(by(&owner), &pids, &count), 0);
@@ -311,7 +347,7 @@ START_TEST(whose_it_is_when_the_first_is_gone)
 	free(pids);
 	ck_assert_int_eq(gl_members_kill(by(&owner)), 0);
 	ck_assert_int_eq(kill(receiver, 0), 0);
-	child_kill(owner.pid);
+	child_kill(pid);
 	ck_assert_int_eq(gl_members_find(by(&owner), &pids, &count), 0);
 	ck_assert_uint_eq(count, 1);
 	ck_assert_int_eq(pids[0], receiver);
@@ -368,6 +404,7 @@ Suite *members_suite(void)
 	tcase_add_test(basic, descendants_without_the_tether);
 	tcase_add_test(basic, orphans_of_who_is_watched_over);
 	tcase_add_test(basic, a_chain_of_short_lives);
+	tcase_add_test(basic, who_is_older_is_no_member);
 	tcase_add_test(basic, who_was_sent_the_tether_is_not_signalled);
 	tcase_add_test(basic, whose_it_is_when_the_first_is_gone);
 	tcase_add_test(basic, nobody_at_all);

@@ -21,6 +21,8 @@
  * stay.
  */
 #define VANISH_MS 200
+/* How long the processes that the command leaves may take to close what they inherited. */
+#define SETTLE_MS 300
 
 struct run {
 	struct cli_guest guest;
@@ -224,7 +226,7 @@ struct vigil {
 	const char *name, *uuid;
 	int64_t next_check_ms;
 	int check_ms;
-	bool warned;
+	bool warned, said;
 };
 
 #define LOOK_MS 1000 /* between two looks at the record: may it run now? */
@@ -299,45 +301,49 @@ static bool wait_until_dead(const struct vigil *vigil)
 	}
 }
 
-/*
- * What the command left behind is ours now. Who holds the tether keeps the locks by that; with all others they
- * stay as long as we watch, so until they have ended.
- */
-static void wait_for_the_rest(const struct vigil *vigil)
+/* Only those matter that do not hold the tether. They are named once. */
+static bool may_leave(void *data)
 {
+	struct vigil *vigil = data;
 	CLI_AUTOFREE char *words = cli_guest_words(vigil->name, vigil->uuid);
 	CLI_AUTOFREE char *rest = NULL;
+	CLI_AUTOFREE pid_t *pids = NULL;
+	size_t count = 0;
 
-	for (int waited = 0; cli_any_children(); waited += 10) {
-		CLI_AUTOINFO struct guestlock_info *info = NULL;
-
-		if (guestlock_guest_info(vigil->guest, &info, NULL) != GUESTLOCK_OK ||
-		    info->life != GUESTLOCK_LIFE_UNTETHERED) {
-			return;
-		}
-		if (waited >= VANISH_MS) {
-			break;
-		}
-		poll(NULL, 0, 10);
+	if (guestlock_guest_untethered(vigil->guest, &pids, &count, NULL) != GUESTLOCK_OK || count == 0) {
+		return true;
 	}
-	rest = cli_children_words();
-	if (rest) {
+	if (!vigil->said) {
+		rest = cli_process_words(pids, count);
 		cli_log(vigil->cli, GUESTLOCK_LOG_WARNING,
 			"the command of guest %s has ended, but processes that it started live on and have closed "
-			"the descriptor that they inherited: %s. Its locks stay until they have ended, as long as "
-			"this command is not ended before",
-			words, rest);
+			"the descriptor that they inherited: %s. Nobody else gets its disks until they have ended, "
+			"as long as this command is not ended before",
+			words, rest ? rest : "?");
+		vigil->said = true;
 	}
-	cli_supervise_children();
+	return false;
 }
 
-static void settle_guest(const struct vigil *vigil)
+/*
+ * What the command left behind is ours now. Who holds the tether keeps the locks by that; for all others we wait.
+ * Most daemons close what they inherited a moment after their parent has ended.
+ */
+static void wait_for_the_rest(const struct cli_supervision *supervision)
+{
+	for (int waited = 0; cli_any_children() && waited < SETTLE_MS; waited += 10) {
+		poll(NULL, 0, 10);
+	}
+	cli_supervise_children(supervision, may_leave);
+}
+
+static void settle_guest(struct vigil *vigil, const struct cli_supervision *supervision)
 {
 	CLI_AUTOFREE char *words = cli_guest_words(vigil->name, vigil->uuid);
 	struct guestlock_error err;
 	int status;
 
-	wait_for_the_rest(vigil);
+	wait_for_the_rest(supervision);
 	guestlock_guest_unwatch(vigil->guest);
 	if (!wait_until_dead(vigil)) {
 		cli_log(vigil->cli, GUESTLOCK_LOG_INFO,
@@ -411,7 +417,7 @@ static int start_and_stay(struct cli *cli, struct run *run)
 		cli_log(cli, GUESTLOCK_LOG_INFO, "the guest's uuid is %s", run->guest.made_up);
 	}
 	status = cli_supervise(&supervision);
-	settle_guest(&vigil);
+	settle_guest(&vigil, &supervision);
 	return exit_status_of(status);
 }
 

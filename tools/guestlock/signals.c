@@ -152,9 +152,29 @@ static int next_signal(const sigset_t *set, int timeout_ms, siginfo_t *out_info)
 	return timeout_ms < 0 ? sigwaitinfo(set, out_info) : sigtimedwait(set, out_info, &timeout);
 }
 
+/* The next signal, with what is to be done beside it in time whatever comes. 0: none. */
+static int next_signal_beside(const struct cli_supervision *supervision, const sigset_t *set,
+			      int64_t *next_idle_ms, siginfo_t *out_info)
+{
+	int64_t left = *next_idle_ms - guestlock_monotonic_ms();
+	int number = 0;
+
+	if (*next_idle_ms < 0) {
+		number = next_signal(set, -1, out_info);
+	} else if (left > 0) {
+		number = next_signal(set, (int)left, out_info);
+	}
+	if (*next_idle_ms >= 0 && guestlock_monotonic_ms() >= *next_idle_ms) {
+		int wait_ms = supervision->idle(supervision->data);
+
+		*next_idle_ms = wait_ms < 0 ? -1 : guestlock_monotonic_ms() + wait_ms;
+	}
+	return number;
+}
+
 int cli_supervise(const struct cli_supervision *supervision)
 {
-	int timeout_ms = supervision->idle(supervision->data);
+	int64_t next_idle_ms = guestlock_monotonic_ms();
 	sigset_t set;
 	int status;
 
@@ -163,18 +183,19 @@ int cli_supervise(const struct cli_supervision *supervision)
 	pass_early_signals(supervision->pid);
 	for (;;) {
 		siginfo_t info;
-		pid_t pid = waitpid(supervision->pid, &status, WNOHANG);
+		pid_t pid;
 
-		if (pid == supervision->pid) {
-			return status;
+		/* Orphans of the guest, too. */
+		while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+			if (pid == supervision->pid) {
+				return status;
+			}
 		}
 		if (pid < 0 && errno != EINTR) {
 			return W_EXITCODE(EX_SOFTWARE, 0);
 		}
-		if (next_signal(&set, timeout_ms, &info) > 0) {
+		if (next_signal_beside(supervision, &set, &next_idle_ms, &info) > 0) {
 			pass_signal(supervision, &info);
-		} else if (errno == EAGAIN) {
-			timeout_ms = supervision->idle(supervision->data);
 		}
 	}
 }
@@ -211,44 +232,53 @@ bool cli_any_children(void)
 	return pid == 0;
 }
 
-static void add_words(pid_t pid, void *data)
-{
-	CLI_AUTOFREE char *path = cli_format("/proc/%ld/comm", (long)pid);
-	CLI_AUTOFREE char *name = NULL;
-	char **words = data, *before = *words;
-	size_t size;
-
-	if (guestlock_read_file(path, 4096, &name, &size) < 0) {
-		return;
-	}
-	name[strcspn(name, "\n")] = '\0';
-	*words = cli_format("%s%spid %ld (%s)", before ? before : "", before ? ", " : "", (long)pid, name);
-	free(before);
-}
-
-char *cli_children_words(void)
+char *cli_process_words(const pid_t *pids, size_t count)
 {
 	char *words = NULL;
 
-	each_child(add_words, &words);
+	for (size_t i = 0; i < count; i++) {
+		CLI_AUTOFREE char *path = cli_format("/proc/%ld/comm", (long)pids[i]);
+		CLI_AUTOFREE char *before = words;
+		CLI_AUTOFREE char *name = NULL;
+		size_t size;
+
+		if (guestlock_read_file(path, 4096, &name, &size) < 0) {
+			before = NULL;
+			continue;
+		}
+		name[strcspn(name, "\n")] = '\0';
+		words = cli_format("%s%spid %ld (%s)", before ? before : "", before ? ", " : "",
+				   (long)pids[i], name);
+	}
 	return words;
 }
 
-static void send_signal(pid_t pid, void *data)
+static void pass_to_child(pid_t pid, void *data)
 {
-	kill(pid, *(const int *)data);
+	const siginfo_t *info = data;
+
+	if (!reached_already(pid, info->si_code == SI_KERNEL)) {
+		kill(pid, info->si_signo == SIGTSTP ? SIGSTOP : info->si_signo);
+	}
 }
 
-void cli_supervise_children(void)
+void cli_supervise_children(const struct cli_supervision *supervision, bool (*may_leave)(void *data))
 {
+	int64_t next_idle_ms = guestlock_monotonic_ms();
 	sigset_t set;
 
 	block_signals(&set);
-	while (cli_any_children()) {
+	while (cli_any_children() && !may_leave(supervision->data)) {
 		siginfo_t info;
 
-		if (next_signal(&set, 1000, &info) > 0 && info.si_signo != SIGCHLD) {
-			each_child(send_signal, &info.si_signo);
+		if (next_signal_beside(supervision, &set, &next_idle_ms, &info) <= 0 ||
+		    info.si_signo == SIGCHLD ||
+		    (info.si_signo == SIGCONT && !supervision->may_continue(supervision->data))) {
+			continue;
+		}
+		each_child(pass_to_child, &info);
+		if (info.si_signo == SIGTSTP) {
+			stop_myself();
 		}
 	}
 }

@@ -29,9 +29,9 @@ int cli_supervise(const struct cli_supervision *supervision);
 
 /* Is there any child? Those that have ended are waited for. */
 bool cli_any_children(void);
-/* "pid 12 (sleep), pid 13 (qemu)", for free(); NULL: none is known. */
-char *cli_children_words(void);
-/* After cli_supervise(): passes signals on to all children until there is none any more. */
-void cli_supervise_children(void);
+/* "pid 12 (sleep), pid 13 (qemu)", for free(); NULL: none of them is there. */
+char *cli_process_words(const pid_t *pids, size_t count);
+/* After cli_supervise(): the same for all children, until there is none any more or may_leave() says so. */
+void cli_supervise_children(const struct cli_supervision *supervision, bool (*may_leave)(void *data));
 
 #endif
