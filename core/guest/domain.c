@@ -167,8 +167,7 @@ int guestlock_domain_migrate_out_end(struct guestlock *gl, const char *uuid, uns
 	if (status < 0) {
 		return status;
 	}
-	/* Who migrates a guest has stopped it at the source. */
-	status = guestlock_guest_complete_migrate_out(guest, flags | GUESTLOCK_MIGRATE_STOPPED, err);
+	status = guestlock_guest_complete_migrate_out(guest, flags, err);
 	if (status == GUESTLOCK_OK && !(flags & GUESTLOCK_MIGRATE_CANCEL)) {
 		status = guestlock_guest_shutdown(guest, 0, err);
 	}

@@ -107,10 +107,9 @@ int guestlock_guest_prepare_migrate(struct guestlock_guest *guest, const char *u
 	return status;
 }
 
-static int complete(struct guestlock_guest *guest, enum gl_event event, bool stopped,
-		    struct guestlock_error *err)
+static int complete(struct guestlock_guest *guest, enum gl_event event, struct guestlock_error *err)
 {
-	const struct gl_wish wish = {.event = event, .stopped = stopped};
+	const struct gl_wish wish = {.event = event};
 	struct gl_operation_run run;
 	int status = begin_migration(guest, &run, err);
 
@@ -126,12 +125,12 @@ int guestlock_guest_complete_migrate_in(struct guestlock_guest *guest, unsigned 
 					struct guestlock_error *err)
 {
 	return complete(guest, flags & GUESTLOCK_MIGRATE_CANCEL ? GL_EVENT_CANCEL_IN : GL_EVENT_COMPLETE_IN,
-			false, err);
+			err);
 }
 
 int guestlock_guest_complete_migrate_out(struct guestlock_guest *guest, unsigned flags,
 					 struct guestlock_error *err)
 {
 	return complete(guest, flags & GUESTLOCK_MIGRATE_CANCEL ? GL_EVENT_CANCEL_OUT : GL_EVENT_COMPLETE_OUT,
-			(flags & GUESTLOCK_MIGRATE_STOPPED) != 0, err);
+			err);
 }

@@ -325,7 +325,6 @@ int guestlock_guest_inquire(struct guestlock_guest *guest, char **out_state, str
 
 enum guestlock_migrate_flags {
 	GUESTLOCK_MIGRATE_CANCEL = 1 << 0,      /* the migration failed or was given up */
-	GUESTLOCK_MIGRATE_STOPPED = 1 << 1,     /* complete_out: the caller has stopped the guest itself */
 };
 
 /*
@@ -342,8 +341,7 @@ int guestlock_guest_prepare_migrate(struct guestlock_guest *guest, const char *u
  * At the target. 0: the guest is here now; its locks become exclusive at once or, if the source has not
  * completed yet, as soon as it has (repeating the call, any later operation, or reap settles it); the guest
  * may run either way, for nobody but the two ends can hold the locks. CANCEL: gives the locks back.
- * At the source. 0: gives the locks up; the guest must not run here, so without STOPPED its processes are
- * stopped first, as by guestlock_guest_pause(), and only SIGKILL or a resume ends that. CANCEL: takes them back exclusively,
+ * At the source. 0: gives the locks up; the guest must not run here. CANCEL: takes them back exclusively,
  * or parks them again if the guest was paused; BUSY as long as the target has not cancelled.
  * The two ends may complete in either order.
  */

@@ -52,7 +52,9 @@ static const char *check_go(const struct gl_row *row)
 		WRONG_UNLESS(!(row->actions & GL_ACT_TETHER) || (row->actions & GL_ACT_TAKE));
 		/* What keeps an epoch may be given to others: the guest cannot write, unless it never ran. */
 		WRONG_UNLESS(!(row->actions & GL_ACT_PARK) == !(row->actions & GL_ACT_STOP) ||
-			     row->state == GUESTLOCK_GUEST_BOUND);
+			     row->state == GUESTLOCK_GUEST_BOUND ||
+			     /* Its caller says that it lives on at the other end. */
+			     row->event == GL_EVENT_COMPLETE_OUT);
 		return NULL;
 	}
 	WRONG_UNLESS(row->actions == 0 || row->actions == GL_ACT_REMOVE || row->actions == GL_ACT_CONTINUE);

@@ -13,7 +13,7 @@ enum end {
 
 struct move {
 	const char *step, *guest, *uri;
-	bool in, out, stopped;
+	bool in, out;
 };
 
 const struct cli_option cli_migrate_options[] = {
@@ -23,8 +23,6 @@ const struct cli_option cli_migrate_options[] = {
 	 offsetof(struct move, in)},
 	{0, "out", NULL, "this is the source, whatever the record says (complete, cancel)", cli_take_flag,
 	 offsetof(struct move, out)},
-	{0, "externally-stopped", NULL, "the source was stopped by other means (complete)", cli_take_flag,
-	 offsetof(struct move, stopped)},
 	{0},
 };
 
@@ -141,13 +139,12 @@ static int end_migration(struct cli *cli, struct guestlock_guest *guest, const s
 	if (status != GUESTLOCK_OK) {
 		return cli_fail(cli, status, &err);
 	}
-	return end == END_SOURCE && !(flags & GUESTLOCK_MIGRATE_CANCEL) ? forget_dead_source(cli, guest)
-									: EX_OK;
+	return end == END_SOURCE && flags == 0 ? forget_dead_source(cli, guest) : EX_OK;
 }
 
 static int complete(struct cli *cli, struct guestlock_guest *guest, const struct move *move)
 {
-	return end_migration(cli, guest, move, move->stopped ? GUESTLOCK_MIGRATE_STOPPED : 0);
+	return end_migration(cli, guest, move, 0);
 }
 
 static int cancel(struct cli *cli, struct guestlock_guest *guest, const struct move *move)
