@@ -24,10 +24,12 @@ static void kill_process(const struct gl_process *process)
 static void kill_processes(const struct guestlock *gl, const struct gl_record *record)
 {
 	struct guestlock_owner owner;
+	struct gl_membership by;
 
 	kill_process(&record->process);
 	gl_record_owner(gl, record, &owner);
-	gl_members_kill(&(struct gl_membership){&owner, record->tether_inode, &record->watcher});
+	by = gl_record_membership(&owner, record);
+	gl_members_kill(&by);
 }
 
 bool gl_guest_kill(struct guestlock *gl, const char *uuid, const struct gl_life *life, int64_t deadline_ms)

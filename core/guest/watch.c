@@ -54,7 +54,7 @@ int guestlock_guest_untethered(struct guestlock_guest *guest, pid_t **out_pids, 
 			       struct guestlock_error *err)
 {
 	struct guestlock_owner owner;
-	struct gl_membership by = {.owner = &owner};
+	struct gl_membership by;
 	struct gl_record *record = NULL;
 	int status = gl_guest_load(guest, &record, err);
 
@@ -62,8 +62,7 @@ int guestlock_guest_untethered(struct guestlock_guest *guest, pid_t **out_pids, 
 		return status;
 	}
 	gl_record_owner(guest->gl, record, &owner);
-	by.tether_inode = record->tether_inode;
-	by.watcher = &record->watcher;
+	by = gl_record_membership(&owner, record);
 	if (gl_members_untethered(&by, out_pids, out_count) < 0) {
 		status = gl_fail(err, GUESTLOCK_FAILED, errno,
 				 "cannot tell the processes of guest %s: /proc cannot be read (%m)",

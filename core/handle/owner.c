@@ -59,3 +59,12 @@ int gl_life_replaced(const struct gl_record *record, struct guestlock_error *err
 	gl_error_about(err, record->uuid, NULL);
 	return GUESTLOCK_REPLACED;
 }
+
+struct gl_membership gl_record_membership(const struct guestlock_owner *owner, const struct gl_record *record)
+{
+	return (struct gl_membership){
+		.owner = owner,
+		.tether_inode = record->tether_inode,
+		.watcher = &record->watcher,
+	};
+}

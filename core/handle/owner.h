@@ -6,6 +6,7 @@
 #define GL_OWNER_H
 
 #include "handle/handle.h"
+#include "life/members.h"
 
 /* Where life locks are: the backend's directory if it has one, else below the run directory. */
 const char *gl_life_dir(const struct guestlock *gl);
@@ -25,5 +26,8 @@ struct gl_life {
 bool gl_life_is(const struct guestlock *gl, const struct gl_life *life, const struct gl_record *record);
 /* REPLACED, with the record's life named. */
 int gl_life_replaced(const struct gl_record *record, struct guestlock_error *err);
+
+/* By what the processes of the guest are known; points into both. */
+struct gl_membership gl_record_membership(const struct guestlock_owner *owner, const struct gl_record *record);
 
 #endif

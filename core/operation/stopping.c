@@ -22,19 +22,10 @@ static void culprit_words(const struct gl_culprit *culprit, char *out, size_t si
 	}
 }
 
-static struct gl_membership membership_of(const struct gl_operation_run *run)
-{
-	return (struct gl_membership){
-		.owner = &run->owner,
-		.tether_inode = run->record->tether_inode,
-		.watcher = &run->record->watcher,
-	};
-}
-
 /* Whoever looks at it next tries again, as long as not everybody goes on. */
 static void let_go_on(struct gl_operation_run *run)
 {
-	const struct gl_membership by = membership_of(run);
+	const struct gl_membership by = gl_record_membership(&run->owner, run->record);
 	struct guestlock_error cause = {0};
 	struct gl_culprit culprit;
 	char who[64];
@@ -69,7 +60,7 @@ void gl_run_continue(struct gl_operation_run *run)
 
 bool gl_run_is_empty(const struct gl_operation_run *run)
 {
-	const struct gl_membership by = membership_of(run);
+	const struct gl_membership by = gl_record_membership(&run->owner, run->record);
 	GL_AUTOFREE pid_t *pids = NULL;
 	size_t count;
 
@@ -109,7 +100,7 @@ static int cannot_stop(struct gl_operation_run *run, int why, const struct gl_cu
 /* That we are going to stop it is recorded first: whoever comes after us can continue it. */
 int gl_run_stop(struct gl_operation_run *run, struct guestlock_error *err)
 {
-	const struct gl_membership by = membership_of(run);
+	const struct gl_membership by = gl_record_membership(&run->owner, run->record);
 	struct gl_culprit culprit = {.pid = 0};
 	bool before = run->record->stopped;
 	size_t stopped;
@@ -145,7 +136,7 @@ int gl_run_stop(struct gl_operation_run *run, struct guestlock_error *err)
 
 static bool are_still(const struct gl_operation_run *run)
 {
-	const struct gl_membership by = membership_of(run);
+	const struct gl_membership by = gl_record_membership(&run->owner, run->record);
 
 	return gl_members_are_still(&by);
 }

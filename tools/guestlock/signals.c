@@ -144,30 +144,16 @@ static void block_signals(sigset_t *out_set)
 	sigprocmask(SIG_BLOCK, out_set, NULL);
 }
 
-/* The next signal, or EAGAIN when timeout_ms (-1: never) has passed. */
-static int next_signal(const sigset_t *set, int timeout_ms, siginfo_t *out_info)
-{
-	struct timespec timeout = {.tv_sec = timeout_ms / 1000, .tv_nsec = timeout_ms % 1000 * 1000000L};
-
-	return timeout_ms < 0 ? sigwaitinfo(set, out_info) : sigtimedwait(set, out_info, &timeout);
-}
-
-/* The next signal, with what is to be done beside it in time whatever comes. 0: none. */
-static int next_signal_beside(const struct cli_supervision *supervision, const sigset_t *set,
-			      int64_t *next_idle_ms, siginfo_t *out_info)
+/* The next signal, with what is to be done beside it in time whatever comes. Not above 0: none. */
+static int next_signal(const struct cli_supervision *supervision, const sigset_t *set, int64_t *next_idle_ms,
+		       siginfo_t *out_info)
 {
 	int64_t left = *next_idle_ms - guestlock_monotonic_ms();
-	int number = 0;
+	struct timespec timeout = {.tv_sec = left / 1000, .tv_nsec = left % 1000 * 1000000L};
+	int number = left > 0 ? sigtimedwait(set, out_info, &timeout) : 0;
 
-	if (*next_idle_ms < 0) {
-		number = next_signal(set, -1, out_info);
-	} else if (left > 0) {
-		number = next_signal(set, (int)left, out_info);
-	}
-	if (*next_idle_ms >= 0 && guestlock_monotonic_ms() >= *next_idle_ms) {
-		int wait_ms = supervision->idle(supervision->data);
-
-		*next_idle_ms = wait_ms < 0 ? -1 : guestlock_monotonic_ms() + wait_ms;
+	if (guestlock_monotonic_ms() >= *next_idle_ms) {
+		*next_idle_ms = guestlock_monotonic_ms() + supervision->idle(supervision->data);
 	}
 	return number;
 }
@@ -194,7 +180,7 @@ int cli_supervise(const struct cli_supervision *supervision)
 		if (pid < 0 && errno != EINTR) {
 			return W_EXITCODE(EX_SOFTWARE, 0);
 		}
-		if (next_signal_beside(supervision, &set, &next_idle_ms, &info) > 0) {
+		if (next_signal(supervision, &set, &next_idle_ms, &info) > 0) {
 			pass_signal(supervision, &info);
 		}
 	}
@@ -271,8 +257,7 @@ void cli_supervise_children(const struct cli_supervision *supervision, bool (*ma
 	while (cli_any_children() && !may_leave(supervision->data)) {
 		siginfo_t info;
 
-		if (next_signal_beside(supervision, &set, &next_idle_ms, &info) <= 0 ||
-		    info.si_signo == SIGCHLD ||
+		if (next_signal(supervision, &set, &next_idle_ms, &info) <= 0 || info.si_signo == SIGCHLD ||
 		    (info.si_signo == SIGCONT && !supervision->may_continue(supervision->data))) {
 			continue;
 		}

@@ -19,7 +19,7 @@ void cli_die_of_early_signal(void);
 
 struct cli_supervision {
 	pid_t pid;                              /* a child that executed the guest's program */
-	int (*idle)(void *data); /* called when it says so: returns milliseconds, -1: never again */
+	int (*idle)(void *data); /* called at once, and again after the milliseconds that it returns */
 	bool (*may_continue)(void *data);       /* may SIGCONT be passed on? */
 	void *data;
 };

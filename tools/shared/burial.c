@@ -56,17 +56,25 @@ bool burial_is_done(const struct burial *burial)
 	return __atomic_load_n(&burial->done, __ATOMIC_ACQUIRE);
 }
 
+int follow_attach(const struct follow *follow, const char *uuid, uint64_t instance,
+		  struct guestlock_guest **out_handle)
+{
+	int status = guestlock_guest_new(follow->gl, GUESTLOCK_NEW_ATTACH, out_handle, NULL);
+
+	if (status == GUESTLOCK_OK) {
+		status = guestlock_guest_set_param(*out_handle, "uuid", uuid, NULL);
+	}
+	if (status == GUESTLOCK_OK) {
+		status = guestlock_guest_set_life(*out_handle, instance, 0, NULL);
+	}
+	return status;
+}
+
 static bool shut_down(const struct burial *burial)
 {
 	struct guestlock_guest *handle = NULL;
-	int status = guestlock_guest_new(burial->follow->gl, GUESTLOCK_NEW_ATTACH, &handle, NULL);
+	int status = follow_attach(burial->follow, burial->uuid, burial->instance, &handle);
 
-	if (status == GUESTLOCK_OK) {
-		status = guestlock_guest_set_param(handle, "uuid", burial->uuid, NULL);
-	}
-	if (status == GUESTLOCK_OK) {
-		status = guestlock_guest_set_life(handle, burial->instance, 0, NULL);
-	}
 	if (status == GUESTLOCK_OK) {
 		status = guestlock_guest_shutdown(handle, 0, NULL);
 	}

@@ -31,4 +31,8 @@ char *follow_words(const struct guestlock_info *info);
 void follow_say(const struct follow *follow, enum guestlock_log_level level, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* A handle of that life of a guest, to be freed whatever comes of it: *out_handle is NULL before. */
+int follow_attach(const struct follow *follow, const char *uuid, uint64_t instance,
+		  struct guestlock_guest **out_handle);
+
 #endif

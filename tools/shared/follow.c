@@ -211,9 +211,7 @@ static void keep_paused(const struct follower *follower, struct watched *guest)
 		return;
 	}
 	guest->next_paused_ms = guestlock_monotonic_ms() + PAUSED_MS;
-	if (guestlock_guest_new(follower->follow->gl, GUESTLOCK_NEW_ATTACH, &handle, NULL) == GUESTLOCK_OK &&
-	    guestlock_guest_set_param(handle, "uuid", guest->uuid, NULL) == GUESTLOCK_OK &&
-	    guestlock_guest_set_life(handle, guest->instance, 0, NULL) == GUESTLOCK_OK) {
+	if (follow_attach(follower->follow, guest->uuid, guest->instance, &handle) == GUESTLOCK_OK) {
 		guestlock_guest_settle(handle, NULL);
 	}
 	guestlock_guest_free(handle);
