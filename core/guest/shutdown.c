@@ -5,28 +5,17 @@
 #include "life/members.h"
 
 #include <signal.h>
-#include <sys/pidfd.h>
 #include <sys/wait.h>
-
-/* No later process of that pid is meant: the descriptor is of one, and then that one is looked at. */
-static void kill_process(const struct gl_process *process)
-{
-	GL_AUTOCLOSE int pidfd = process->pid > 0 ? pidfd_open(process->pid, 0) : -1;
-
-	if (gl_process_presence(process) != GL_PRESENCE_HERE) {
-		return;
-	}
-	if (pidfd < 0 || pidfd_send_signal(pidfd, SIGKILL, NULL, 0) < 0) {
-		kill(process->pid, SIGKILL);
-	}
-}
 
 static void kill_processes(const struct guestlock *gl, const struct gl_record *record)
 {
 	struct guestlock_owner owner;
 	struct gl_membership by;
 
-	kill_process(&record->process);
+	/* Also where /proc does not lead to the others. */
+	if (gl_process_presence(&record->process) == GL_PRESENCE_HERE) {
+		gl_process_signal(record->process.pid, record->process.start, SIGKILL);
+	}
 	gl_record_owner(gl, record, &owner);
 	by = gl_record_membership(&owner, record);
 	gl_members_kill(&by);

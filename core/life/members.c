@@ -7,6 +7,9 @@
  * stopped before it began proves that nobody is left, unless somebody was overlooked: the kernel lists numbers
  * of processes before we ask them, and one that ends meanwhile may have a child that is not in the list. So a
  * round in which somebody new ended proves nothing.
+ *
+ * Those that live for less time than a look takes are reached by their process group: the kernel signals all of one
+ * at once, and who forks at that moment has no child outside it.
  */
 #include "life/members.h"
 #include "base/base.h"
@@ -17,13 +20,12 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/pidfd.h>
 
 /* Rounds that must agree where processes are made all the time; one does where none was. */
 #define AGREEING_ROUNDS 3
 
 struct person {
-	pid_t pid, parent;
+	pid_t pid, parent, group;
 	uint64_t start;
 	bool ended;  /* a zombie */
 	bool holds;  /* the tether */
@@ -79,6 +81,7 @@ static struct person ask_person(pid_t pid, const struct gl_stat *stat, const str
 	struct person person = {
 		.pid = pid,
 		.parent = (pid_t)stat->parent,
+		.group = (pid_t)stat->group,
 		.start = stat->start,
 		.ended = gl_stat_ended(stat),
 	};
@@ -363,22 +366,55 @@ static bool are_known(const struct census *stopped, const struct census *found)
 	return true;
 }
 
+/* Does everybody who is in that process group belong to the guest, and the caller not? */
+static bool is_group_of_members(const struct census *census, pid_t group)
+{
+	bool foreign = group <= 1 || group == getpgrp();
+
+	for (size_t i = 0; i < census->count && !foreign; i++) {
+		const struct person *person = &census->people[i];
+
+		foreign = person->group == group && !person->member && !person->ended;
+	}
+	return !foreign;
+}
+
+/* Best effort: who cannot be reached so is signalled by himself, and what came of it is looked at then. */
+static void signal_groups(const struct census *census, int number)
+{
+	pid_t last = 0;
+
+	for (size_t i = 0; i < census->count; i++) {
+		const struct person *person = &census->people[i];
+
+		/* Neighbours by pid are mostly of one group. */
+		if (person->member && person->group != last && is_group_of_members(census, person->group)) {
+			kill(-person->group, number);
+		}
+		last = person->member ? person->group : last;
+	}
+}
+
 static int stop_those(const struct census *census, int64_t deadline_ms, size_t *out_count,
 		      struct gl_culprit *out_culprit)
 {
-	GL_AUTOFREE pid_t *pids = calloc(census->count + 1, sizeof(*pids));
+	GL_AUTOFREE struct gl_target *targets = calloc(census->count + 1, sizeof(*targets));
 	pid_t culprit = 0;
 
 	*out_count = 0;
-	if (!pids) {
+	if (!targets) {
 		return -1;
 	}
 	for (size_t i = 0; i < census->count; i++) {
-		if (census->people[i].member) {
-			pids[(*out_count)++] = census->people[i].pid;
+		const struct person *person = &census->people[i];
+
+		if (person->member) {
+			targets[(*out_count)++] =
+				(struct gl_target){.pid = person->pid, .start = person->start};
 		}
 	}
-	if (gl_process_stop(pids, *out_count, deadline_ms, &culprit) == 0) {
+	signal_groups(census, SIGSTOP);
+	if (gl_process_stop(targets, *out_count, deadline_ms, &culprit) == 0) {
 		return 0;
 	}
 	int saved_errno = errno;
@@ -447,24 +483,6 @@ bool gl_members_are_still(const struct gl_membership *by)
 
 /* ---- Continuing, and the end ---- */
 
-/* No later process of that pid is meant: the descriptor is of one, and then that one is looked at. */
-static int signal_person(const struct person *person, int number)
-{
-	GL_AUTOCLOSE int pidfd = pidfd_open(person->pid, 0);
-	struct gl_stat stat;
-
-	if (pidfd < 0 && errno == ESRCH) {
-		return 0;
-	}
-	if (gl_stat_read(person->pid, 0, &stat) < 0 || stat.start != person->start) {
-		return 0;
-	}
-	if ((pidfd < 0 ? kill(person->pid, number) : pidfd_send_signal(pidfd, number, NULL, 0)) < 0) {
-		return errno == ESRCH ? 0 : -1;
-	}
-	return 0;
-}
-
 static int signal_all(const struct gl_membership *by, int number, struct gl_culprit *out_culprit)
 {
 	AUTOCENSUS struct census census = {.people = NULL};
@@ -475,10 +493,15 @@ static int signal_all(const struct gl_membership *by, int number, struct gl_culp
 	if (find_members(by, &nobody, &census, &other) < 0) {
 		return -1;
 	}
+	if (number == SIGKILL) {
+		signal_groups(&census, number);
+	}
 	for (size_t i = 0; i < census.count; i++) {
-		if (census.people[i].member && signal_person(&census.people[i], number) < 0) {
+		const struct person *person = &census.people[i];
+
+		if (person->member && gl_process_signal(person->pid, person->start, number) < 0) {
 			failure = errno;
-			describe(census.people[i].pid, out_culprit);
+			describe(person->pid, out_culprit);
 		}
 	}
 	errno = failure;

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/stat.h>
 
 /* Of this kernel; "" when /proc is not there. */
@@ -126,6 +127,30 @@ static bool gl_pid_is_still(pid_t pid, uint64_t start)
 		return gl_pid_exists(pid);
 	}
 	return !gl_stat_ended(&stat) && (start == 0 || stat.start == start);
+}
+
+/* The descriptor comes first: whoever has the pid afterwards is the one that it is of, or that one is gone. */
+int gl_process_open(pid_t pid, uint64_t start)
+{
+	int pidfd = pidfd_open(pid, 0), saved_errno = errno;
+
+	if ((pidfd < 0 && saved_errno == ESRCH) || gl_pid_is_still(pid, start)) {
+		errno = saved_errno;
+		return pidfd;
+	}
+	if (pidfd >= 0) {
+		close(pidfd);
+	}
+	errno = ESRCH;
+	return -1;
+}
+
+int gl_process_signal(pid_t pid, uint64_t start, int number)
+{
+	GL_AUTOCLOSE int pidfd = gl_process_open(pid, start);
+	int result = pidfd >= 0 ? pidfd_send_signal(pidfd, number, NULL, 0) : errno == ESRCH ? -1 : kill(pid, number);
+
+	return result < 0 && errno != ESRCH ? -1 : 0;
 }
 
 enum gl_presence gl_process_presence(const struct gl_process *process)

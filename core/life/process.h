@@ -48,11 +48,28 @@ uint64_t gl_pid_namespace(void);
 const char *gl_process_no_guest(pid_t pid);
 
 /*
- * All threads of all processes stopped (SIGSTOP sent, state T confirmed) by the deadline: 0; else -1 with errno
- * (ETIMEDOUT, EPERM, EDEADLK: the caller is among them) and *out_culprit, one that runs, or 0; those that were
- * stopped are continued. Gone ones count as stopped.
+ * A descriptor of the process that has this pid and start time, and of no later one: -1 with errno, ESRCH when that
+ * one is gone or a zombie, else the kernel gives none. start 0: whichever has the pid now.
  */
-int gl_process_stop(const pid_t *pids, size_t count, int64_t deadline_ms, pid_t *out_culprit);
+int gl_process_open(pid_t pid, uint64_t start);
+
+/* The same for one signal. 0 also when it is gone; else -1 with errno. */
+int gl_process_signal(pid_t pid, uint64_t start, int number);
+
+/* A process that is to be stopped. */
+struct gl_target {
+	pid_t pid;
+	uint64_t start; /* as of gl_process_open() */
+	int pidfd;      /* for gl_process_stop() alone, as is the next */
+	bool gone;
+};
+
+/*
+ * All threads of all processes stopped (SIGSTOP sent, state T confirmed) by the deadline: 0; else -1 with errno
+ * (ETIMEDOUT, EPERM, EDEADLK: the caller is among them) and *out_culprit, one that runs, or 0; some of them may
+ * be stopped then. Gone ones count as stopped.
+ */
+int gl_process_stop(struct gl_target *targets, size_t count, int64_t deadline_ms, pid_t *out_culprit);
 
 /* Are all its threads stopped, or gone? What cannot be seen is not. */
 bool gl_process_is_still(pid_t pid);

@@ -12,6 +12,7 @@
 #define GL_STAT_SIZE 2048
 #define GL_STAT_STATE 3
 #define GL_STAT_PARENT 4
+#define GL_STAT_GROUP 5
 #define GL_STAT_FLAGS 9
 #define GL_STAT_THREADS 20
 #define GL_STAT_START 22
@@ -78,9 +79,10 @@ bool gl_stat_parse(const char *text, struct gl_stat *out_stat)
 	}
 	rest += 2;
 	stat.state = rest[0];
-	stat.pid = stat.parent = stat.flags = 0;
+	stat.pid = stat.parent = stat.group = stat.flags = 0;
 	gl_stat_number(text, 0, &stat.pid);
 	gl_stat_number(rest, GL_STAT_PARENT - GL_STAT_STATE, &stat.parent);
+	gl_stat_number(rest, GL_STAT_GROUP - GL_STAT_STATE, &stat.group);
 	gl_stat_number(rest, GL_STAT_FLAGS - GL_STAT_STATE, &stat.flags);
 	if (!gl_stat_number(rest, GL_STAT_THREADS - GL_STAT_STATE, &stat.threads) ||
 	    !gl_stat_number(rest, GL_STAT_START - GL_STAT_STATE, &stat.start)) {

@@ -16,6 +16,7 @@
 struct gl_stat {
 	uint64_t pid;     /* field 1 and 4, as /proc numbers processes; 0: not told */
 	uint64_t parent;
+	uint64_t group;   /* field 5, of processes; 0: not told */
 	char state;       /* field 3 */
 	uint64_t flags;   /* field 9, GL_STAT_...; 0: not told */
 	uint64_t threads; /* field 20 */

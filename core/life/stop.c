@@ -13,14 +13,6 @@
 #define UNTIE_EACH 4           /* looks that were in vain */
 #define GL_LONGEST_PAUSE_MS 16 /* between two looks at processes that were told to stop */
 
-/* A process that is to be stopped. The descriptor makes sure that no later process of that pid is meant. */
-struct gl_target {
-	pid_t pid;
-	int pidfd; /* -1: the kernel gave none, kill() has to do */
-	bool gone;
-	bool ours; /* ran before our SIGSTOP */
-};
-
 static int gl_target_open(struct gl_target *target)
 {
 	if (target->pid <= 0) {
@@ -31,7 +23,7 @@ static int gl_target_open(struct gl_target *target)
 		errno = EDEADLK;
 		return -1;
 	}
-	target->pidfd = pidfd_open(target->pid, 0);
+	target->pidfd = gl_process_open(target->pid, target->start);
 	if (target->pidfd < 0 && errno == ESRCH) {
 		target->gone = true;
 	}
@@ -162,29 +154,11 @@ static int gl_targets_stop(struct gl_target *targets, size_t count, int64_t dead
 		}
 	}
 	for (i = 0; i < count; i++) {
-		bool ours = !gl_target_is_still(&targets[i]);
-
 		if (gl_target_signal(&targets[i], SIGSTOP) < 0) {
 			return -1;
 		}
-		targets[i].ours = ours;
 	}
 	return gl_targets_wait(targets, count, deadline_ms);
-}
-
-/* Closes the descriptors, and after a failure lets go on what ran before. */
-static void gl_targets_finish(struct gl_target *targets, size_t count, bool stopped)
-{
-	size_t i;
-
-	for (i = 0; i < count; i++) {
-		if (!stopped && targets[i].ours) {
-			gl_target_signal(&targets[i], SIGCONT);
-		}
-		if (targets[i].pidfd >= 0) {
-			close(targets[i].pidfd);
-		}
-	}
 }
 
 /* The first that is in the way. */
@@ -198,25 +172,25 @@ static pid_t gl_targets_culprit(const struct gl_target *targets, size_t count)
 	return 0;
 }
 
-int gl_process_stop(const pid_t *pids, size_t count, int64_t deadline_ms, pid_t *out_culprit)
+int gl_process_stop(struct gl_target *targets, size_t count, int64_t deadline_ms, pid_t *out_culprit)
 {
-	GL_AUTOFREE struct gl_target *targets = calloc(count + 1, sizeof(*targets));
 	int result, saved_errno;
 	size_t i;
 
-	if (!targets) {
-		return -1;
-	}
 	for (i = 0; i < count; i++) {
-		targets[i].pid = pids[i];
 		targets[i].pidfd = -1;
+		targets[i].gone = false;
 	}
 	result = gl_targets_stop(targets, count, deadline_ms);
 	saved_errno = errno;
 	*out_culprit = result == 0              ? 0
 		       : saved_errno == EDEADLK ? getpid()
 						: gl_targets_culprit(targets, count);
-	gl_targets_finish(targets, count, result == 0);
+	for (i = 0; i < count; i++) {
+		if (targets[i].pidfd >= 0) {
+			close(targets[i].pidfd);
+		}
+	}
 	errno = saved_errno;
 	return result;
 }

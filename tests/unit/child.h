@@ -41,7 +41,8 @@ static inline pid_t child_fork(void)
 
 	if (pid == 0) {
 		/* Nothing of Check in here: a child shares the file of what the test reports, and may be
-		 * killed. */
+		 * killed; and its handler of SIGALRM ends the whole test. */
+		signal(SIGALRM, SIG_DFL);
 		alarm(CHILD_SECONDS);
 		return 0;
 	}

@@ -8,6 +8,7 @@
 
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -18,6 +19,7 @@
 /* What the processes of one test share. */
 struct shared {
 	_Atomic uint64_t writes; /* by whoever is a writer */
+	_Atomic bool over;       /* chains end */
 	_Atomic int pids[4];     /* whom the test asks about */
 };
 
@@ -34,6 +36,8 @@ static void setup(void)
 	ck_assert(shared != MAP_FAILED);
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
 	tether = ends[0];
+	/* What a chain leaves is ours to wait for, and not that of whoever is pid 1 here. */
+	ck_assert_int_eq(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
 	ck_assert_int_eq(fstat(tether, &st), 0);
 	inode = st.st_ino;
 }
@@ -83,33 +87,47 @@ __attribute__((noreturn)) static void write_for_ever(void)
 	}
 }
 
-/* The guest's first process, in which main() never returns. The test itself does not keep the tether. */
-static struct guestlock_owner start_guest(void (*main)(void))
+/* The guest's first process, in a session of its own, as the command starts it. */
+static pid_t fork_guest(void (*main)(void))
 {
 	pid_t pid = child_fork();
 
 	if (pid == 0) {
+		setsid();
 		main();
 		for (;;) {
 			pause();
 		}
 	}
+	return pid;
+}
+
+/* The test itself does not keep the tether. */
+static struct guestlock_owner start_guest(void (*main)(void))
+{
+	pid_t pid = fork_guest(main);
+
 	close(tether);
 	return owner_of(pid);
+}
+
+static void expect_no_writes(void)
+{
+	uint64_t before = atomic_load(&shared->writes);
+
+	child_sleep_ms(50);
+	ck_assert_uint_eq(atomic_load(&shared->writes), before);
 }
 
 static void expect_stopped(const struct guestlock_owner *owner)
 {
 	struct gl_culprit culprit;
-	uint64_t before;
 	size_t count;
 
 	ck_assert_msg(gl_members_stop(by(owner), guestlock_monotonic_ms() + 20000, &count, &culprit) == 0,
 		      "%s: pid %d", strerror(errno), (int)culprit.pid);
 	ck_assert_uint_gt(count, 0);
-	before = atomic_load(&shared->writes);
-	child_sleep_ms(50);
-	ck_assert_uint_eq(atomic_load(&shared->writes), before);
+	expect_no_writes();
 }
 
 static void expect_writes(void)
@@ -127,6 +145,18 @@ static void end_guest(const struct guestlock_owner *owner)
 {
 	ck_assert_int_eq(gl_members_kill(by(owner)), 0);
 	child_reap(owner->pid);
+}
+
+/* Those orphans that have ended; the guest's first process is waited for by name. */
+static void reap_orphans(const struct guestlock_owner *owner)
+{
+	siginfo_t info = {.si_pid = 0};
+
+	while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0 &&
+	       info.si_pid != owner->pid) {
+		child_reap(info.si_pid);
+		info.si_pid = 0;
+	}
 }
 
 /* As Python's subprocess does, and most of what starts a program in the background. */
@@ -176,7 +206,6 @@ START_TEST(orphans_of_who_is_watched_over)
 	struct guestlock_owner owner;
 	struct gl_culprit culprit;
 
-	ck_assert_int_eq(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
 	owner = start_guest(start_orphan);
 	expect_writes();
 	ck_assert(!gl_members_are_still(by(&owner)));
@@ -192,26 +221,31 @@ START_TEST(orphans_of_who_is_watched_over)
 END_TEST
 
 /* Each writer lives for an instant, and has made the next one by then. */
-static void fork_on(void)
+static void fork_on(bool in_sessions)
 {
-	for (;;) {
+	int64_t end = guestlock_monotonic_ms() + CHILD_SECONDS * 1000;
+
+	while (!atomic_load(&shared->over) && guestlock_monotonic_ms() < end) {
 		pid_t pid;
 
+		if (in_sessions) {
+			setsid();
+		}
 		atomic_fetch_add(&shared->writes, 1);
 		child_sleep_us(300);
 		pid = fork();
 		if (pid > 0 || (pid < 0 && errno != EAGAIN)) {
-			_exit(0);
+			break;
 		}
-		alarm(CHILD_SECONDS);
 	}
+	_exit(0);
 }
 
 static void start_chain(void)
 {
 	signal(SIGCHLD, SIG_IGN);
 	if (child_fork() == 0) {
-		fork_on();
+		fork_on(false);
 	}
 }
 
@@ -224,10 +258,42 @@ START_TEST(a_chain_of_short_lives)
 
 		expect_writes();
 		expect_stopped(&owner);
+		reap_orphans(&owner);
 		ck_assert_int_eq(gl_members_continue(by(&owner), &culprit), 0);
 	}
-	/* Killing is no better at it than stopping: first nobody runs. */
-	expect_stopped(&owner);
+	expect_writes();
+	end_guest(&owner);
+	expect_no_writes();
+}
+END_TEST
+
+static void start_chain_of_sessions(void)
+{
+	signal(SIGCHLD, SIG_IGN);
+	if (child_fork() == 0) {
+		fork_on(true);
+	}
+}
+
+/* No signal reaches all of these at once. Either nobody writes, or it is said that somebody may. */
+START_TEST(a_chain_of_sessions)
+{
+	struct guestlock_owner owner = start_guest(start_chain_of_sessions);
+
+	for (unsigned i = 0; i < 5; i++) {
+		struct gl_culprit culprit;
+		size_t count;
+
+		expect_writes();
+		if (gl_members_stop(by(&owner), guestlock_monotonic_ms() + 500, &count, &culprit) == 0) {
+			expect_no_writes();
+		} else {
+			ck_assert_int_eq(errno, ETIMEDOUT);
+		}
+		reap_orphans(&owner);
+		ck_assert_int_eq(gl_members_continue(by(&owner), &culprit), 0);
+	}
+	atomic_store(&shared->over, true);
 	end_guest(&owner);
 }
 END_TEST
@@ -263,16 +329,9 @@ static pid_t start_receiver(void)
 /* A guest, and one that is younger and got its tether. */
 static struct guestlock_owner start_guest_beside(void (*main)(void), pid_t *out_receiver)
 {
-	pid_t pid = child_fork();
-	struct guestlock_owner owner;
+	pid_t pid = fork_guest(main);
+	struct guestlock_owner owner = owner_of(pid);
 
-	if (pid == 0) {
-		main();
-		for (;;) {
-			pause();
-		}
-	}
-	owner = owner_of(pid);
 	*out_receiver = start_receiver();
 	close(tether);
 	return owner;
@@ -362,7 +421,7 @@ START_TEST(nobody_at_all)
 	struct gl_culprit culprit;
 	size_t count = 1;
 
-	expect_stopped(&owner);
+	expect_writes();
 	end_guest(&owner);
 	ck_assert_int_eq(gl_members_stop(by(&owner), guestlock_monotonic_ms() + 10000, &count, &culprit), 0);
 	ck_assert_uint_eq(count, 0);
@@ -404,6 +463,7 @@ Suite *members_suite(void)
 	tcase_add_test(basic, descendants_without_the_tether);
 	tcase_add_test(basic, orphans_of_who_is_watched_over);
 	tcase_add_test(basic, a_chain_of_short_lives);
+	tcase_add_test(basic, a_chain_of_sessions);
 	tcase_add_test(basic, who_is_older_is_no_member);
 	tcase_add_test(basic, who_was_sent_the_tether_is_not_signalled);
 	tcase_add_test(basic, whose_it_is_when_the_first_is_gone);

@@ -744,6 +744,7 @@ static bool is_listed(const pid_t *pids, size_t count, pid_t pid)
 START_TEST(finds_all_holders)
 {
 	struct guest guest = start_guest(fork_two, NULL);
+	struct gl_target targets[3];
 	pid_t *pids;
 	size_t count;
 
@@ -752,8 +753,11 @@ START_TEST(finds_all_holders)
 	ck_assert(is_listed(pids, count, guest.owner.pid));
 	ck_assert(is_listed(pids, count, guest.others[0]));
 	ck_assert(is_listed(pids, count, guest.others[1]));
-	ck_assert_msg(gl_process_stop(pids, count, guestlock_monotonic_ms() + 10000, &(pid_t){0}) == 0, "%s",
-		      strerror(errno));
+	for (size_t i = 0; i < count; i++) {
+		targets[i] = (struct gl_target){.pid = pids[i]};
+	}
+	ck_assert_msg(gl_process_stop(targets, count, guestlock_monotonic_ms() + 10000, &(pid_t){0}) == 0,
+		      "%s", strerror(errno));
 	ck_assert_int_eq(life_of(&guest.owner), GUESTLOCK_LIFE_ALIVE);
 	child_continue(pids, count);
 	for (size_t i = 0; i < count; i++) {
