@@ -148,7 +148,9 @@ int gl_process_open(pid_t pid, uint64_t start)
 int gl_process_signal(pid_t pid, uint64_t start, int number)
 {
 	GL_AUTOCLOSE int pidfd = gl_process_open(pid, start);
-	int result = pidfd >= 0 ? pidfd_send_signal(pidfd, number, NULL, 0) : errno == ESRCH ? -1 : kill(pid, number);
+	int result = pidfd >= 0       ? pidfd_send_signal(pidfd, number, NULL, 0)
+		     : errno == ESRCH ? -1
+				      : kill(pid, number);
 
 	return result < 0 && errno != ESRCH ? -1 : 0;
 }

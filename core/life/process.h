@@ -66,8 +66,8 @@ struct gl_target {
 
 /*
  * All threads of all processes stopped (SIGSTOP sent, state T confirmed) by the deadline: 0; else -1 with errno
- * (ETIMEDOUT, EPERM, EDEADLK: the caller is among them) and *out_culprit, one that runs, or 0; some of them may
- * be stopped then. Gone ones count as stopped.
+ * (ETIMEDOUT, EPERM, EDEADLK: the caller is among them) and *out_culprit, the one that is in the way, or 0; some
+ * of them may be stopped then. Gone ones count as stopped.
  */
 int gl_process_stop(struct gl_target *targets, size_t count, int64_t deadline_ms, pid_t *out_culprit);
 

@@ -161,11 +161,11 @@ static int gl_targets_stop(struct gl_target *targets, size_t count, int64_t dead
 	return gl_targets_wait(targets, count, deadline_ms);
 }
 
-/* The first that is in the way. */
-static pid_t gl_targets_culprit(const struct gl_target *targets, size_t count)
+/* The first that is in the way: that may not be signalled, where that was the reason, or that runs. */
+static pid_t gl_targets_culprit(struct gl_target *targets, size_t count, int why)
 {
 	for (size_t i = 0; i < count; i++) {
-		if (!gl_target_is_still(&targets[i])) {
+		if (why == EPERM ? gl_target_signal(&targets[i], 0) < 0 : !gl_target_is_still(&targets[i])) {
 			return targets[i].pid;
 		}
 	}
@@ -185,7 +185,7 @@ int gl_process_stop(struct gl_target *targets, size_t count, int64_t deadline_ms
 	saved_errno = errno;
 	*out_culprit = result == 0              ? 0
 		       : saved_errno == EDEADLK ? getpid()
-						: gl_targets_culprit(targets, count);
+						: gl_targets_culprit(targets, count, saved_errno);
 	for (i = 0; i < count; i++) {
 		if (targets[i].pidfd >= 0) {
 			close(targets[i].pidfd);

@@ -229,9 +229,10 @@ enum guestlock_life __wrap_guestlock_owner_life(const struct guestlock_owner *ow
 int __wrap_gl_process_look(pid_t pid, struct gl_process *out_process);
 int __wrap_gl_process_look_here(const struct gl_family *family, struct gl_process *out_process);
 enum gl_presence __wrap_gl_process_presence(void);
-int __wrap_gl_members_stop(const struct gl_membership *by, int64_t deadline_ms, size_t *out_count);
+int __wrap_gl_members_stop(const struct gl_membership *by, int64_t deadline_ms, size_t *out_count,
+			   struct gl_culprit *out_culprit);
 bool __wrap_gl_members_are_still(void);
-int __wrap_gl_members_continue(void);
+int __wrap_gl_members_continue(const struct gl_membership *by, struct gl_culprit *out_culprit);
 int __wrap_gl_members_find(const struct gl_membership *by, pid_t **out_pids, size_t *out_count);
 int __wrap_gl_flush(void);
 int __wrap_gl_ready(void);
@@ -483,12 +484,14 @@ static int stop_process(struct entry *entry)
 	return process->state != PROCESS_NONE;
 }
 
-int __wrap_gl_members_stop(const struct gl_membership *by, int64_t deadline_ms, size_t *out_count)
+int __wrap_gl_members_stop(const struct gl_membership *by, int64_t deadline_ms, size_t *out_count,
+			   struct gl_culprit *out_culprit)
 {
 	int count = local_act(ACT_STOP, stop_process, -1, NULL);
 
 	(void)by;
 	(void)deadline_ms;
+	*out_culprit = (struct gl_culprit){.pid = 0};
 	*out_count = count > 0 ? (size_t)count : 0;
 	errno = EIO;
 	return count < 0 ? -1 : 0;
@@ -524,8 +527,10 @@ int __wrap_gl_members_find(const struct gl_membership *by, pid_t **out_pids, siz
 	return 0;
 }
 
-int __wrap_gl_members_continue(void)
+int __wrap_gl_members_continue(const struct gl_membership *by, struct gl_culprit *out_culprit)
 {
+	(void)by;
+	*out_culprit = (struct gl_culprit){.pid = 0};
 	return local_act(ACT_CONTINUE, continue_process, 0, NULL);
 }
 

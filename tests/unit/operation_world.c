@@ -268,7 +268,7 @@ enum gl_presence __wrap_gl_process_presence(void);
 int __wrap_gl_members_stop(const struct gl_membership *by, int64_t deadline_ms, size_t *out_count,
 			   struct gl_culprit *out_culprit);
 bool __wrap_gl_members_are_still(const struct gl_membership *by);
-int __wrap_gl_members_continue(void);
+int __wrap_gl_members_continue(const struct gl_membership *by, struct gl_culprit *out_culprit);
 int __wrap_gl_members_find(const struct gl_membership *by, pid_t **out_pids, size_t *out_count);
 int __wrap_gl_flush(const char *const paths[], size_t count, int64_t deadline_ms, size_t *out_failed);
 bool __wrap_gl_pause_before_retry(void);
@@ -449,10 +449,12 @@ int __wrap_gl_members_find(const struct gl_membership *by, pid_t **out_pids, siz
 	return 0;
 }
 
-int __wrap_gl_members_continue(void)
+int __wrap_gl_members_continue(const struct gl_membership *by, struct gl_culprit *out_culprit)
 {
 	const char *answer = act("continue");
 
+	(void)by;
+	*out_culprit = (struct gl_culprit){.pid = 0};
 	errno = EPERM;
 	return answer[0] ? -1 : 0;
 }

@@ -18,28 +18,21 @@
 
 /* What the processes of one test share. */
 struct shared {
-	_Atomic uint64_t writes; /* by whoever is a writer */
-	_Atomic bool over;       /* chains end */
-	_Atomic int pids[4];     /* whom the test asks about */
+	_Atomic uint64_t writes;      /* by whoever is a writer */
+	_Atomic bool over;            /* chains end */
+	_Atomic int pids[4];          /* whom the test asks about */
+	struct guestlock_owner owner; /* of the guest, for the test after it */
+	uint64_t inode;
 };
 
 static struct shared *shared;
 static int tether = -1; /* an end of a socket; the guest's processes keep it, we do not */
 static uint64_t inode;
 
-static void setup(void)
+static void share(void)
 {
-	int ends[2];
-	struct stat st;
-
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ck_assert(shared != MAP_FAILED);
-	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
-	tether = ends[0];
-	/* What a chain leaves is ours to wait for, and not that of whoever is pid 1 here. */
-	ck_assert_int_eq(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
-	ck_assert_int_eq(fstat(tether, &st), 0);
-	inode = st.st_ino;
 }
 
 static struct guestlock_owner owner_of(pid_t pid)
@@ -61,6 +54,30 @@ static const struct gl_membership *by(const struct guestlock_owner *owner)
 
 	membership = (struct gl_membership){.owner = owner, .tether_inode = inode, .watcher = &watcher};
 	return &membership;
+}
+
+/* Of the test before, when that failed: what was stopped ends by no alarm. */
+static void end_what_is_left(void)
+{
+	inode = shared->inode;
+	if (shared->owner.pid) {
+		gl_members_kill(by(&shared->owner));
+	}
+}
+
+static void setup(void)
+{
+	int ends[2];
+	struct stat st;
+
+	end_what_is_left();
+	memset(shared, 0, sizeof(*shared));
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+	tether = ends[0];
+	/* What a chain leaves is ours to wait for, and not that of whoever is pid 1 here. */
+	ck_assert_int_eq(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
+	ck_assert_int_eq(fstat(tether, &st), 0);
+	inode = shared->inode = st.st_ino;
 }
 
 static void say_pid(unsigned slot)
@@ -108,7 +125,7 @@ static struct guestlock_owner start_guest(void (*main)(void))
 	pid_t pid = fork_guest(main);
 
 	close(tether);
-	return owner_of(pid);
+	return shared->owner = owner_of(pid);
 }
 
 static void expect_no_writes(void)
@@ -145,6 +162,7 @@ static void end_guest(const struct guestlock_owner *owner)
 {
 	ck_assert_int_eq(gl_members_kill(by(owner)), 0);
 	child_reap(owner->pid);
+	shared->owner.pid = 0;
 }
 
 /* Those orphans that have ended; the guest's first process is waited for by name. */
@@ -330,7 +348,7 @@ static pid_t start_receiver(void)
 static struct guestlock_owner start_guest_beside(void (*main)(void), pid_t *out_receiver)
 {
 	pid_t pid = fork_guest(main);
-	struct guestlock_owner owner = owner_of(pid);
+	struct guestlock_owner owner = shared->owner = owner_of(pid);
 
 	*out_receiver = start_receiver();
 	close(tether);
@@ -407,6 +425,7 @@ START_TEST(whose_it_is_when_the_first_is_gone)
 	ck_assert_int_eq(gl_members_kill(by(&owner)), 0);
 	ck_assert_int_eq(kill(receiver, 0), 0);
 	child_kill(pid);
+	shared->owner.pid = 0;
 	ck_assert_int_eq(gl_members_find(by(&owner), &pids, &count), 0);
 	ck_assert_uint_eq(count, 1);
 	ck_assert_int_eq(pids[0], receiver);
@@ -458,6 +477,7 @@ Suite *members_suite(void)
 	Suite *suite = suite_create("members");
 	TCase *basic = tcase_create("basic");
 
+	tcase_add_unchecked_fixture(basic, share, end_what_is_left);
 	tcase_add_checked_fixture(basic, setup, NULL);
 	tcase_set_timeout(basic, 60);
 	tcase_add_test(basic, descendants_without_the_tether);
