@@ -13,8 +13,8 @@
  */
 #include "life/members.h"
 #include "base/base.h"
+#include "life/census.h"
 #include "life/procfs.h"
-#include "life/scan.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -24,146 +24,23 @@
 /* Rounds that must agree where processes are made all the time; one does where none was. */
 #define AGREEING_ROUNDS 3
 
-struct person {
-	pid_t pid, parent, group;
-	uint64_t start;
-	bool ended;  /* a zombie */
-	bool holds;  /* the tether */
-	bool member; /* of the guest */
-};
+static const struct gl_census nobody;
 
-struct census {
-	struct person *people; /* by pid */
-	size_t count;
-	bool unsure; /* somebody new ended before he could be asked, and may have left a child */
-};
-
-static void free_census(struct census *census)
-{
-	free(census->people);
-}
-
-static const struct census nobody;
-
-#define AUTOCENSUS __attribute__((cleanup(free_census)))
-
-static int by_pid(const void *a, const void *b)
-{
-	const struct person *p = a, *q = b;
-
-	return (p->pid > q->pid) - (p->pid < q->pid);
-}
-
-static struct person *find_person(const struct census *census, pid_t pid)
-{
-	const struct person key = {.pid = pid};
-
-	return census->count == 0
-		       ? NULL
-		       : bsearch(&key, census->people, census->count, sizeof(*census->people), by_pid);
-}
-
-/* ---- The census ---- */
-
-/* Who is ending has closed what he had. */
-static bool is_ending(pid_t pid)
-{
-	struct gl_stat stat;
-
-	return gl_stat_read(pid, 0, &stat) < 0 || gl_stat_ended(&stat) || (stat.flags & GL_STAT_EXITING);
-}
-
-/* Whom the census before knows is not asked what he has open: nobody but a child gets the tether in passing. */
-static struct person ask_person(pid_t pid, const struct gl_stat *stat, const struct gl_sought *sought,
-				const struct census *before, bool *out_unsure)
-{
-	const struct person *known = find_person(before, pid);
-	struct person person = {
-		.pid = pid,
-		.parent = (pid_t)stat->parent,
-		.group = (pid_t)stat->group,
-		.start = stat->start,
-		.ended = gl_stat_ended(stat),
-	};
-
-	if (known && known->start == person.start) {
-		person.holds = known->holds;
-		person.member = known->member && !person.ended;
-		return person;
-	}
-	/* Who is older than the guest was sent its tether, and is none of its processes. */
-	if (sought && person.start < sought->born) {
-		return person;
-	}
-	person.holds = sought && !person.ended && gl_process_holds(pid, sought);
-	*out_unsure |= person.ended || (!person.holds && is_ending(pid));
-	return person;
-}
-
-static int count_all(DIR *proc, const struct gl_sought *sought, const struct census *before,
-		     struct census *census)
-{
-	uint64_t pid;
-
-	while (gl_next_number(proc, &pid)) {
-		struct person *grown = gl_grow(census->people, census->count, sizeof(*grown));
-		struct gl_stat stat;
-
-		if (!grown) {
-			return -1;
-		}
-		census->people = grown;
-		if (gl_stat_read((pid_t)pid, 0, &stat) < 0) {
-			if (errno == EMFILE || errno == ENFILE || errno == ENOMEM) {
-				return -1;
-			}
-			census->unsure |= !find_person(before, (pid_t)pid);
-		} else if (!(stat.flags & GL_STAT_KTHREAD)) {
-			census->people[census->count++] =
-				ask_person((pid_t)pid, &stat, sought, before, &census->unsure);
-		}
-	}
-	return errno ? -1 : 0;
-}
-
-/* sought NULL: there is no tether. 0 or -1 with errno. */
-static int take_census(const struct gl_sought *sought, const struct census *before, struct census *census)
-{
-	DIR *proc;
-	int result, saved_errno;
-
-	*census = (struct census){.people = NULL};
-	if (!gl_proc_is_ours()) {
-		errno = EOPNOTSUPP;
-		return -1;
-	}
-	proc = opendir("/proc");
-	if (!proc) {
-		return -1;
-	}
-	result = count_all(proc, sought, before, census);
-	saved_errno = errno;
-	closedir(proc);
-	errno = saved_errno;
-	if (result == 0 && census->count > 0) {
-		qsort(census->people, census->count, sizeof(*census->people), by_pid);
-	}
-	return result;
-}
+#define AUTOCENSUS __attribute__((cleanup(gl_census_free)))
 
 /* ---- The guest's part of it ---- */
 
 /* Children of members are members, until nobody is new. */
-static void add_descendants(struct census *census)
+static void add_descendants(struct gl_census *census)
 {
 	bool any = true;
 
 	while (any) {
 		any = false;
 		for (size_t i = 0; i < census->count; i++) {
-			struct person *person = &census->people[i];
-			const struct person *parent =
-				person->member ? NULL : find_person(census, person->parent);
+			struct gl_person *person = &census->people[i];
+			const struct gl_person *parent =
+				person->member ? NULL : gl_census_find(census, person->parent);
 
 			if (parent && parent->member && !person->ended) {
 				person->member = any = true;
@@ -173,19 +50,19 @@ static void add_descendants(struct census *census)
 }
 
 /* parent may be NULL. */
-static void add_children(struct census *census, const struct person *parent)
+static void add_children(struct gl_census *census, const struct gl_person *parent)
 {
 	for (size_t i = 0; parent && i < census->count; i++) {
-		struct person *person = &census->people[i];
+		struct gl_person *person = &census->people[i];
 
 		person->member |= person->parent == parent->pid && !person->ended;
 	}
 }
 
 /* The one that was noted, if it is still there; NULL: not here. */
-static struct person *find_process(const struct census *census, pid_t pid, uint64_t start, uint64_t ns)
+static struct gl_person *find_process(const struct gl_census *census, pid_t pid, uint64_t start, uint64_t ns)
 {
-	struct person *person = pid > 0 && ns == gl_pid_namespace() ? find_person(census, pid) : NULL;
+	struct gl_person *person = pid > 0 && ns == gl_pid_namespace() ? gl_census_find(census, pid) : NULL;
 
 	return person && !person->ended && (start == 0 || person->start == start) ? person : NULL;
 }
@@ -208,7 +85,7 @@ static int64_t user_of(pid_t pid)
  * Is that one of the users of those that are members so far? One whose guest is root's needs no guest to reach
  * others.
  */
-static bool is_user(const struct census *census, int64_t user)
+static bool is_user(const struct gl_census *census, int64_t user)
 {
 	for (size_t i = 0; i < census->count; i++) {
 		int64_t known = census->people[i].member ? user_of(census->people[i].pid) : -1;
@@ -233,12 +110,12 @@ static void describe(pid_t pid, struct gl_culprit *out)
 }
 
 /* Are all who hold the tether of one user? *out_other: one who is not that of the first. */
-static bool is_one_user(const struct census *census, pid_t *out_other)
+static bool is_one_user(const struct gl_census *census, pid_t *out_other)
 {
 	int64_t first = -1;
 
 	for (size_t i = 0; i < census->count; i++) {
-		const struct person *person = &census->people[i];
+		const struct gl_person *person = &census->people[i];
 		int64_t user = person->holds ? user_of(person->pid) : -1;
 
 		if (first >= 0 && user >= 0 && user != first) {
@@ -254,12 +131,12 @@ static bool is_one_user(const struct census *census, pid_t *out_other)
  * Whoever holds the tether and is of the guest's users. Where no registered process says who these are, there is
  * but one of them.
  */
-static void add_holders(struct census *census, bool registered, pid_t *out_other)
+static void add_holders(struct gl_census *census, bool registered, pid_t *out_other)
 {
 	bool one = registered || is_one_user(census, out_other);
 
 	for (size_t i = 0; i < census->count && one; i++) {
-		struct person *person = &census->people[i];
+		struct gl_person *person = &census->people[i];
 
 		if (!person->holds || person->member) {
 			continue;
@@ -273,10 +150,10 @@ static void add_holders(struct census *census, bool registered, pid_t *out_other
 }
 
 /* Those to whom the record leads, without the tether. Is the registered process among them? */
-static bool add_led(const struct gl_membership *by, struct census *census)
+static bool add_led(const struct gl_membership *by, struct gl_census *census)
 {
 	const struct gl_process *watcher = by->watcher;
-	struct person *registered =
+	struct gl_person *registered =
 		find_process(census, by->owner->pid, by->owner->pid_start, by->owner->pid_ns);
 
 	if (registered) {
@@ -288,7 +165,7 @@ static bool add_led(const struct gl_membership *by, struct census *census)
 }
 
 /* *out_other: somebody holds the tether who is none of them; 0: nobody. 0 or -1 with errno. */
-static int find_members(const struct gl_membership *by, const struct census *before, struct census *out,
+static int find_members(const struct gl_membership *by, const struct gl_census *before, struct gl_census *out,
 			pid_t *out_other)
 {
 	struct gl_sought sought;
@@ -296,7 +173,7 @@ static int find_members(const struct gl_membership *by, const struct census *bef
 
 	*out_other = 0;
 	gl_seek_tether(by->owner, by->tether_inode, &sought);
-	if (take_census(by->owner->adopted ? NULL : &sought, before, out) < 0) {
+	if (gl_census_take(by->owner->adopted ? NULL : &sought, before, out) < 0) {
 		return -1;
 	}
 	registered = add_led(by, out);
@@ -307,7 +184,7 @@ static int find_members(const struct gl_membership *by, const struct census *bef
 
 static int list_members(const struct gl_membership *by, bool untethered, pid_t **out_pids, size_t *out_count)
 {
-	AUTOCENSUS struct census census = {.people = NULL};
+	AUTOCENSUS struct gl_census census = {.people = NULL};
 	pid_t other;
 
 	*out_count = 0;
@@ -349,14 +226,14 @@ static uint64_t last_made(void)
 }
 
 /* Was he stopped already when the look began? */
-static bool is_known(const struct census *stopped, const struct person *person)
+static bool is_known(const struct gl_census *stopped, const struct gl_person *person)
 {
-	const struct person *known = find_person(stopped, person->pid);
+	const struct gl_person *known = gl_census_find(stopped, person->pid);
 
 	return known && known->member && known->start == person->start && gl_process_is_still(person->pid);
 }
 
-static bool are_known(const struct census *stopped, const struct census *found)
+static bool are_known(const struct gl_census *stopped, const struct gl_census *found)
 {
 	for (size_t i = 0; i < found->count; i++) {
 		if (found->people[i].member && !is_known(stopped, &found->people[i])) {
@@ -367,12 +244,12 @@ static bool are_known(const struct census *stopped, const struct census *found)
 }
 
 /* Does everybody who is in that process group belong to the guest, and the caller not? */
-static bool is_group_of_members(const struct census *census, pid_t group)
+static bool is_group_of_members(const struct gl_census *census, pid_t group)
 {
 	bool foreign = group <= 1 || group == getpgrp();
 
 	for (size_t i = 0; i < census->count && !foreign; i++) {
-		const struct person *person = &census->people[i];
+		const struct gl_person *person = &census->people[i];
 
 		foreign = person->group == group && !person->member && !person->ended;
 	}
@@ -380,12 +257,12 @@ static bool is_group_of_members(const struct census *census, pid_t group)
 }
 
 /* Best effort: who cannot be reached so is signalled by himself, and what came of it is looked at then. */
-static void signal_groups(const struct census *census, int number)
+static void signal_groups(const struct gl_census *census, int number)
 {
 	pid_t last = 0;
 
 	for (size_t i = 0; i < census->count; i++) {
-		const struct person *person = &census->people[i];
+		const struct gl_person *person = &census->people[i];
 
 		/* Neighbours by pid are mostly of one group. */
 		if (person->member && person->group != last && is_group_of_members(census, person->group)) {
@@ -395,7 +272,7 @@ static void signal_groups(const struct census *census, int number)
 	}
 }
 
-static int stop_those(const struct census *census, int64_t deadline_ms, size_t *out_count,
+static int stop_those(const struct gl_census *census, int64_t deadline_ms, size_t *out_count,
 		      struct gl_culprit *out_culprit)
 {
 	GL_AUTOFREE struct gl_target *targets = calloc(census->count + 1, sizeof(*targets));
@@ -406,7 +283,7 @@ static int stop_those(const struct census *census, int64_t deadline_ms, size_t *
 		return -1;
 	}
 	for (size_t i = 0; i < census->count; i++) {
-		const struct person *person = &census->people[i];
+		const struct gl_person *person = &census->people[i];
 
 		if (person->member) {
 			targets[(*out_count)++] =
@@ -429,13 +306,13 @@ static int stop_those(const struct census *census, int64_t deadline_ms, size_t *
 int gl_members_stop(const struct gl_membership *by, int64_t deadline_ms, size_t *out_count,
 		    struct gl_culprit *out_culprit)
 {
-	AUTOCENSUS struct census stopped = {.people = NULL};
+	AUTOCENSUS struct gl_census stopped = {.people = NULL};
 	unsigned agreeing = 0;
 
 	*out_count = 0;
 	*out_culprit = (struct gl_culprit){.pid = 0};
 	for (unsigned round = 0;; round++) {
-		AUTOCENSUS struct census found = {.people = NULL};
+		AUTOCENSUS struct gl_census found = {.people = NULL};
 		uint64_t made = last_made();
 		pid_t other;
 
@@ -458,7 +335,7 @@ int gl_members_stop(const struct gl_membership *by, int64_t deadline_ms, size_t 
 			errno = ETIMEDOUT;
 			return -1;
 		}
-		free_census(&stopped);
+		gl_census_free(&stopped);
 		stopped = found;
 		found.people = NULL;
 	}
@@ -466,7 +343,7 @@ int gl_members_stop(const struct gl_membership *by, int64_t deadline_ms, size_t 
 
 bool gl_members_are_still(const struct gl_membership *by)
 {
-	AUTOCENSUS struct census census = {.people = NULL};
+	AUTOCENSUS struct gl_census census = {.people = NULL};
 	size_t running = 0;
 	pid_t other;
 
@@ -474,9 +351,9 @@ bool gl_members_are_still(const struct gl_membership *by)
 		return true;
 	}
 	for (size_t i = 0; i < census.count; i++) {
-		const struct person *person = &census.people[i];
+		const struct gl_person *person = &census.people[i];
 
-		running += person->member && !gl_process_is_still(person->pid) && !is_ending(person->pid);
+		running += person->member && !gl_process_is_still(person->pid) && !gl_is_ending(person->pid);
 	}
 	return running == 0;
 }
@@ -485,7 +362,7 @@ bool gl_members_are_still(const struct gl_membership *by)
 
 static int signal_all(const struct gl_membership *by, int number, struct gl_culprit *out_culprit)
 {
-	AUTOCENSUS struct census census = {.people = NULL};
+	AUTOCENSUS struct gl_census census = {.people = NULL};
 	int failure = 0;
 	pid_t other;
 
@@ -497,7 +374,7 @@ static int signal_all(const struct gl_membership *by, int number, struct gl_culp
 		signal_groups(&census, number);
 	}
 	for (size_t i = 0; i < census.count; i++) {
-		const struct person *person = &census.people[i];
+		const struct gl_person *person = &census.people[i];
 
 		if (person->member && gl_process_signal(person->pid, person->start, number) < 0) {
 			failure = errno;
