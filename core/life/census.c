@@ -87,12 +87,12 @@ static int count_all(DIR *proc, const struct gl_sought *sought, const struct gl_
 	return errno ? -1 : 0;
 }
 
-int gl_census_take(const struct gl_sought *sought, const struct gl_census *before, struct gl_census *census)
+int gl_census_take(const struct gl_sought *sought, const struct gl_census *before, struct gl_census *out)
 {
 	DIR *proc;
 	int result, saved_errno;
 
-	*census = (struct gl_census){.people = NULL};
+	*out = (struct gl_census){.people = NULL};
 	if (!gl_proc_is_ours()) {
 		errno = EOPNOTSUPP;
 		return -1;
@@ -101,12 +101,12 @@ int gl_census_take(const struct gl_sought *sought, const struct gl_census *befor
 	if (!proc) {
 		return -1;
 	}
-	result = count_all(proc, sought, before, census);
+	result = count_all(proc, sought, before, out);
 	saved_errno = errno;
 	closedir(proc);
 	errno = saved_errno;
-	if (result == 0 && census->count > 0) {
-		qsort(census->people, census->count, sizeof(*census->people), by_pid);
+	if (result == 0 && out->count > 0) {
+		qsort(out->people, out->count, sizeof(*out->people), by_pid);
 	}
 	return result;
 }
