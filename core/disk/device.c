@@ -74,12 +74,13 @@ static int gl_fail_attribute(struct gl_disk_walk *walk, const struct gl_device *
 		       device->node, name, walk->sysfs);
 }
 
-/* "PARENT-partN". Closes parent. */
+/* "partN:PARENT", which no file is called. Closes parent. */
 static int gl_found_part(struct gl_disk_walk *walk, const struct gl_device *device, int parent,
 			 uint64_t number, struct gl_disk *out_disk)
 {
 	GL_AUTOCLOSE int directory = parent;
-	struct gl_device whole = {.directory = directory, .node = device->node};
+	struct gl_device whole = {
+		.directory = directory, .number = gl_sysfs_number(directory), .node = device->node};
 	struct gl_disk disk = {0};
 	int result;
 
@@ -91,7 +92,7 @@ static int gl_found_part(struct gl_disk_walk *walk, const struct gl_device *devi
 	if (result < 0) {
 		return result;
 	}
-	result = gl_found(walk, out_disk, "%s-part%" PRIu64, disk.text, number);
+	result = gl_found(walk, out_disk, "part%" PRIu64 ":%s", number, disk.text);
 	free(disk.text);
 	return result;
 }
@@ -197,8 +198,8 @@ static int gl_by_mapper(struct gl_disk_walk *walk, const struct gl_device *devic
 		return gl_found(walk, out_disk, "%s:%.*s", kind->type, length, rest + strlen(kind->prefix));
 	}
 	if (kind) {
-		return gl_found(walk, out_disk, "%s:%.*s-part%" PRIu64, kind->type, length,
-				rest + strlen(kind->prefix), number);
+		return gl_found(walk, out_disk, "part%" PRIu64 ":%s:%.*s", number, kind->type, length,
+				rest + strlen(kind->prefix));
 	}
 	parent = number == 0 ? -1 : gl_sysfs_only(device->directory, "slaves");
 	return parent < 0 ? 0 : gl_found_part(walk, device, parent, number, out_disk);
@@ -217,6 +218,28 @@ static int gl_check_backing(struct gl_disk_walk *walk, const struct gl_device *d
 		walk->err, GUESTLOCK_INVALID, 0,
 		"cannot identify disk %s: the file behind this loop device, %s, has no name that can be "
 		"found; attach the loop device to a file that exists",
+		device->node, path);
+}
+
+/* The name was given by whoever attached it: since then, or here, it may be that of another file. */
+static int gl_check_behind(struct gl_disk_walk *walk, const struct gl_device *device, const char *path)
+{
+	int behind = walk->is_behind(device->number, device->node, path);
+
+	if (behind > 0) {
+		return GUESTLOCK_OK;
+	}
+	if (behind < 0) {
+		return gl_fail(
+			walk->err, gl_status_of_errno(errno), errno,
+			"cannot identify disk %s: which file is behind this loop device cannot be asked: "
+			"%m; it is done through the device, which the caller must be able to read",
+			device->node);
+	}
+	return gl_fail(
+		walk->err, GUESTLOCK_INVALID, 0,
+		"cannot identify disk %s: the file behind this loop device is not the one that is %s here; "
+		"detach the loop device and attach it again, or name its file where that can be found",
 		device->node, path);
 }
 
@@ -241,6 +264,9 @@ static int gl_by_loop(struct gl_disk_walk *walk, const struct gl_device *device,
 		path[length - 1] = '\0';
 	}
 	status = gl_check_backing(walk, device, path);
+	if (status == GUESTLOCK_OK) {
+		status = gl_check_behind(walk, device, path);
+	}
 	if (status == GUESTLOCK_OK) {
 		status = go_deeper(walk, device->node);
 	}

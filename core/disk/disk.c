@@ -15,8 +15,10 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 
 #define GL_PATH_LONGEST (PATH_MAX - 1)
+#define LOOKED_AT (STATX_TYPE | STATX_INO | STATX_BTIME)
 
 /* Why a path does not lead to a disk. */
 struct gl_path_fault {
@@ -131,7 +133,7 @@ static bool gl_is_normal(const char *path)
  * The usual path has no symbolic link in it. The kernel tells so in one call, where realpath needs one for
  * each of its directories. false: it has one, or there is something else about it.
  */
-static bool gl_is_real(const char *path, struct stat *out_st)
+static bool gl_is_real(const char *path, struct statx *out_st)
 {
 	struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS};
 	GL_AUTOCLOSE int fd = -1;
@@ -140,49 +142,57 @@ static bool gl_is_real(const char *path, struct stat *out_st)
 		return false;
 	}
 	fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
-	return fd >= 0 && fstat(fd, out_st) == 0;
+	return fd >= 0 && statx(fd, "", AT_EMPTY_PATH, LOOKED_AT, out_st) == 0;
 }
 
 /*
  * The real path, path itself or *out_made, and what is there; NULL with errno. *out_made is freed in any
  * case.
  */
-static const char *gl_find_real(const char *path, struct stat *out_st, char **out_made)
+static const char *gl_find_real(const char *path, struct statx *out_st, char **out_made)
 {
 	if (gl_is_real(path, out_st)) {
 		return path;
 	}
 	*out_made = realpath(path, NULL);
-	return *out_made && stat(*out_made, out_st) == 0 ? *out_made : NULL;
+	return *out_made && statx(AT_FDCWD, *out_made, 0, LOOKED_AT, out_st) == 0 ? *out_made : NULL;
 }
 
 int gl_disk_walk_path(struct gl_disk_walk *walk, const char *path, struct gl_disk *out_disk)
 {
-	struct stat st;
+	struct statx st;
 	GL_AUTOFREE char *made = NULL;
 	const char *real = gl_find_real(path, &st, &made);
 
 	if (!real) {
 		return gl_fail_path(walk->err, path, errno);
 	}
-	if (S_ISBLK(st.st_mode)) {
-		return gl_disk_walk_device(walk, st.st_rdev, real, out_disk);
+	if (S_ISBLK(st.stx_mode)) {
+		return gl_disk_walk_device(walk, makedev(st.stx_rdev_major, st.stx_rdev_minor), real,
+					   out_disk);
 	}
-	if (!S_ISREG(st.st_mode)) {
-		return gl_fail_kind(walk->err, path, st.st_mode);
+	if (!S_ISREG(st.stx_mode)) {
+		return gl_fail_kind(walk->err, path, st.stx_mode);
 	}
 	*out_disk = (struct gl_disk){
 		.text = gl_concat((const char *[]){"file:", real}, 2),
-		.device = st.st_dev,
-		.inode = st.st_ino,
+		.device = makedev(st.stx_dev_major, st.stx_dev_minor),
+		.inode = st.stx_ino,
 	};
+	if (st.stx_mask & STATX_BTIME) {
+		out_disk->born = (uint64_t)st.stx_btime.tv_sec * 1000000000 + st.stx_btime.tv_nsec;
+	}
 	return out_disk->text ? GUESTLOCK_OK : gl_fail_memory(walk->err);
 }
 
 int gl_disk_identify(const char *path, enum gl_identity_scheme scheme, const char *sysfs,
 		     struct gl_disk *out_disk, struct guestlock_error *err)
 {
-	struct gl_disk_walk walk = {.scheme = scheme, .sysfs = sysfs, .along = gl_disk_walk_path, .err = err};
+	struct gl_disk_walk walk = {.scheme = scheme,
+				    .sysfs = sysfs,
+				    .along = gl_disk_walk_path,
+				    .is_behind = gl_disk_is_behind,
+				    .err = err};
 	int status = gl_check_path(path, err);
 
 	return status == GUESTLOCK_OK ? gl_disk_walk_path(&walk, path, out_disk) : status;

@@ -10,6 +10,7 @@
 struct gl_disk {
 	char *text;             /* malloc'd */
 	uint64_t device, inode; /* of the file that is written in the end; of a block device: its number, 0 */
+	uint64_t born;          /* nanoseconds since 1970; 0: a block device, or the file system does not tell */
 };
 
 /* Looks at path. *out_disk on success only. */
@@ -23,6 +24,8 @@ struct gl_disk_walk {
 	unsigned depth; /* loop devices and partitions that it went through */
 	/* The next step, from a loop device: the file or device node of that path. */
 	int (*along)(struct gl_disk_walk *walk, const char *path, struct gl_disk *out_disk);
+	/* Is the file of that path the one behind this loop device? 1, 0, or -1 with errno: it cannot be told. */
+	int (*is_behind)(dev_t number, const char *node, const char *path);
 	struct guestlock_error *err;
 };
 
@@ -37,5 +40,8 @@ int gl_disk_walk_path(struct gl_disk_walk *walk, const char *path, struct gl_dis
  * tells neither, by node, a path of it.
  */
 int gl_disk_walk_device(struct gl_disk_walk *walk, dev_t number, const char *node, struct gl_disk *out_disk);
+
+/* The kernel is asked, through a node of the device. */
+int gl_disk_is_behind(dev_t number, const char *node, const char *path);
 
 #endif

@@ -44,6 +44,7 @@ static int gl_identify_disk(const struct guestlock_resource *resource, enum gl_i
 	identity->has_file = true;
 	identity->device = disk.device;
 	identity->inode = disk.inode;
+	identity->born = disk.born;
 	gl_digest_words(identity->key, (const char *[]){"disk", disk.text}, 2);
 	return GUESTLOCK_OK;
 }

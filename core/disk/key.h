@@ -11,13 +11,14 @@ enum gl_identity_scheme {
 };
 
 struct gl_identity {
-	char *text; /* "file:PATH", "device:PATH", "lvm:UUID", "luks:UUID", "wwid:ID", each with
-		       "-partN" for partitions; "lease:LOCKSPACE:PATH:OFFSET:KEY"; "guest:UUID" */
+	char *text; /* "file:PATH", "device:PATH", "lvm:UUID", "luks:UUID", "wwid:ID", and
+		       "partN:" before that of the whole disk for its partitions; "lease:LOCKSPACE:PATH:OFFSET:KEY"; "guest:UUID" */
 	char key[GUESTLOCK_KEY_SIZE]; /* digest of "disk", "lease" or "guest", NUL, and what follows the type
 				       */
 	bool has_file;                /* a regular file of this host, known by device and inode */
 	uint64_t device, inode; /* (block devices: has_file is set too, device is the rdev, inode 0; but a
 				   loop device has those of its backing file) */
+	uint64_t born; /* when the file was made, in nanoseconds since 1970: inodes are used again; 0: not known */
 };
 
 /*

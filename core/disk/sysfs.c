@@ -64,6 +64,21 @@ ssize_t gl_sysfs_read_word(int directory, const char *name, char *out, size_t si
 	return length;
 }
 
+dev_t gl_sysfs_number(int directory)
+{
+	char text[32];
+	char *colon;
+	uint64_t high, low;
+
+	if (gl_sysfs_read_word(directory, "dev", text, sizeof(text)) <= 0 || !(colon = strchr(text, ':'))) {
+		return 0;
+	}
+	*colon = '\0';
+	return gl_parse_u64(text, 10, &high) && gl_parse_u64(colon + 1, 10, &low)
+		       ? makedev((unsigned)high, (unsigned)low)
+		       : 0;
+}
+
 /* The name of the one entry, or "" when there are none or several. */
 static void gl_only_entry(DIR *directory, char out_name[NAME_MAX + 1])
 {

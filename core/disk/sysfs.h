@@ -18,6 +18,9 @@ ssize_t gl_sysfs_read(int directory, const char *name, char *out, size_t size);
 /* The same without the blanks at its end. */
 ssize_t gl_sysfs_read_word(int directory, const char *name, char *out, size_t size);
 
+/* The number of a device; 0: it has none. */
+dev_t gl_sysfs_number(int directory);
+
 /* The only device in the subdirectory `name`: its directory, or -1 with errno (ENOENT: none or several). */
 int gl_sysfs_only(int directory, const char *name);
 

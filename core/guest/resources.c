@@ -29,6 +29,7 @@ static int take_identity(struct gl_resource *out, struct gl_identity *identity)
 	out->has_file = identity->has_file;
 	out->device = identity->device;
 	out->inode = identity->inode;
+	out->born = identity->born;
 	gl_identity_free(identity);
 	return 0;
 }
@@ -117,12 +118,20 @@ static int check_leases(const struct guestlock *gl, const char *uuid, const stru
 	return GUESTLOCK_REJECTED;
 }
 
-/* The stronger mode is the one with fewer flags. */
+/*
+ * The stronger of two wishes. Neither flag: to write alone. SHARED: to write beside others, who agree. READONLY: to
+ * read.
+ */
+static unsigned stronger_flags(unsigned a, unsigned b)
+{
+	return a == 0 || b == 0 ? 0 : (a & b) == 0 ? GUESTLOCK_SHARED : a & b;
+}
+
 static bool merge_duplicate(struct gl_resource *resources, size_t count, const struct gl_resource *other)
 {
 	for (size_t i = 0; i < count; i++) {
 		if (strcmp(resources[i].key, other->key) == 0) {
-			resources[i].flags &= other->flags;
+			resources[i].flags = stronger_flags(resources[i].flags, other->flags);
 			return true;
 		}
 	}
@@ -182,7 +191,7 @@ void gl_wanted_free(struct gl_resource *resources, size_t count)
 static int strengthen(struct gl_record *record, struct gl_resource *known, const struct gl_resource *wanted,
 		      struct guestlock_error *err)
 {
-	unsigned flags = known->flags & wanted->flags;
+	unsigned flags = stronger_flags(known->flags, wanted->flags);
 	bool idle = true;
 
 	for (size_t k = 0; k < GL_HOLDINGS; k++) {

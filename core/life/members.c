@@ -243,7 +243,10 @@ static bool are_known(const struct gl_census *stopped, const struct gl_census *f
 	return true;
 }
 
-/* Does everybody who is in that process group belong to the guest, and the caller not? */
+/*
+ * Does everybody who is in that process group belong to the guest, and the caller not? Who is ending has closed the
+ * tether, and may have been a member.
+ */
 static bool is_group_of_members(const struct gl_census *census, pid_t group)
 {
 	bool foreign = group <= 1 || group == getpgrp();
@@ -251,7 +254,8 @@ static bool is_group_of_members(const struct gl_census *census, pid_t group)
 	for (size_t i = 0; i < census->count && !foreign; i++) {
 		const struct gl_person *person = &census->people[i];
 
-		foreign = person->group == group && !person->member && !person->ended;
+		foreign = person->group == group && !person->member && !person->ended &&
+			  !gl_is_ending(person->pid);
 	}
 	return !foreign;
 }

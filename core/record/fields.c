@@ -175,6 +175,7 @@ const struct gl_field gl_resource_fields[] = {
 	{.key = "key", .kind = &gl_kind_key, RESOURCE(key)},
 	{.key = "device", .kind = &gl_kind_number, RESOURCE(device), WITH_FILE},
 	{.key = "inode", .kind = &gl_kind_number, RESOURCE(inode), WITH_FILE},
+	{.key = "born", .kind = &gl_kind_number, RESOURCE(born), .optional = true},
 	{.key = "unhinted", .kind = &kind_true, RESOURCE(unhinted), .optional = true},
 	{.key = NULL},
 };

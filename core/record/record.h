@@ -38,7 +38,7 @@ struct gl_resource {
 	char *identity;
 	char key[GUESTLOCK_KEY_SIZE];
 	bool has_file;
-	uint64_t device, inode;
+	uint64_t device, inode, born; /* as in gl_identity */
 	bool unhinted; /* the hint of its file may be missing: it is entered before the lock is taken */
 	struct gl_holding holdings[GL_HOLDINGS];
 	bool transient; /* not recorded: concerned by the single attach or detach under way */

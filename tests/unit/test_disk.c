@@ -10,8 +10,10 @@
 #include <limits.h>
 #include <linux/blkpg.h>
 #include <linux/loop.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
@@ -91,10 +93,23 @@ static void add_attribute(const char *place, const char *name, const char *text)
 	write_text(path_of("%s/block/%s/%s", sysfs, place, name), text);
 }
 
+/* Made-up loop devices have the files that they say. */
+static int is_behind(dev_t number, const char *node, const char *path)
+{
+	(void)number;
+	(void)node;
+	(void)path;
+	return 1;
+}
+
 static int identify(unsigned minor_number, enum gl_identity_scheme scheme, struct gl_disk *out_disk,
 		    struct guestlock_error *err)
 {
-	struct gl_disk_walk walk = {.scheme = scheme, .sysfs = sysfs, .along = gl_disk_walk_path, .err = err};
+	struct gl_disk_walk walk = {.scheme = scheme,
+				    .sysfs = sysfs,
+				    .along = gl_disk_walk_path,
+				    .is_behind = is_behind,
+				    .err = err};
 
 	return gl_disk_walk_device(&walk, makedev(8, minor_number), "/dev/given", out_disk);
 }
@@ -135,16 +150,16 @@ static const struct {
 } simple_devices[] = {
 	{"dm/uuid", "mpath-3" NAA "\n", "wwid:3" NAA},
 	{"dm/uuid", "mpath-nvme.8086-5051-51454d55-00000001\n", "wwid:nvme.8086-5051-51454d55-00000001"},
-	{"dm/uuid", "part2-mpath-3" NAA "\n", "wwid:3" NAA "-part2"},
-	{"dm/uuid", "part12-mpath-0QEMU_QEMU_HARDDISK_a\n", "wwid:0QEMU_QEMU_HARDDISK_a-part12"},
+	{"dm/uuid", "part2-mpath-3" NAA "\n", "part2:wwid:3" NAA ""},
+	{"dm/uuid", "part12-mpath-0QEMU_QEMU_HARDDISK_a\n", "part12:wwid:0QEMU_QEMU_HARDDISK_a"},
 	{"dm/uuid", "LVM-" LVM_ID "\n", "lvm:" LVM_ID},
 	{"dm/uuid", "LVM-" LVM_ID "-real\n", "lvm:" LVM_ID},
 	{"dm/uuid", "LVM-" LVM_ID "-cow\n", "lvm:" LVM_ID},
 	{"dm/uuid", "LVM-" LVM_ID "-tpool\n", "lvm:" LVM_ID},
-	{"dm/uuid", "part1-LVM-" LVM_ID "\n", "lvm:" LVM_ID "-part1"},
+	{"dm/uuid", "part1-LVM-" LVM_ID "\n", "part1:lvm:" LVM_ID ""},
 	{"dm/uuid", "CRYPT-LUKS1-" LUKS_ID "-name\n", "luks:" LUKS_ID},
 	{"dm/uuid", "CRYPT-LUKS2-" LUKS_ID "-other-name\n", "luks:" LUKS_ID},
-	{"dm/uuid", "part3-CRYPT-LUKS2-" LUKS_ID "-name\n", "luks:" LUKS_ID "-part3"},
+	{"dm/uuid", "part3-CRYPT-LUKS2-" LUKS_ID "-name\n", "part3:luks:" LUKS_ID ""},
 	/* uuids that are none of these */
 	{"dm/uuid", "LVM-short\n", "device:/dev/given"},
 	{"dm/uuid", "LVM-" LVM_ID "X\n", "device:/dev/given"},
@@ -210,7 +225,7 @@ START_TEST(scheme_path_uses_nodes)
 	expect_as(16, GL_IDENTITY_PATH, "device:/dev/mapper/vg-lv");
 	expect_as(17, GL_IDENTITY_PATH, "device:/dev/sda1");
 	expect_as(99, GL_IDENTITY_PATH, "device:/dev/given");
-	expect(17, "wwid:3" NAA "-part1");
+	expect(17, "part1:wwid:3" NAA "");
 }
 END_TEST
 
@@ -249,19 +264,19 @@ START_TEST(partitions_of_everything)
 	add_device(1, "sda/sda1");
 	add_attribute("sda/sda1", "partition", "1\n");
 	add_attribute("sda", "device/wwid", "naa." NAA "\n");
-	expect(1, "wwid:3" NAA "-part1");
+	expect(1, "part1:wwid:3" NAA "");
 	add_device(2, "nvme0n1/nvme0n1p15");
 	add_attribute("nvme0n1/nvme0n1p15", "partition", "15\n");
 	add_attribute("nvme0n1", "wwid", "eui.01\n");
-	expect(2, "wwid:eui.01-part15");
+	expect(2, "part15:wwid:eui.01");
 	add_device(3, "vda/vda2");
 	add_attribute("vda/vda2", "partition", "2\n");
 	add_attribute("vda/vda2", "uevent", "DEVNAME=vda2\n");
 	add_attribute("vda", "uevent", "DEVNAME=vda\n");
-	expect(3, "device:/dev/vda-part2");
+	expect(3, "part2:device:/dev/vda");
 	add_device(4, "md0/md0p1");
 	add_attribute("md0/md0p1", "partition", "1\n");
-	expect(4, "device:/dev/given-part1");
+	expect(4, "part1:device:/dev/given");
 }
 END_TEST
 
@@ -277,7 +292,7 @@ START_TEST(mapped_partition_of_a_disk)
 	ck_assert_int_eq(gl_make_directory(path_of("%s/block/dm-0/slaves", sysfs), 0755), 0);
 	expect(16, "device:/dev/mapper/loop0p2");
 	ck_assert_int_eq(symlink("../../sda", path_of("%s/block/dm-0/slaves/sda", sysfs)), 0);
-	expect(16, "wwid:3" NAA "-part2");
+	expect(16, "part2:wwid:3" NAA "");
 	ck_assert_int_eq(symlink("../../sda", path_of("%s/block/dm-0/slaves/sdb", sysfs)), 0);
 	expect(16, "device:/dev/mapper/loop0p2");
 }
@@ -382,7 +397,8 @@ END_TEST
 static void expect_loop(dev_t number, const char *text, uint64_t device, uint64_t inode)
 {
 	struct guestlock_error error = {0};
-	struct gl_disk_walk walk = {.sysfs = sysfs, .along = gl_disk_walk_path, .err = &error};
+	struct gl_disk_walk walk = {
+		.sysfs = sysfs, .along = gl_disk_walk_path, .is_behind = is_behind, .err = &error};
 	struct gl_disk disk;
 	int status = gl_disk_walk_device(&walk, number, "/dev/given", &disk);
 
@@ -413,7 +429,7 @@ START_TEST(loop_is_its_file)
 	add_attribute("loop0/loop0p1", "partition", "1\n");
 	attach_made_up(path);
 	expect_loop(makedev(8, 0), path_of("file:%s", path), st.st_dev, st.st_ino);
-	expect_loop(makedev(8, 1), path_of("file:%s-part1", path), makedev(8, 1), 0);
+	expect_loop(makedev(8, 1), path_of("part1:file:%s", path), makedev(8, 1), 0);
 	ck_assert_int_eq(symlink(path, path_of("%s/link", directory)), 0);
 	attach_made_up(path_of("%s/link", directory));
 	expect_loop(makedev(8, 0), path_of("file:%s", path), st.st_dev, st.st_ino);
@@ -422,7 +438,7 @@ END_TEST
 
 START_TEST(lost_files_are_refused)
 {
-	struct gl_disk_walk walk = {.sysfs = sysfs, .along = gl_disk_walk_path};
+	struct gl_disk_walk walk = {.sysfs = sysfs, .along = gl_disk_walk_path, .is_behind = is_behind};
 	struct gl_disk disk;
 
 	add_device(0, "loop0");
@@ -513,7 +529,7 @@ START_TEST(real_loop)
 	}
 	expect_real(node, path_of("file:%s", path), st.st_dev, st.st_ino);
 	if (add_partition(node) && stat(path_of("%sp3", node), &part) == 0) {
-		expect_real(path_of("%sp3", node), path_of("file:%s-part3", path), part.st_rdev, 0);
+		expect_real(path_of("%sp3", node), path_of("part3:file:%s", path), part.st_rdev, 0);
 	} else {
 		dprintf(STDOUT_FILENO, "# skipped: no partitions on loop devices\n");
 	}
@@ -522,6 +538,40 @@ START_TEST(real_loop)
 	ck_assert_int_eq(unlink(path_of("%s/renamed", directory)), 0);
 	ck_assert_int_eq(gl_disk_identify(node, GL_IDENTITY_AUTO, "/sys", &disk, &error), GUESTLOCK_INVALID);
 	ck_assert_ptr_nonnull(strstr(error.message, "renamed (deleted), has no name"));
+	close(fd);
+}
+END_TEST
+
+/* The path that it was attached by is that of another file now: it is the file that counts. */
+START_TEST(another_file_under_its_path)
+{
+	char path[PATH_MAX], node[64];
+	struct guestlock_error error = {0};
+	struct gl_disk disk;
+	struct stat st;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/moved/img", directory);
+	ck_assert_int_eq(mkdir(path_of("%s/moved", directory), 0700), 0);
+	make_image(path);
+	ck_assert_int_eq(stat(path, &st), 0);
+	if (!attach_real(path, 0, node, &fd)) {
+		SKIP("no loop devices for this user");
+	}
+	expect_real(node, path_of("file:%s", path), st.st_dev, st.st_ino);
+	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("tmpfs", path_of("%s/moved", directory), "tmpfs", 0, NULL) < 0) {
+		close(fd);
+		SKIP("may not mount");
+	}
+	make_image(path);
+	ck_assert_int_eq(gl_disk_identify(node, GL_IDENTITY_AUTO, "/sys", &disk, &error), GUESTLOCK_INVALID);
+	ck_assert_ptr_nonnull(strstr(error.message, "is not the one that is"));
+	if (add_partition(node)) {
+		ck_assert_int_eq(
+			gl_disk_identify(path_of("%sp3", node), GL_IDENTITY_AUTO, "/sys", &disk, &error),
+			GUESTLOCK_INVALID);
+	}
 	close(fd);
 }
 END_TEST
@@ -573,6 +623,7 @@ Suite *disk_suite(void)
 	tcase_add_loop_test(loops, loop_is_its_file, 0, GL_COUNT(backing_names));
 	tcase_add_test(loops, lost_files_are_refused);
 	tcase_add_test(loops, real_loop);
+	tcase_add_test(loops, another_file_under_its_path);
 	tcase_add_test(loops, real_loop_on_loop);
 	suite_add_tcase(suite, loops);
 	return suite;

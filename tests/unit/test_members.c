@@ -158,11 +158,31 @@ static void expect_writes(void)
 	}
 }
 
+static size_t count_members(const struct guestlock_owner *owner)
+{
+	GL_AUTOFREE pid_t *pids = NULL;
+	size_t count;
+
+	ck_assert_int_eq(gl_members_find(by(owner), &pids, &count), 0);
+	return count;
+}
+
 static void end_guest(const struct guestlock_owner *owner)
 {
 	ck_assert_int_eq(gl_members_kill(by(owner)), 0);
 	child_reap(owner->pid);
 	shared->owner.pid = 0;
+}
+
+/* Who was sent SIGKILL is there for an instant more. */
+static void wait_for_the_last(const struct guestlock_owner *owner)
+{
+	int64_t deadline = guestlock_monotonic_ms() + 10000;
+
+	while (count_members(owner) > 0) {
+		ck_assert_int_lt(guestlock_monotonic_ms(), deadline);
+		child_sleep_ms(1);
+	}
 }
 
 /* Those orphans that have ended; the guest's first process is waited for by name. */
@@ -281,6 +301,7 @@ START_TEST(a_chain_of_short_lives)
 	}
 	expect_writes();
 	end_guest(&owner);
+	wait_for_the_last(&owner);
 	expect_no_writes();
 }
 END_TEST
@@ -319,15 +340,6 @@ END_TEST
 static void become_nobody(void)
 {
 	CHILD_ASSERT(setgid(NOBODY) == 0 && setuid(NOBODY) == 0);
-}
-
-static size_t count_members(const struct guestlock_owner *owner)
-{
-	GL_AUTOFREE pid_t *pids = NULL;
-	size_t count;
-
-	ck_assert_int_eq(gl_members_find(by(owner), &pids, &count), 0);
-	return count;
 }
 
 /* One who got the tether from a guest of another user, as a daemon that keeps what it is sent. */
@@ -442,6 +454,7 @@ START_TEST(nobody_at_all)
 
 	expect_writes();
 	end_guest(&owner);
+	wait_for_the_last(&owner);
 	ck_assert_int_eq(gl_members_stop(by(&owner), guestlock_monotonic_ms() + 10000, &count, &culprit), 0);
 	ck_assert_uint_eq(count, 0);
 }
