@@ -158,6 +158,33 @@ static const char *gl_find_real(const char *path, struct statx *out_st, char **o
 	return *out_made && statx(AT_FDCWD, *out_made, 0, LOOKED_AT, out_st) == 0 ? *out_made : NULL;
 }
 
+static struct gl_disk what_is_there(const struct statx *st)
+{
+	struct gl_disk disk = {.text = NULL};
+
+	if (S_ISBLK(st->stx_mode)) {
+		disk.device = makedev(st->stx_rdev_major, st->stx_rdev_minor);
+		return disk;
+	}
+	disk.device = makedev(st->stx_dev_major, st->stx_dev_minor);
+	disk.inode = st->stx_ino;
+	if (st->stx_mask & STATX_BTIME) {
+		disk.born = (uint64_t)st->stx_btime.tv_sec * 1000000000 + st->stx_btime.tv_nsec;
+	}
+	return disk;
+}
+
+int gl_disk_look(const char *path, struct gl_disk *out_disk)
+{
+	struct statx st;
+
+	if (statx(AT_FDCWD, path, 0, LOOKED_AT, &st) < 0) {
+		return -1;
+	}
+	*out_disk = what_is_there(&st);
+	return 0;
+}
+
 int gl_disk_walk_path(struct gl_disk_walk *walk, const char *path, struct gl_disk *out_disk)
 {
 	struct statx st;
@@ -168,20 +195,13 @@ int gl_disk_walk_path(struct gl_disk_walk *walk, const char *path, struct gl_dis
 		return gl_fail_path(walk->err, path, errno);
 	}
 	if (S_ISBLK(st.stx_mode)) {
-		return gl_disk_walk_device(walk, makedev(st.stx_rdev_major, st.stx_rdev_minor), real,
-					   out_disk);
+		return gl_disk_walk_device(walk, what_is_there(&st).device, real, out_disk);
 	}
 	if (!S_ISREG(st.stx_mode)) {
 		return gl_fail_kind(walk->err, path, st.stx_mode);
 	}
-	*out_disk = (struct gl_disk){
-		.text = gl_concat((const char *[]){"file:", real}, 2),
-		.device = makedev(st.stx_dev_major, st.stx_dev_minor),
-		.inode = st.stx_ino,
-	};
-	if (st.stx_mask & STATX_BTIME) {
-		out_disk->born = (uint64_t)st.stx_btime.tv_sec * 1000000000 + st.stx_btime.tv_nsec;
-	}
+	*out_disk = what_is_there(&st);
+	out_disk->text = gl_concat((const char *[]){"file:", real}, 2);
 	return out_disk->text ? GUESTLOCK_OK : gl_fail_memory(walk->err);
 }
 

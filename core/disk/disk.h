@@ -8,7 +8,7 @@
 #include <sys/types.h>
 
 struct gl_disk {
-	char *text;             /* malloc'd */
+	char *text;             /* malloc'd, or NULL */
 	uint64_t device, inode; /* of the file that is written in the end; of a block device: its number, 0 */
 	uint64_t born;          /* nanoseconds since 1970; 0: a block device, or the file system does not tell */
 };
@@ -16,6 +16,9 @@ struct gl_disk {
 /* Looks at path. *out_disk on success only. */
 int gl_disk_identify(const char *path, enum gl_identity_scheme scheme, const char *sysfs,
 		     struct gl_disk *out_disk, struct guestlock_error *err);
+
+/* What is there under that path, without its text: a file or a device. 0 or -1 with errno. */
+int gl_disk_look(const char *path, struct gl_disk *out_disk);
 
 /* One identification on its way, which may lead from device to device. */
 struct gl_disk_walk {
@@ -40,6 +43,14 @@ int gl_disk_walk_path(struct gl_disk_walk *walk, const char *path, struct gl_dis
  * tells neither, by node, a path of it.
  */
 int gl_disk_walk_device(struct gl_disk_walk *walk, dev_t number, const char *node, struct gl_disk *out_disk);
+
+/*
+ * What a block device is a part of or made of, and what that is made of: the whole disk of a partition, the members
+ * of device-mapper and md, the file behind a loop device. *out_disks is malloc'd, with the text of none; none:
+ * *out_count 0. INVALID: it is made of more than makes sense; DENIED, IO.
+ */
+int gl_disk_below(dev_t number, const char *sysfs, struct gl_disk **out_disks, size_t *out_count,
+		  struct guestlock_error *err);
 
 /* The kernel is asked, through a node of the device. */
 int gl_disk_is_behind(dev_t number, const char *node, const char *path);

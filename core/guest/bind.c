@@ -158,16 +158,34 @@ static int bind_backend(struct gl_operation_run *run, bool ask, struct guestlock
 	return status;
 }
 
+/* Who is going to wait for others is not refused because of them: the acquire enters what is missing. */
+static int enter_hints(struct gl_operation_run *run, bool ask, struct guestlock_error *err)
+{
+	int status = gl_hint_name(run, err);
+	bool late = false;
+
+	for (size_t i = 0; i < run->record->n_resources && status == GUESTLOCK_OK; i++) {
+		struct gl_resource *resource = &run->record->resources[i];
+		struct guestlock_error cause = {0};
+
+		status = gl_hint_file(run, resource, &cause);
+		if (status == GUESTLOCK_BUSY && !ask) {
+			late = resource->unhinted = true;
+			status = GUESTLOCK_OK;
+		} else if (status < 0) {
+			gl_error_pass(err, &cause);
+		}
+	}
+	return status == GUESTLOCK_OK && late ? gl_run_save(run, err) : status;
+}
+
 /* Record, then hints, then backend: each is found by recovery if we die before the next. */
 static int enter_record(struct gl_operation_run *run, bool ask, struct guestlock_error *err)
 {
 	int status = gl_run_save(run, err);
 
 	if (status == GUESTLOCK_OK) {
-		status = gl_hint_name(run, err);
-	}
-	for (size_t i = 0; i < run->record->n_resources && status == GUESTLOCK_OK; i++) {
-		status = gl_hint_file(run, &run->record->resources[i], err);
+		status = enter_hints(run, ask, err);
 	}
 	return status == GUESTLOCK_OK ? bind_backend(run, ask, err) : status;
 }

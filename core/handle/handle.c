@@ -108,6 +108,9 @@ static int make_backend(struct guestlock *gl, struct guestlock_error *err)
 		gl->default_life_dir = life_dir;
 		backend->life_dir = gl->default_life_dir;
 		life_dir = NULL;
+	} else if (asprintf(&gl->store.files_dir, "%s/.files", backend->life_dir) < 0) {
+		gl->store.files_dir = NULL;
+		return gl_fail_memory(err);
 	}
 	return GUESTLOCK_OK;
 }
@@ -228,6 +231,7 @@ void guestlock_close(struct guestlock *gl)
 	gl_keeper_free(gl->context.keeper);
 	gl_settings_free(gl->settings);
 	free(gl->default_life_dir);
+	free(gl->store.files_dir);
 	free(gl->store.run_dir);
 	free(gl->host);
 	free(gl->supervisor);

@@ -92,5 +92,8 @@ void gl_sweep(const struct guestlock *gl, gl_life_known_fn *known, void *data)
 			sweep(&sweeper, path, is_temporary);
 		}
 	}
+	if (gl->store.files_dir) {
+		sweep(&sweeper, gl->store.files_dir, is_temporary);
+	}
 	sweep(&sweeper, gl_life_dir(gl), is_unknown_life);
 }

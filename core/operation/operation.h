@@ -109,10 +109,15 @@ void gl_run_refresh_owner(struct gl_operation_run *run);
 /* Removes everything of the guest but its locks: hints, life file, record. */
 int gl_run_remove(struct gl_operation_run *run, struct guestlock_error *err);
 
-/* Hints of files: added before a key is acquired, ALIASED if the same file is in use by another key; removed
- * last. */
+/*
+ * Hints of files: added before a key is acquired, removed last. BUSY: another guest has the same file by another key,
+ * or something that this one is a part of or made of, or the other way round; ALIASED: this guest has that file by
+ * another key. The second only looks.
+ */
 int gl_hint_file(struct gl_operation_run *run, const struct gl_resource *resource,
 		 struct guestlock_error *err);
+int gl_probe_file(struct gl_operation_run *run, const struct gl_resource *resource,
+		  struct guestlock_error *err);
 void gl_unhint_file(struct gl_operation_run *run, const struct gl_resource *resource);
 /* The hint of the guest's name. */
 int gl_hint_name(struct gl_operation_run *run, struct guestlock_error *err);

@@ -193,20 +193,20 @@ static enum guestlock_result acquire(struct gl_operation_run *run, unsigned flag
 }
 
 static enum guestlock_result request(struct gl_operation_run *run, enum gl_request what, unsigned actions,
-				     const struct gl_wish *wish, struct gl_batch *batch,
-				     struct guestlock_error *err)
+				     struct gl_batch *batch, struct guestlock_error *err)
 {
-	unsigned flags = (wish->probe ? GUESTLOCK_BATCH_PROBE : 0) |
-			 (actions & GL_ACT_PARK ? GUESTLOCK_BATCH_PARK : 0) |
-			 gl_convert_flags(run->record->op);
+	unsigned flags =
+		(actions & GL_ACT_PARK ? GUESTLOCK_BATCH_PARK : 0) | gl_convert_flags(run->record->op);
 
 	switch (what) {
 	case GL_REQUEST_ACQUIRE:
-		for (size_t i = 0; i < batch->count && !wish->probe; i++) {
+		for (size_t i = 0; i < batch->count; i++) {
 			int status = enter_hint(run, batch->resources[i], err);
 
 			if (status < 0) {
-				return status == GUESTLOCK_ALIASED ? GUESTLOCK_RES_BUSY : GUESTLOCK_RES_IO;
+				return status == GUESTLOCK_BUSY || status == GUESTLOCK_ALIASED
+					       ? GUESTLOCK_RES_BUSY
+					       : GUESTLOCK_RES_IO;
 			}
 		}
 		return acquire(run, flags, batch, err);
@@ -259,8 +259,8 @@ static void look_again(struct gl_operation_run *run, struct guestlock_error *cau
 	}
 }
 
-static int carry_out(struct gl_operation_run *run, const struct gl_row *row, const struct gl_wish *wish,
-		     struct gl_batch *batch, enum gl_request what, struct guestlock_error *err)
+static int carry_out(struct gl_operation_run *run, const struct gl_row *row, struct gl_batch *batch,
+		     enum gl_request what, struct guestlock_error *err)
 {
 	struct guestlock_error cause = {0};
 	enum gl_operation before = run->record->op;
@@ -278,7 +278,7 @@ static int carry_out(struct gl_operation_run *run, const struct gl_row *row, con
 		run->record->op = before;
 		return status;
 	}
-	result = request(run, what, row->actions, wish, batch, &cause);
+	result = request(run, what, row->actions, batch, &cause);
 	event = judge_answer(run, batch, what, result, &cause);
 	if (event == GL_EVENT_DONE) {
 		/* The outcome could not be written: what was done is found and settled under the intent. */
@@ -300,14 +300,21 @@ static int carry_out(struct gl_operation_run *run, const struct gl_row *row, con
 static int probe_only(struct gl_operation_run *run, struct gl_batch *batch, struct guestlock_error *err)
 {
 	struct guestlock_error cause = {0};
-	enum guestlock_result result = acquire(run, GUESTLOCK_BATCH_PROBE, batch, &cause);
+	int status = GUESTLOCK_OK;
 
+	for (size_t i = 0; i < batch->count && status == GUESTLOCK_OK; i++) {
+		status = gl_probe_file(run, batch->resources[i], &cause);
+	}
+	if (status == GUESTLOCK_OK &&
+	    acquire(run, GUESTLOCK_BATCH_PROBE, batch, &cause) != GUESTLOCK_RES_GRANTED) {
+		status = (int)cause.code;
+	}
 	step_batch(run, batch, GL_RES_UNDONE);
-	if (result != GUESTLOCK_RES_GRANTED) {
+	if (status < 0) {
 		gl_error_pass(err, &cause);
 		gl_error_about(err, run->lock.uuid, NULL);
 	}
-	return result == GUESTLOCK_RES_GRANTED ? GUESTLOCK_OK : cause.code;
+	return status;
 }
 
 static int check_tether(const struct gl_operation_run *run, struct guestlock_error *err)
@@ -391,7 +398,7 @@ int gl_run_wish(struct gl_operation_run *run, const struct gl_wish *wish, struct
 	} else if (wish->probe) {
 		status = probe_only(run, &batch, err);
 	} else {
-		status = carry_out(run, row, wish, &batch, what, err);
+		status = carry_out(run, row, &batch, what, err);
 	}
 	gl_batch_free(&batch);
 	if (status < 0 && (row->actions & GL_ACT_STOP)) {

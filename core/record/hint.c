@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A hint file is a checked file (checked.h) whose body has a line "NAME UUID[ VALUE]" for each hint. Each
+ * A hint file is a checked file (checked.h) whose body has a line "NAME UUID INSTANCE[ VALUE[ part]]" for each hint. Each
  * kind has a fixed number of files, and the digest of a name says which one its hints are in: a file that
  * stays costs less than one that comes and goes with its only hint. It is changed under a lock of the file;
  * when it is replaced, those who wait for the lock of the old file find it unlinked.
@@ -15,13 +15,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MAGIC "guestlock-hints 1"
+#define MAGIC "guestlock-hints 2"
 #define FILE_DIGITS 2 /* of 64 kinds each: 4096 files of a kind, a few hints in each on a large host */
 
-static const char *const kind_parts[] = {
-	[GL_HINT_FILE] = "hints/file",
-	[GL_HINT_NAME] = "hints/name",
-};
+#define PART "part"
 
 struct entry {
 	char name[GUESTLOCK_KEY_SIZE];
@@ -72,13 +69,21 @@ static bool take_word(const char **at, const char *end, char *out, size_t size)
 static bool parse_line(const char *line, size_t length, struct entry *out)
 {
 	const char *end = line + length;
+	char instance[GL_HEX_SIZE], part[sizeof(PART)] = "";
 
 	memset(out, 0, sizeof(*out));
-	return take_word(&line, end, out->name, sizeof(out->name)) &&
-	       take_word(&line, end, out->hint.uuid, sizeof(out->hint.uuid)) &&
-	       gl_uuid_parse(out->hint.uuid, out->hint.uuid) &&
-	       (line == end ? end[-1] != ' '
-			    : take_word(&line, end, out->hint.value, sizeof(out->hint.value)) && line == end);
+	if (length == 0 || end[-1] == ' ' || !take_word(&line, end, out->name, sizeof(out->name)) ||
+	    !take_word(&line, end, out->hint.uuid, sizeof(out->hint.uuid)) ||
+	    !gl_uuid_parse(out->hint.uuid, out->hint.uuid) ||
+	    !take_word(&line, end, instance, sizeof(instance)) ||
+	    !gl_parse_u64(instance, 16, &out->hint.instance)) {
+		return false;
+	}
+	if (line < end && !take_word(&line, end, out->hint.value, sizeof(out->hint.value))) {
+		return false;
+	}
+	out->hint.part = line < end && take_word(&line, end, part, sizeof(part));
+	return line == end && (!out->hint.part || strcmp(part, PART) == 0);
 }
 
 /* Of a damaged file every line that can be read counts, left over ones too: hints are checked anyway. */
@@ -106,15 +111,20 @@ static int parse_hints(const struct gl_checked *file, struct hints *out)
 
 static void put_hints(struct gl_text *text, const struct hints *hints)
 {
+	char instance[GL_HEX_SIZE];
+
 	for (size_t i = 0; i < hints->count; i++) {
 		gl_text_string(text, hints->items[i].name);
 		gl_text_string(text, " ");
 		gl_text_string(text, hints->items[i].hint.uuid);
+		gl_hex(instance, hints->items[i].hint.instance, 1);
+		gl_text_string(text, " ");
+		gl_text_string(text, instance);
 		if (hints->items[i].hint.value[0]) {
 			gl_text_string(text, " ");
 			gl_text_string(text, hints->items[i].hint.value);
 		}
-		gl_text_string(text, "\n");
+		gl_text_string(text, hints->items[i].hint.part ? " " PART "\n" : "\n");
 	}
 }
 
@@ -131,7 +141,7 @@ int gl_hint_path(const struct gl_store *store, enum gl_hint_kind kind, const cha
 	}
 	guestlock_digest(name, strlen(name), digest);
 	digest[FILE_DIGITS] = '\0';
-	return gl_rundir_path(store, kind_parts[kind], digest, out_path, err);
+	return gl_rundir_hints(store, kind, digest, out_path, err);
 }
 
 /* The content of a locked file. 0 or -1 with errno. */
@@ -171,7 +181,8 @@ static bool is_named(const struct entry *entry, const char *name)
 static bool equal(const struct entry *a, const struct entry *b)
 {
 	return is_named(a, b->name) && strcmp(a->hint.uuid, b->hint.uuid) == 0 &&
-	       strcmp(a->hint.value, b->hint.value) == 0;
+	       a->hint.instance == b->hint.instance && strcmp(a->hint.value, b->hint.value) == 0 &&
+	       a->hint.part == b->hint.part;
 }
 
 /*
@@ -226,7 +237,8 @@ static int add_locked(const char *path, int *fd, size_t size, const struct entry
 static int check_hint(const struct gl_hint *hint, struct guestlock_error *err)
 {
 	if (memchr(hint->uuid, '\0', sizeof(hint->uuid)) && memchr(hint->value, '\0', sizeof(hint->value)) &&
-	    gl_uuid_valid(hint->uuid) && is_word(hint->value, strlen(hint->value))) {
+	    gl_uuid_valid(hint->uuid) && is_word(hint->value, strlen(hint->value)) &&
+	    (hint->value[0] || !hint->part)) {
 		return GUESTLOCK_OK;
 	}
 	return gl_fail(err, GUESTLOCK_INVALID, 0, "'%.*s' is not the uuid of a guest, or '%.*s' not a key",

@@ -15,16 +15,16 @@
 
 #define LONGEST_PAUSE_MS 10 /* between two looks at a lock that lasts as long as a call to the backend */
 
-int gl_rundir_path(const struct gl_store *store, const char *part, const char *name, char **out_path,
-		   struct guestlock_error *err)
+static int path_below(const char *directory, const char *part, const char *name, char **out_path,
+		      struct guestlock_error *err)
 {
-	const char *const words[] = {store->run_dir, "/", part, "/", name};
+	const char *const words[] = {directory, part[0] ? "/" : "", part, "/", name};
 	char *path;
 
 	if (name[0] == '\0' || name[0] == '.' || strchr(name, '/')) {
 		return gl_fail(err, GUESTLOCK_INVALID, 0,
-			       "'%s' cannot be the name of a file in %s/%s; check the uuid", name,
-			       store->run_dir, part);
+			       "'%s' cannot be the name of a file in %s%s%s; check the uuid", name, directory,
+			       words[1], part);
 	}
 	path = gl_concat(words, GL_COUNT(words));
 	if (!path) {
@@ -33,11 +33,27 @@ int gl_rundir_path(const struct gl_store *store, const char *part, const char *n
 	if (strlen(path) >= PATH_MAX) {
 		free(path);
 		return gl_fail(err, GUESTLOCK_INVALID, ENAMETOOLONG,
-			       "the path of the run directory %s is too long; configure a shorter run_dir",
-			       store->run_dir);
+			       "the path of directory %s is too long; configure a shorter run_dir",
+			       directory);
 	}
 	*out_path = path;
 	return GUESTLOCK_OK;
+}
+
+int gl_rundir_path(const struct gl_store *store, const char *part, const char *name, char **out_path,
+		   struct guestlock_error *err)
+{
+	return path_below(store->run_dir, part, name, out_path, err);
+}
+
+int gl_rundir_hints(const struct gl_store *store, enum gl_hint_kind kind, const char *name, char **out_path,
+		    struct guestlock_error *err)
+{
+	if (kind == GL_HINT_FILE && store->files_dir) {
+		return path_below(store->files_dir, "", name, out_path, err);
+	}
+	return path_below(store->run_dir, kind == GL_HINT_FILE ? "hints/file" : "hints/name", name, out_path,
+			  err);
 }
 
 static const char *advice(int sys_errno)
@@ -91,6 +107,9 @@ int gl_rundir_make(const struct gl_store *store, struct guestlock_error *err)
 		if (gl_make_directory(path, 0700) < 0) {
 			return gl_rundir_fail(err, errno, "make the directory", path);
 		}
+	}
+	if (store->files_dir && gl_make_directory(store->files_dir, 0700) < 0) {
+		return gl_rundir_fail(err, errno, "make the directory", store->files_dir);
 	}
 	return GUESTLOCK_OK;
 }

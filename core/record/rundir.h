@@ -14,6 +14,10 @@
 int gl_rundir_path(const struct gl_store *store, const char *part, const char *name, char **out_path,
 		   struct guestlock_error *err);
 
+/* The same of a file of hints. */
+int gl_rundir_hints(const struct gl_store *store, enum gl_hint_kind kind, const char *name, char **out_path,
+		    struct guestlock_error *err);
+
 /* Makes every directory that is missing. */
 int gl_rundir_make(const struct gl_store *store, struct guestlock_error *err);
 

@@ -14,7 +14,8 @@
 #include <limits.h>
 
 struct gl_store {
-	char *run_dir; /* absolute */
+	char *run_dir;   /* absolute */
+	char *files_dir; /* of hints of files, shared by all who share the life locks; NULL: in run_dir */
 };
 
 /* The lock of one guest: an open-file-description lock that ends with the process at the latest. */
@@ -72,13 +73,15 @@ int gl_store_uuids(const struct gl_store *store, char (**out_uuids)[GUESTLOCK_UU
 /* ---- Hints: who on this host has a file, a name; always to be checked against the record ---- */
 
 enum gl_hint_kind {
-	GL_HINT_FILE, /* name: "DEVICE-INODE" in hexadecimal; value: the key */
+	GL_HINT_FILE, /* name: digest of what tells a file or device from others; value: the key */
 	GL_HINT_NAME, /* name: digest of the guest's name */
 };
 
 struct gl_hint {
 	char uuid[GUESTLOCK_UUID_STRING];
+	uint64_t instance;
 	char value[GUESTLOCK_KEY_SIZE]; /* "" where the kind has none */
+	bool part; /* what has the key is a part of this file or device, or is made of it; only with a value */
 };
 
 /*

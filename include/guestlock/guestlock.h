@@ -65,7 +65,7 @@ enum guestlock_status {
 	GUESTLOCK_ALIVE = -18,          /* refused because the guest is running; force overrules */
 	GUESTLOCK_DEAD = -19,           /* refused because the guest is dead */
 	GUESTLOCK_UNTETHERED = -20,     /* the guest lives but lost its tether: it gets no new lock */
-	GUESTLOCK_ALIASED = -21,        /* the same file is locked under another path */
+	GUESTLOCK_ALIASED = -21,        /* the guest has the same file already, under another path */
 	GUESTLOCK_FORKED = -22,         /* the handle belongs to another process */
 	GUESTLOCK_NO_MEMORY = -23,
 	GUESTLOCK_REPLACED = -24,       /* the guest was started anew: what was meant is its former life */

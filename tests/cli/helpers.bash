@@ -47,6 +47,9 @@ teardown()
 	cd / || return 1
 	# Of two that watch over each other one may be started anew, while they are looked for.
 	eventually nothing_is_left
+	if test -s "$dir/loops"; then
+		xargs -n 1 losetup --detach <"$dir/loops"
+	fi
 	if mountpoint -q "$dir/small"; then
 		umount "$dir/small"
 	fi

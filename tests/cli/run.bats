@@ -207,9 +207,10 @@ pkill_marked()
 @test "the same disk under a hard link is refused" {
 	ln "$disk" "$dir/hard.img"
 	begin first --disk "$disk"
-	run -65 --separate-stderr gl run --disk "$dir/hard.img" -- true
+	run -1 --separate-stderr gl run --disk "$dir/hard.img" -- true
 	is_message "$stderr"
 	contains "$stderr" "$disk"
+	contains "$stderr" "first"
 }
 
 @test "the same uuid is refused while it lives" {

@@ -371,15 +371,20 @@ int __wrap_gl_hint_add(const struct gl_store *store, enum gl_hint_kind kind, con
 	return words_status(act("%shint %c", person_of(hint->uuid)->prefix, hint->value[0]), err);
 }
 
-/* Its name is DEVICE-INODE, and the inode is the letter. */
+/* Its name is the digest of DEVICE-INODE-BORN, and the inode is the letter. */
 void __wrap_gl_hint_remove(const struct gl_store *store, enum gl_hint_kind kind, const char *name,
 			   const char *uuid)
 {
-	uint64_t letter;
+	char text[24], digest[GUESTLOCK_KEY_SIZE] = "";
+	int letter = 'a' - 1;
 
 	(void)store;
 	ck_assert_int_eq(kind, GL_HINT_FILE);
-	ck_assert(gl_parse_u64(strchr(name, '-') + 1, 16, &letter));
+	while (strcmp(digest, name) != 0) {
+		ck_assert_int_lt(letter++, 'z');
+		guestlock_digest(text, (size_t)snprintf(text, sizeof(text), "0-%x-0", (unsigned)letter),
+				 digest);
+	}
 	act("%sunhint %c", person_of(uuid)->prefix, (char)letter);
 }
 

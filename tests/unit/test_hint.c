@@ -190,7 +190,7 @@ END_TEST
 START_TEST(test_text)
 {
 	static const char expected[] =
-		"guestlock-hints 1 00000168 DXuDSx01\n" KEY " " UUID_A "\n" KEY " " UUID_B " value\n";
+		"guestlock-hints 2 00000172 ZVcun7UJ\n" KEY " " UUID_A " 0\n" KEY " " UUID_B " 0 value\n";
 	size_t size;
 	char *text;
 
@@ -199,6 +199,68 @@ START_TEST(test_text)
 	text = read_text(KEY, &size);
 	ck_assert_str_eq(text, expected);
 	free(text);
+}
+END_TEST
+
+/* Each of its members tells one hint from another, and all of them are read as they were written. */
+START_TEST(test_members)
+{
+	const struct gl_hint hints[] = {
+		{.uuid = UUID_A, .instance = 1, .value = "value"},
+		{.uuid = UUID_A, .instance = 2, .value = "value"},
+		{.uuid = UUID_A, .instance = UINT64_MAX, .value = "value", .part = true},
+	};
+	const struct gl_hint wrong = {.uuid = UUID_A, .instance = 1, .part = true};
+	struct gl_hint *read = NULL;
+	size_t count;
+
+	for (size_t i = 0; i < 2 * GL_COUNT(hints); i++) {
+		ck_assert_int_eq(gl_hint_add(&store, GL_HINT_FILE, KEY, &hints[i % GL_COUNT(hints)], NULL,
+					     NULL, soon(), &err),
+				 GUESTLOCK_OK);
+	}
+	ck_assert_int_eq(gl_hint_add(&store, GL_HINT_FILE, KEY, &wrong, NULL, NULL, soon(), &err),
+			 GUESTLOCK_INVALID);
+	ck_assert_int_eq(gl_hint_read(&store, GL_HINT_FILE, KEY, &read, &count, &err), GUESTLOCK_OK);
+	ck_assert_uint_eq(count, GL_COUNT(hints));
+	for (size_t i = 0; i < count; i++) {
+		ck_assert_str_eq(read[i].uuid, hints[i].uuid);
+		ck_assert_uint_eq(read[i].instance, hints[i].instance);
+		ck_assert_str_eq(read[i].value, hints[i].value);
+		ck_assert_int_eq(read[i].part, hints[i].part);
+	}
+	free(read);
+}
+END_TEST
+
+/* Those of files are where everybody is who shares the life locks; those of names are not. */
+START_TEST(test_shared)
+{
+	char shared[] = "/tmp/guestlock-hints.XXXXXX", directory[64];
+	struct gl_store elsewhere = {.run_dir = run_dir, .files_dir = directory};
+	struct gl_hint hint = hint_of(UUID_A, "value"), *read = NULL;
+	char *path = NULL;
+	size_t count;
+
+	ck_assert_ptr_nonnull(mkdtemp(shared));
+	snprintf(directory, sizeof(directory), "%s/life/.files", shared);
+	ck_assert_int_eq(gl_hint_add(&elsewhere, GL_HINT_FILE, KEY, &hint, NULL, NULL, soon(), &err),
+			 GUESTLOCK_OK);
+	ck_assert_int_eq(gl_hint_read(&elsewhere, GL_HINT_FILE, KEY, &read, &count, &err), GUESTLOCK_OK);
+	ck_assert_uint_eq(count, 1);
+	free(read);
+	check_hints(KEY, "");
+	ck_assert_int_eq(gl_hint_path(&elsewhere, GL_HINT_FILE, KEY, &path, &err), GUESTLOCK_OK);
+	ck_assert_int_eq(strncmp(path, directory, strlen(directory)), 0);
+	ck_assert_int_eq(unlink(path), 0);
+	free(path);
+	ck_assert_int_eq(gl_hint_path(&elsewhere, GL_HINT_NAME, KEY, &path, &err), GUESTLOCK_OK);
+	ck_assert_int_eq(strncmp(path, run_dir, strlen(run_dir)), 0);
+	free(path);
+	ck_assert_int_eq(rmdir(directory), 0);
+	*strrchr(directory, '/') = '\0';
+	ck_assert_int_eq(rmdir(directory), 0);
+	ck_assert_int_eq(rmdir(shared), 0);
 }
 END_TEST
 
@@ -359,9 +421,11 @@ END_TEST
 
 START_TEST(test_garbage)
 {
-	static const char garbage[] = "guestlock-hints 1 99999999 AAAAAAAA\n\0\n" KEY " " UUID_A " 1\nx\n" KEY
-				      " " UUID_B " 2 3\n" KEY " " UUID_C " \n" KEY "  " UUID_C "\n" KEY
-				      "A " UUID_C "\n" KEY " " UUID_B " 2\n" UUID_C "\n" KEY " " UUID_C "\n";
+	static const char garbage[] =
+		"guestlock-hints 2 99999999 AAAAAAAA\n\0\n" KEY " " UUID_A " 0 1\nx\n" KEY " " UUID_B
+		" 0 2 3\n" KEY " " UUID_B " 0 2 part 3\n" KEY " " UUID_C " 0 \n" KEY "  " UUID_C " 0\n" KEY
+		"A " UUID_C " 0\n" KEY " " UUID_B " 0 2\n" UUID_C "\n" KEY " " UUID_C "\n" KEY " " UUID_C
+		" 0 part part part\n" KEY " " UUID_C " g\n" KEY " " UUID_C " 0\n";
 
 	write_text(KEY, garbage, sizeof(garbage) - 1);
 	check_hints(KEY, UUID_A " 1," UUID_B " 2," UUID_C " ,");
@@ -753,6 +817,8 @@ Suite *hint_suite(void)
 	tcase_add_test(basic, test_neighbours);
 	tcase_add_loop_test(basic, test_kinds, 0, 2);
 	tcase_add_test(basic, test_text);
+	tcase_add_test(basic, test_members);
+	tcase_add_test(basic, test_shared);
 	tcase_add_test(basic, test_invalid);
 	tcase_add_test(basic, test_without_directory);
 	tcase_add_test(basic, test_many);

@@ -408,6 +408,40 @@ START_TEST(a_lock_of_which_only_the_key_is_known)
 }
 END_TEST
 
+/* A probe refuses what an acquire would, without a trace. */
+START_TEST(a_probe_sees_another_name)
+{
+	static char program[] = "sleep", seconds[] = "40";
+	char *argv[] = {program, seconds, NULL};
+	char name[660];
+	pid_t pid, other_pid;
+	struct guestlock_guest *guest = begin(0, &pid), *other = NULL;
+	const struct guestlock_resource linked = {.type = GUESTLOCK_DISK, .name = name};
+	struct guestlock_error err = {0};
+
+	snprintf(name, sizeof(name), "%s.link", disks[0]);
+	ck_assert_int_eq(link(disks[0], name), 0);
+	ok(guestlock_guest_new(gl, GUESTLOCK_NEW_START, &other, &failure));
+	ok(guestlock_guest_set_param(other, "uuid", "11fe0000-1111-4222-8333-555555555555", &failure));
+	ok(guestlock_guest_start(other, argv, NULL, 0, &other_pid, &failure));
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(
+			guestlock_guest_acquire_resource(other, &linked, GUESTLOCK_ACQUIRE_PROBE, 0, &err),
+			GUESTLOCK_BUSY);
+		ck_assert_str_eq(err.holder.uuid, UUID);
+		ck_assert_int_eq(err.holder.pid, pid);
+		ck_assert_ptr_nonnull(strstr(err.message, disks[0]));
+	}
+	guestlock_guest_free(guest);
+	ok(guestlock_guest_acquire_resource(other, &linked, GUESTLOCK_ACQUIRE_PROBE, 0, &failure));
+	/* It has taken nothing, and is in nobody's way. */
+	guest = begin(0, &pid);
+	guestlock_guest_free(guest);
+	guestlock_guest_free(other);
+	ck_assert_int_eq(unlink(name), 0);
+}
+END_TEST
+
 /* ---- Several starts at once, in one process ---- */
 
 #define STARTS 16
@@ -519,6 +553,7 @@ Suite *lives_suite(void)
 	tcase_add_test(tcase, a_refused_start_leaves_the_one_that_runs);
 	tcase_add_test(tcase, a_life_that_is_over);
 	tcase_add_test(tcase, a_lock_of_which_only_the_key_is_known);
+	tcase_add_test(tcase, a_probe_sees_another_name);
 	if (FORKS_FREELY) {
 		tcase_add_test(tcase, a_killed_manager_leaves_no_guest_that_waits);
 	}

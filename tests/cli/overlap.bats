@@ -1,0 +1,181 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# What is one disk, whatever it is called: a file and what is made of it, a whole disk and its parts, a file by several
+# names, in several mount namespaces and for several run directories.
+# What the helpers set.
+# shellcheck disable=SC2154,SC2034
+load helpers
+
+# image FILE: with two partitions.
+image()
+{
+	truncate -s 8M "$1"
+	{
+		printf '\0\0\0\0\203\0\0\0\0\010\0\0\0\020\0\0'
+		printf '\0\0\0\0\203\0\0\0\0\030\0\0\0\020\0\0'
+		head -c 32 /dev/zero
+		printf '\125\252'
+	} | dd of="$1" bs=1 seek=446 conv=notrunc status=none
+}
+
+# loop_of FILE: a loop device of it with its partitions, in $loop.
+loop_of()
+{
+	loop=$(losetup --find --show --partscan "$1" 2>/dev/null) || skip "no loop devices for this user"
+	printf '%s\n' "$loop" >>"$dir/loops"
+	test -b "${loop}p1" || partx --add "$loop" 2>/dev/null || :
+	test -b "${loop}p1" || skip "no partitions on loop devices here"
+}
+
+# refused_for NAME COMMAND...: it ends with 1 and names that guest.
+refused_for()
+{
+	local name=$1
+
+	shift
+	run -1 --separate-stderr gl "$@"
+	is_message "$stderr"
+	contains "$stderr" "$name"
+}
+
+@test "a whole disk, its partitions and the file behind it" {
+	image "$dir/img"
+	loop_of "$dir/img"
+	begin part --disk "${loop}p1"
+	for whole in "$loop" "$dir/img"; do
+		refused_for part run --disk "$whole" -- touch "$dir/ran"
+		contains "$stderr" "a part of it"
+		contains "$stderr" "${loop}p1"
+	done
+	# The other partition is another disk.
+	begin other --disk "${loop}p2"
+	refused_for part attach other --disk "$dir/img"
+	gl detach other --disk "${loop}p2"
+	kill -KILL "$(property part pid)"
+	eventually gone part
+	gl attach other --disk "$dir/img"
+	refused_for other run --disk "${loop}p1" -- touch "$dir/ran"
+	contains "$stderr" "is a part of, or made of, $dir/img"
+	refused_for other run --disk "$loop" -- touch "$dir/ran"
+	gl detach other --disk "$dir/img"
+	run -0 gl run --disk "${loop}p1" -- true
+	test ! -e "$dir/ran"
+}
+
+@test "parts of what is paused, and who waits for them" {
+	image "$dir/img"
+	loop_of "$dir/img"
+	begin part --disk "${loop}p1"
+	gl pause part
+	# Its memory belongs to what the disk has now: the whole of it must not be written meanwhile.
+	refused_for part run --disk "$dir/img" -- touch "$dir/ran"
+	gl resume part
+	background gl run --wait 30 --name waits --disk "$dir/img" -- touch "$dir/ran"
+	eventually has waits state bound
+	sleep 0.5
+	test ! -e "$dir/ran"
+	kill -KILL "$(property part pid)"
+	ended "$supervisor" 0
+	test -e "$dir/ran"
+}
+
+@test "readers of a whole disk and of a part of it go together" {
+	image "$dir/img"
+	loop_of "$dir/img"
+	printf 'readonly_disks = shared\n' >>"$GUESTLOCK_CONFIG"
+	begin part --disk "${loop}p1,readonly"
+	run -0 gl run --disk "$dir/img,readonly" -- true
+	refused_for part run --disk "$dir/img" -- true
+}
+
+@test "a loop device on a loop device" {
+	image "$dir/img"
+	loop_of "$dir/img"
+	lower=$loop
+	upper=$(losetup --find --show "${lower}p2")
+	sed -i "1i $upper" "$dir/loops"
+	begin web --disk "$upper"
+	refused_for web run --disk "${lower}p2" -- true
+	refused_for web run --disk "$dir/img" -- true
+	run -0 gl run --disk "${lower}p1" -- true
+}
+
+@test "two that come at once for the whole and for a part: never both" {
+	image "$dir/img"
+	loop_of "$dir/img"
+	for ((i = 0; i < 30; i++)); do
+		for path in "$dir/img" "${loop}p1"; do
+			gl run --disk "$path" -- sh -c 'mkdir "$1" || touch "$2"; sleep 0.02; rmdir "$1"' sh "$dir/claim" "$dir/both" \
+				2>/dev/null 3>&- &
+		done
+		wait
+	done
+	test ! -e "$dir/both"
+}
+
+# The same file for another manager, which shares the directory of locks and nothing else.
+@test "a renamed, a linked and a moved file, seen from another run directory" {
+	mkdir "$dir/images"
+	truncate -s 64K "$dir/images/a.img"
+	ln "$dir/images/a.img" "$dir/hard.img"
+	begin web --disk "$dir/images/a.img"
+	run -1 --separate-stderr other_host run --disk "$dir/hard.img" -- touch "$dir/ran"
+	contains "$stderr" "$(property web uuid)"
+	mv "$dir/images/a.img" "$dir/images/b.img"
+	run -1 other_host run --disk "$dir/images/b.img" -- touch "$dir/ran"
+	mv "$dir/images" "$dir/moved"
+	run -1 other_host run --disk "$dir/moved/b.img" -- touch "$dir/ran"
+	# Also while it is paused: it would go on with what it remembers of that file.
+	gl pause web
+	run -1 other_host run --disk "$dir/moved/b.img" -- touch "$dir/ran"
+	test ! -e "$dir/ran"
+	kill -KILL "$(property web pid)"
+	eventually gone web
+	run -0 other_host run --disk "$dir/moved/b.img" -- true
+}
+
+@test "a container that has the volume elsewhere" {
+	mkdir "$dir/volume" "$dir/inside"
+	truncate -s 64K "$dir/volume/a.img"
+	unshare --mount true 2>/dev/null || skip "no mount namespaces for this user"
+	write_config "$dir/inside.conf" "$dir/inside-run" "$dir/state"
+	begin web --disk "$dir/volume/a.img"
+	run -1 --separate-stderr unshare --mount sh -c 'mount --bind "$1" "$2" && exec "$3" --config "$4" run --disk "$2/a.img" -- touch "$5"' \
+		sh "$dir/volume" "$dir/inside" "$GUESTLOCK" "$dir/inside.conf" "$dir/ran"
+	contains "$stderr" "$(property web uuid)"
+	test ! -e "$dir/ran"
+}
+
+@test "a new file with the inode of one that was removed is another file" {
+	truncate -s 4K "$dir/a.img"
+	inode=$(stat -c %i "$dir/a.img")
+	test "$(stat -c %W "$dir/a.img")" -gt 0 || skip "the file system has no birth times"
+	begin web --disk "$dir/a.img"
+	rm "$dir/a.img"
+	for ((i = 0; i < 100; i++)); do
+		truncate -s 4K "$dir/b$i.img"
+		test "$(stat -c %i "$dir/b$i.img")" != "$inode" || break
+	done
+	test "$i" -lt 100 || skip "the file system does not use inodes again at once"
+	run -0 gl run --disk "$dir/b$i.img" -- true
+}
+
+@test "a file that is called as a partition would be" {
+	image "$dir/img"
+	loop_of "$dir/img"
+	truncate -s 64K "$dir/img-part1"
+	begin web --disk "$dir/img-part1"
+	run -0 gl run --disk "${loop}p1" -- true
+}
+
+@test "what two wishes for one disk come to: alone before shared, shared before read-only" {
+	printf 'readonly_disks = shared\n' >>"$GUESTLOCK_CONFIG"
+	for wishes in "shared readonly shared" "readonly shared shared" "readonly readonly shared" "shared  exclusive"; do
+		read -r first second mode <<<"$wishes"
+		test -n "$mode" || { mode=$second && second=; }
+		begin web --disk "$disk,$first" --disk "$disk${second:+,$second}"
+		test "$(gl holders "$disk" --json | jq -r '.resources[0].holders[0].mode')" = "$mode"
+		kill -KILL "$(property web pid)"
+		eventually gone web
+	done
+}
