@@ -134,7 +134,7 @@ __attribute__((visibility("default"))) const struct guestlock_module guestlock_b
 	.description = "locks of a cluster in the kernel's distributed lock manager (corosync, dlm_controld)",
 	.capabilities = GUESTLOCK_CAP_SHARED | GUESTLOCK_CAP_HANDOVER | GUESTLOCK_CAP_HOTPLUG |
 			GUESTLOCK_CAP_ADOPT | GUESTLOCK_CAP_EPOCH | GUESTLOCK_CAP_MAY_BLOCK |
-			GUESTLOCK_CAP_WATCH | GUESTLOCK_CAP_CLUSTER,
+			GUESTLOCK_CAP_WATCH | GUESTLOCK_CAP_CLUSTER | GUESTLOCK_CAP_HOSTS,
 	.limits = {.key_size = DLM_RESNAME_MAXLEN, .batch = 0},
 	.instance_size = sizeof(struct gl_dlm),
 	.options = options,

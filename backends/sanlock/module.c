@@ -215,7 +215,7 @@ __attribute__((visibility("default"))) const struct guestlock_module guestlock_b
 	.description = "leases on storage that hosts share, kept by the sanlock daemon",
 	.capabilities = GUESTLOCK_CAP_SHARED | GUESTLOCK_CAP_HOTPLUG | GUESTLOCK_CAP_EPOCH |
 			GUESTLOCK_CAP_MAY_BLOCK | GUESTLOCK_CAP_UNPROVISION | GUESTLOCK_CAP_WATCH |
-			GUESTLOCK_CAP_LOSS_ACTION | GUESTLOCK_CAP_BIND_HERE,
+			GUESTLOCK_CAP_LOSS_ACTION | GUESTLOCK_CAP_BIND_HERE | GUESTLOCK_CAP_HOSTS,
 	.limits = {.key_size = SANLK_NAME_LEN, .batch = 0},
 	.instance_size = sizeof(struct gl_sanlock),
 	.options = options,

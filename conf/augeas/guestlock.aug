@@ -64,7 +64,7 @@ let timeout_re = /0*([1-9][0-9]{0,3}|[1-7][0-9]{4}|8[0-5][0-9]{3}|86[0-3][0-9]{2
 let own_setting =
 	  setting "backend" name_re
 	| setting /(run|state)_dir/ path_re
-	| setting /lock_disks|lock_guest|require_leases/ bool_re
+	| setting /lock_disks|lock_guest|require_leases|allow_local_names/ bool_re
 	| setting "readonly_disks" /ignore|shared/
 	| setting "disk_identity" /auto|path/
 	| setting "acquire_timeout" timeout_re

@@ -11,8 +11,8 @@
 #include <string.h>
 
 static const char *const gl_capability_names[] = {
-	"shared",    "handover",    "hotplug", "guest-only",  "adopt",   "epoch",
-	"may-block", "unprovision", "watch",   "loss-action", "cluster", "bind-here",
+	"shared",      "handover", "hotplug",     "guest-only", "adopt",     "epoch", "may-block",
+	"unprovision", "watch",    "loss-action", "cluster",    "bind-here", "hosts",
 };
 
 const char *guestlock_capability_name(unsigned bit)

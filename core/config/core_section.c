@@ -64,6 +64,9 @@ static const struct gl_option gl_core_options[] = {
 	GL_CHOICE("disk_identity", GL_KIND_CHOICE, "auto",
 		  "how a disk is named to other hosts: auto (device identity, else real path) or path",
 		  "auto", "path"),
+	GL_SWITCH("allow_local_names", "no",
+		  "lock disks that have no identity but their name on this host, with a backend that other "
+		  "hosts share, too"),
 	{
 		.name = "acquire_timeout",
 		.kind = GL_KIND_UINT,

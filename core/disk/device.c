@@ -331,6 +331,18 @@ static int gl_by_scsi(struct gl_disk_walk *walk, const struct gl_device *device,
 	return result ? gl_found(walk, out_disk, "wwid:%s", wwid) : 0;
 }
 
+/* A disk of a virtual machine has the serial number that its host gave it. */
+static int gl_by_serial(struct gl_disk_walk *walk, const struct gl_device *device, struct gl_disk *out_disk)
+{
+	char serial[GL_ATTRIBUTE_SIZE];
+	ssize_t length = gl_sysfs_read_word(device->directory, "serial", serial, sizeof(serial));
+
+	if (length <= 0) {
+		return length < 0 ? gl_fail_attribute(walk, device, "serial") : 0;
+	}
+	return gl_found(walk, out_disk, "virtio:%s", serial);
+}
+
 /* The node that the kernel names in a uevent, or NULL. Cuts the text behind it. */
 static const char *gl_uevent_name(char *text)
 {
@@ -373,7 +385,7 @@ static int gl_by_node(struct gl_disk_walk *walk, const struct gl_device *device,
 static int gl_ask_sources(struct gl_disk_walk *walk, const struct gl_device *device, struct gl_disk *out_disk)
 {
 	static gl_source_fn *const sources[] = {
-		gl_by_partition, gl_by_mapper, gl_by_loop, gl_by_nvme, gl_by_scsi, gl_by_node,
+		gl_by_partition, gl_by_mapper, gl_by_loop, gl_by_nvme, gl_by_scsi, gl_by_serial, gl_by_node,
 	};
 	int result = 0;
 	size_t i;

@@ -38,7 +38,7 @@ int gl_disk_walk_path(struct gl_disk_walk *walk, const char *path, struct gl_dis
 /*
  * One step: a block device by its number. Under GL_IDENTITY_AUTO sysfs is asked, in this order: a partition
  * is known by its parent and number, device-mapper by what its uuid stands for, a loop device by its backing
- * file, NVMe and SCSI by their world wide names. What has none of these, and everything under
+ * file, NVMe and SCSI by their world wide names, virtio by its serial number. What has none of these, and everything under
  * GL_IDENTITY_PATH, is known by its node: /dev/mapper/NAME, the node that the kernel names, or, where sysfs
  * tells neither, by node, a path of it.
  */

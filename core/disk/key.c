@@ -119,6 +119,14 @@ int gl_identify_guest(const char *uuid, struct gl_identity *out, struct guestloc
 	return GUESTLOCK_OK;
 }
 
+bool gl_identity_is_local(const char *text)
+{
+	while (strncmp(text, "part", 4) == 0) {
+		text = strchr(text, ':') + 1;
+	}
+	return strncmp(text, "device:", 7) == 0;
+}
+
 void gl_identity_free(struct gl_identity *identity)
 {
 	free(identity->text);

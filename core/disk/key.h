@@ -11,7 +11,7 @@ enum gl_identity_scheme {
 };
 
 struct gl_identity {
-	char *text; /* "file:PATH", "device:PATH", "lvm:UUID", "luks:UUID", "wwid:ID", and
+	char *text; /* "file:PATH", "device:PATH", "lvm:UUID", "luks:UUID", "wwid:ID", "virtio:SERIAL", and
 		       "partN:" before that of the whole disk for its partitions; "lease:LOCKSPACE:PATH:OFFSET:KEY"; "guest:UUID" */
 	char key[GUESTLOCK_KEY_SIZE]; /* digest of "disk", "lease" or "guest", NUL, and what follows the type
 				       */
@@ -31,6 +31,9 @@ int gl_identify(const struct guestlock_resource *resource, enum gl_identity_sche
 
 /* The identity of the guest itself (lock_guest). */
 int gl_identify_guest(const char *uuid, struct gl_identity *out, struct guestlock_error *err);
+
+/* Is it a device that is known by its name on this host alone, or a partition of such a one? */
+bool gl_identity_is_local(const char *text);
 
 void gl_identity_free(struct gl_identity *identity);
 

@@ -127,6 +127,22 @@ static unsigned stronger_flags(unsigned a, unsigned b)
 	return a == 0 || b == 0 ? 0 : (a & b) == 0 ? GUESTLOCK_SHARED : a & b;
 }
 
+/* With the scheme "path" every device is called by its name, which was chosen to be the same everywhere. */
+static int check_name(const struct guestlock *gl, const struct gl_resource *resource,
+		      struct guestlock_error *err)
+{
+	if (resource->type != GUESTLOCK_DISK || gl->local_names || gl->identity_scheme == GL_IDENTITY_PATH ||
+	    !gl_can(gl, GUESTLOCK_CAP_HOSTS) || !gl_identity_is_local(resource->identity)) {
+		return GUESTLOCK_OK;
+	}
+	return gl_fail(
+		err, GUESTLOCK_UNSAFE, 0,
+		"cannot lock disk %s for all hosts: the kernel gives it no identity, and its name (%s) "
+		"may be that of another disk on another host; use a disk with one (a serial number, a "
+		"logical volume), or set allow_local_names = yes if the name is the same everywhere",
+		resource->name, resource->identity);
+}
+
 static bool merge_duplicate(struct gl_resource *resources, size_t count, const struct gl_resource *other)
 {
 	for (size_t i = 0; i < count; i++) {
@@ -162,6 +178,9 @@ int gl_wanted(struct guestlock *gl, const char *uuid, const struct gl_named *nam
 			continue;
 		}
 		status = gl_identify_named(gl, &named[i], &made[count], err);
+		if (status == GUESTLOCK_OK) {
+			status = check_name(gl, &made[count], err);
+		}
 		if (status == GUESTLOCK_OK && merge_duplicate(made, count, &made[count])) {
 			gl_resource_clear(&made[count]);
 			made[count] = (struct gl_resource){0};

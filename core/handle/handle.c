@@ -64,6 +64,7 @@ static int take_settings(struct guestlock *gl, struct guestlock_error *err)
 	gl->identity_scheme = strcmp(gl_settings_string(s, "guestlock", "disk_identity"), "path") == 0
 				      ? GL_IDENTITY_PATH
 				      : GL_IDENTITY_AUTO;
+	gl->local_names = gl_settings_bool(s, "guestlock", "allow_local_names");
 	gl->acquire_timeout_ms = (int64_t)gl_settings_uint(s, "guestlock", "acquire_timeout") * 1000;
 	gl->context.log_level = log_level_of(gl_settings_string(s, "guestlock", "log_level"));
 	if (gethostname(host, sizeof(host) - 1) < 0) {

@@ -26,6 +26,7 @@ struct guestlock {
 	/* settings in effect */
 	bool lock_disks, lock_guest, require_leases, readonly_shared, resume_strict;
 	enum gl_identity_scheme identity_scheme;
+	bool local_names;
 	int64_t acquire_timeout_ms;
 };
 

@@ -52,6 +52,7 @@ enum guestlock_capability {
 	 * without ADOPT.
 	 */
 	GUESTLOCK_CAP_BIND_HERE = 1 << 11,
+	GUESTLOCK_CAP_HOSTS = 1 << 12, /* other hosts are kept out too: what only this host calls so is no key */
 };
 
 /* What a call found or did. Each backend has one table from its vendor's codes to these. */

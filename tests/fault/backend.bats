@@ -822,6 +822,26 @@ parked()
 	refused 65 resume web --state "$state"
 }
 
+@test "a disk that only this host calls so is not locked for all hosts, unless that is allowed" {
+	local node="" path
+	for path in /sys/block/*; do
+		test -b "/dev/${path##*/}" || continue
+		! gl check "/dev/${path##*/}" --json | jq -e '.resources[0].identity // "" | startswith("device:")' >/dev/null ||
+			node=/dev/${path##*/}
+	done
+	test -n "$node" || skip "every disk has an identity here"
+	begin other
+	run -0 gl run --disk "$node" -- true
+	export GUESTLOCK_FAULT_WITH=hosts
+	refused 69 run --disk "$node" -- touch "$dir/ran"
+	contains "$stderr" "allow_local_names"
+	refused 69 attach other --disk "$node"
+	run -0 gl run --disk "$disk" -- true
+	test ! -e "$dir/ran"
+	sed -i '/^\[guestlock\]/a allow_local_names = yes' "$GUESTLOCK_CONFIG"
+	run -0 gl run --disk "$node" -- true
+}
+
 @test "what a backend can do is shown" {
 	export GUESTLOCK_FAULT_WITHOUT=handover,epoch GUESTLOCK_FAULT_WITH=guest-only
 	run -0 gl backends --json

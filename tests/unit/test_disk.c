@@ -186,7 +186,7 @@ static const struct {
 	{"device/wwid", "iqn.2003-01.org.example:disk1\n", "wwid:8iqn.2003-01.org.example:disk1"},
 	{"device/wwid", "\n", "device:/dev/given"},
 	/* a serial number is anything that the host of a virtual machine gives */
-	{"serial", "0001\n", "device:/dev/given"},
+	{"serial", "0001\n", "virtio:0001"},
 	{"uevent", "MAJOR=8\nMINOR=0\nDEVNAME=vdb\nDEVTYPE=disk\n", "device:/dev/vdb"},
 	{"uevent", "DEVNAME=cciss/c0d0", "device:/dev/cciss/c0d0"},
 	{"uevent", "XDEVNAME=vdb\n", "device:/dev/given"},
@@ -274,6 +274,8 @@ START_TEST(partitions_of_everything)
 	add_attribute("vda/vda2", "uevent", "DEVNAME=vda2\n");
 	add_attribute("vda", "uevent", "DEVNAME=vda\n");
 	expect(3, "part2:device:/dev/vda");
+	add_attribute("vda", "serial", "4711\n");
+	expect(3, "part2:virtio:4711");
 	add_device(4, "md0/md0p1");
 	add_attribute("md0/md0p1", "partition", "1\n");
 	expect(4, "part1:device:/dev/given");
@@ -348,6 +350,77 @@ START_TEST(paths_and_map_are_one_disk)
 	guestlock_digest(bytes, 5 + strlen(disk.text), key);
 	ck_assert_str_eq(key, NAA_DISK_KEY);
 	free(disk.text);
+}
+END_TEST
+
+/* What number has below it: the minors of major 8, in the order in which they are found. */
+static void expect_below(unsigned number, const unsigned minors[], size_t expected)
+{
+	struct guestlock_error error = {0};
+	struct gl_disk *disks = NULL;
+	size_t count = 0;
+
+	ck_assert_msg(gl_disk_below(makedev(8, number), sysfs, &disks, &count, &error) == GUESTLOCK_OK, "%s",
+		      error.message);
+	ck_assert_uint_eq(count, expected);
+	for (size_t i = 0; i < count; i++) {
+		bool found = false;
+
+		for (size_t k = 0; k < expected; k++) {
+			found |= disks[i].device == makedev(8, minors[k]);
+		}
+		ck_assert(found);
+		ck_assert_uint_eq(disks[i].inode, 0);
+	}
+	free(disks);
+}
+
+static void add_below(const char *upper, const char *lower)
+{
+	ck_assert_int_eq(gl_make_directory(path_of("%s/block/%s/slaves", sysfs, upper), 0755), 0);
+	ck_assert_int_eq(symlink(path_of("../../%s", lower),
+				 path_of("%s/block/%s/slaves/%s", sysfs, upper, strrchr(lower, 'd'))),
+			 0);
+}
+
+/* A logical volume, on an encrypted one, on an array of a partition and a disk that has two paths. */
+START_TEST(what_is_below)
+{
+	static const char *const places[] = {"sda",    "sda/sda1", "sdb",     "sdc",
+					     "dmpath", "md0",      "dmcrypt", "dmlv"};
+	char text[16];
+
+	for (unsigned i = 0; i < GL_COUNT(places); i++) {
+		add_device(i, places[i]);
+		snprintf(text, sizeof(text), "8:%u\n", i);
+		add_attribute(places[i], "dev", text);
+	}
+	add_attribute("sda/sda1", "partition", "1\n");
+	add_below("dmpath", "sdb");
+	add_below("dmpath", "sdc");
+	add_below("md0", "sda/sda1");
+	add_below("md0", "dmpath");
+	add_below("dmcrypt", "md0");
+	add_below("dmlv", "dmcrypt");
+	expect_below(7, (const unsigned[]){0, 1, 2, 3, 4, 5, 6}, 7);
+	expect_below(5, (const unsigned[]){0, 1, 2, 3, 4}, 5);
+	expect_below(1, (const unsigned[]){0}, 1);
+	expect_below(0, NULL, 0);
+}
+END_TEST
+
+START_TEST(what_is_below_cannot_be_told)
+{
+	struct guestlock_error error = {0};
+	struct gl_disk *disks = NULL;
+	size_t count;
+
+	ck_assert_int_eq(gl_disk_below(makedev(8, 9), sysfs, &disks, &count, &error), GUESTLOCK_NOT_FOUND);
+	ck_assert_ptr_nonnull(strstr(error.message, "8:9"));
+	add_device(1, "sda");
+	write_text(path_of("%s/block/sda/slaves", sysfs), "not a directory");
+	ck_assert_int_ne(gl_disk_below(makedev(8, 1), sysfs, &disks, &count, &error), GUESTLOCK_OK);
+	ck_assert_ptr_null(disks);
 }
 END_TEST
 
@@ -616,6 +689,8 @@ Suite *disk_suite(void)
 	tcase_add_test(devices, mapped_partition_of_a_disk);
 	tcase_add_test(devices, endless_devices_are_refused);
 	tcase_add_test(devices, paths_and_map_are_one_disk);
+	tcase_add_test(devices, what_is_below);
+	tcase_add_test(devices, what_is_below_cannot_be_told);
 	tcase_add_test(devices, nodes_are_looked_at);
 	suite_add_tcase(suite, devices);
 	tcase_add_unchecked_fixture(loops, setup_base, teardown_base);

@@ -151,7 +151,7 @@ static void make_complete(void)
 	make_right();
 	module.capabilities = GUESTLOCK_CAP_HANDOVER | GUESTLOCK_CAP_UNPROVISION | GUESTLOCK_CAP_WATCH |
 			      GUESTLOCK_CAP_SHARED | GUESTLOCK_CAP_LOSS_ACTION | GUESTLOCK_CAP_CLUSTER |
-			      GUESTLOCK_CAP_BIND_HERE;
+			      GUESTLOCK_CAP_BIND_HERE | GUESTLOCK_CAP_HOSTS;
 	ops.convert = do_batch;
 	ops.survey = do_survey;
 	ops.unprovision = do_unprovision;
@@ -205,8 +205,8 @@ START_TEST(wrong_identity)
 	check_wrong("the module has no description of one line");
 	module.description = "two\nlines";
 	check_wrong("the module has no description of one line");
-	module.capabilities = GUESTLOCK_CAP_BIND_HERE << 1;
-	check_wrong("the module claims capabilities 0x1000, of which some are not known");
+	module.capabilities = GUESTLOCK_CAP_HOSTS << 1;
+	check_wrong("the module claims capabilities 0x2000, of which some are not known");
 	module.capabilities = GUESTLOCK_CAP_BIND_HERE | GUESTLOCK_CAP_ADOPT;
 	check_wrong(
 		"the module claims capabilities adopt and bind-here, but who is adopted cannot bind itself");
@@ -487,15 +487,15 @@ END_TEST
 
 START_TEST(capability_names)
 {
-	static const char *const expected[] = {"shared", "handover",    "hotplug",   "guest-only",
-					       "adopt",  "epoch",       "may-block", "unprovision",
-					       "watch",  "loss-action", "cluster",   "bind-here"};
+	static const char *const expected[] = {
+		"shared",      "handover", "hotplug",     "guest-only", "adopt",     "epoch", "may-block",
+		"unprovision", "watch",    "loss-action", "cluster",    "bind-here", "hosts"};
 	unsigned bit;
 
 	for (bit = 0; bit < GL_COUNT(expected); bit++) {
 		ck_assert_str_eq(guestlock_capability_name(bit), expected[bit]);
 	}
-	ck_assert_uint_eq(1U << (bit - 1), GUESTLOCK_CAP_BIND_HERE);
+	ck_assert_uint_eq(1U << (bit - 1), GUESTLOCK_CAP_HOSTS);
 	ck_assert_ptr_null(guestlock_capability_name(bit));
 	ck_assert_ptr_null(guestlock_capability_name(UINT_MAX));
 }

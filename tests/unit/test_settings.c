@@ -103,11 +103,12 @@ static void check_value(struct gl_settings *settings, const char *key, const cha
 static const struct {
 	const char *key, *value, *type;
 } defaults[] = {
-	{"lock_disks", "yes", "bool"},        {"lock_guest", "yes", "bool"},
-	{"require_leases", "no", "bool"},     {"readonly_disks", "ignore", "choice"},
-	{"disk_identity", "auto", "choice"},  {"acquire_timeout", "30", "uint"},
-	{"resume_check", "strict", "choice"}, {"keeper", "auto", "choice"},
-	{"log", "auto", "choice or path"},    {"log_level", "info", "choice"},
+	{"lock_disks", "yes", "bool"},       {"lock_guest", "yes", "bool"},
+	{"require_leases", "no", "bool"},    {"readonly_disks", "ignore", "choice"},
+	{"disk_identity", "auto", "choice"}, {"allow_local_names", "no", "bool"},
+	{"acquire_timeout", "30", "uint"},   {"resume_check", "strict", "choice"},
+	{"keeper", "auto", "choice"},        {"log", "auto", "choice or path"},
+	{"log_level", "info", "choice"},
 };
 
 START_TEST(default_values)
@@ -314,8 +315,8 @@ static const struct {
 	{"[guestlock]\nLog = auto\n", "2: unknown setting \"Log\" in [guestlock]; did you mean \"log\"?"},
 	{"[guestlock]\ncolour = red\n",
 	 "2: unknown setting \"colour\" in [guestlock]; it knows backend, state_dir, run_dir, lock_disks, "
-	 "lock_guest, require_leases, readonly_disks, disk_identity, acquire_timeout, resume_check, keeper, "
-	 "log, log_level"},
+	 "lock_guest, require_leases, readonly_disks, disk_identity, allow_local_names, acquire_timeout, resume_check, "
+	 "keeper, log, log_level"},
 	{"[guestlock]\nlock_disks = yes\n\nlock_disks = yes\n",
 	 "4: lock_disks is set twice in [guestlock], first in line 2; remove one of them"},
 	{"[guestlock]\nlock_disks = yes\n[guestlock]\nlock_disks = no\n",
