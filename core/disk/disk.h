@@ -52,6 +52,12 @@ int gl_disk_walk_device(struct gl_disk_walk *walk, dev_t number, const char *nod
 int gl_disk_below(dev_t number, const char *sysfs, struct gl_disk **out_disks, size_t *out_count,
 		  struct guestlock_error *err);
 
+/*
+ * What this host itself does with a disk, a line each: "it is mounted at /mnt". malloc'd; "": nothing that is known.
+ * Says nothing of processes that have it open, nor of other mount namespaces.
+ */
+int gl_disk_uses(const struct gl_disk *disk, const char *sysfs, char **out_words, struct guestlock_error *err);
+
 /* The kernel is asked, through a node of the device. */
 int gl_disk_is_behind(dev_t number, const char *node, const char *path);
 

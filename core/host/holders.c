@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Who holds a resource, and what a path is locked as. */
 #include "base/error.h"
+#include "disk/disk.h"
 #include "guest/guest.h"
 
 #include <string.h>
@@ -23,6 +24,31 @@ int guestlock_identify(struct guestlock *gl, const struct guestlock_resource *re
 	identified.identity = NULL;
 	gl_resource_clear(&identified);
 	return GUESTLOCK_OK;
+}
+
+int guestlock_host_uses(struct guestlock *gl, const struct guestlock_resource *resource, char **out_words,
+			struct guestlock_error *err)
+{
+	struct gl_named named = gl_named_of(resource);
+	struct gl_resource identified;
+	struct gl_disk disk;
+	int status = gl_check_resource(resource, err);
+
+	if (status == GUESTLOCK_OK) {
+		status = gl_identify_named(gl, &named, &identified, err);
+	}
+	if (status < 0) {
+		return status;
+	}
+	disk = (struct gl_disk){.device = identified.device, .inode = identified.inode};
+	if (identified.has_file) {
+		status = gl_disk_uses(&disk, "/sys", out_words, err);
+	} else {
+		*out_words = strdup("");
+		status = *out_words ? GUESTLOCK_OK : gl_fail_memory(err);
+	}
+	gl_resource_clear(&identified);
+	return status;
 }
 
 static int inquire_holders(struct guestlock *gl, struct gl_resource *resource,

@@ -551,6 +551,16 @@ void guestlock_survey_free(struct guestlock_survey *survey);
 int guestlock_identify(struct guestlock *gl, const struct guestlock_resource *resource, char **out_identity,
 		       char out_key[GUESTLOCK_KEY_SIZE], struct guestlock_error *err);
 
+/*
+ * What this host itself does with a disk beside its guests, as far as the kernel tells without asking anybody: file
+ * systems mounted from it or from a part of it, swap, loop devices and other devices made of it. *out_words (free()) has a
+ * line for each, such as "it is mounted at /mnt"; "" when there is nothing. No lock keeps a host from that: who
+ * gives such a disk to a guest should know. Not seen are processes that have it open, and other mount namespaces.
+ * Errors: NOT_FOUND, INVALID, DENIED, IO.
+ */
+int guestlock_host_uses(struct guestlock *gl, const struct guestlock_resource *resource, char **out_words,
+			struct guestlock_error *err);
+
 /* ---- Recovery ---- */
 
 /* What a recovery did. Counts of guests or locks. */

@@ -179,3 +179,28 @@ refused_for()
 		eventually gone web
 	done
 }
+
+@test "what the host does with a disk is said, and refuses nothing" {
+	image "$dir/img"
+	loop_of "$dir/img"
+	run -0 --separate-stderr gl run --disk "$dir/second.img" -- true
+	[[ $stderr != *"the host and"* ]]
+	mkfs.ext2 -q "${loop}p1" 2048
+	mkdir "$dir/small"
+	mount "${loop}p1" "$dir/small"
+	for path in "$dir/img" "$loop" "${loop}p1"; do
+		run -0 --separate-stderr gl run --disk "$path" -- true
+		contains "$stderr" "mounted at $dir/small"
+		run -0 gl check "$path"
+		contains "$output" "mounted at $dir/small"
+	done
+	for path in "${loop}p2" "$dir/second.img"; do
+		run -0 --separate-stderr gl run --disk "$path" -- true
+		[[ $stderr != *"the host and"* ]]
+	done
+	run -0 gl check "$dir/img"
+	contains "$output" "attached to loop device $loop"
+	# Who only reads is told nothing at its start.
+	run -0 --separate-stderr gl run --disk "$dir/img,readonly" -- true
+	[[ $stderr != *"the host and"* ]]
+}

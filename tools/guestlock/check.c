@@ -190,6 +190,21 @@ static char *holder_words(const struct guestlock_holder *holders, size_t count)
 	return words;
 }
 
+/* No lock keeps the host from what it does with a disk: that is said, and refuses nothing. */
+static void check_host(struct checks *checks, const struct guestlock_resource *resource)
+{
+	CLI_AUTOFREE char *uses = NULL;
+	char *rest = NULL;
+
+	if (guestlock_host_uses(checks->cli->gl, resource, &uses, NULL) != GUESTLOCK_OK) {
+		return;
+	}
+	for (char *line = strtok_r(uses, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+		note(checks, resource->name, "note",
+		     cli_format("%s; the host and a guest must not both write to it", line));
+	}
+}
+
 static void check_resource(struct checks *checks, const struct guestlock_resource *resource,
 			   struct json_object *array)
 {
@@ -211,6 +226,7 @@ static void check_resource(struct checks *checks, const struct guestlock_resourc
 	}
 	words = holder_words(holders, count);
 	note(checks, resource->name, "ok", cli_format("identity %s, key %s, %s", identity, key, words));
+	check_host(checks, resource);
 	object = cli_json_object();
 	cli_json_text(object, "resource", resource->name);
 	cli_json_text(object, "identity", identity);

@@ -128,6 +128,9 @@ struct cli_resources {
 };
 
 void cli_resources_clear(struct cli_resources *list);
+
+/* Warns of what the host itself does with those that are written to: no lock keeps it from that. */
+void cli_warn_of_host(struct cli *cli, const struct cli_resources *list);
 #define CLI_AUTORESOURCES __attribute__((cleanup(cli_resources_clear)))
 
 /* Options for them. A doubled comma stands for one. A relative path gets the working directory. */

@@ -155,6 +155,26 @@ int cli_resources_parse(struct cli *cli, int argc, char **argv, struct cli_resou
 	return status;
 }
 
+void cli_warn_of_host(struct cli *cli, const struct cli_resources *list)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		const struct guestlock_resource *resource = &list->items[i];
+		CLI_AUTOFREE char *uses = NULL;
+		char *rest = NULL;
+
+		/* What cannot be looked at is told when it is locked. */
+		if (resource->type != GUESTLOCK_DISK || (resource->flags & GUESTLOCK_READONLY) ||
+		    guestlock_host_uses(cli->gl, resource, &uses, NULL) != GUESTLOCK_OK) {
+			continue;
+		}
+		for (char *line = strtok_r(uses, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+			cli_log(cli, GUESTLOCK_LOG_WARNING,
+				"disk %s: %s; the host and a guest must not both write to it", resource->name,
+				line);
+		}
+	}
+}
+
 void cli_resources_clear(struct cli_resources *list)
 {
 	for (size_t i = 0; i < list->count; i++) {

@@ -391,6 +391,7 @@ static int start_and_stay(struct cli *cli, struct run *run)
 	int status;
 
 	cli_keep_signals();
+	cli_warn_of_host(cli, &run->guest.resources);
 	status = start(cli, run, &guest, &pid, &err);
 	if (status != GUESTLOCK_OK) {
 		cli_die_of_early_signal();
