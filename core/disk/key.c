@@ -119,10 +119,27 @@ int gl_identify_guest(const char *uuid, struct gl_identity *out, struct guestloc
 	return GUESTLOCK_OK;
 }
 
+const char *gl_identity_whole(const char *text)
+{
+	return strncmp(text, "part", 4) == 0 ? strchr(text, ':') + 1 : NULL;
+}
+
+int gl_identify_whole(const char *text, struct gl_identity *out, struct guestlock_error *err)
+{
+	struct gl_identity identity = {.text = strdup(text)};
+
+	if (!identity.text) {
+		return gl_fail_memory(err);
+	}
+	gl_digest_words(identity.key, (const char *[]){"disk", text}, 2);
+	*out = identity;
+	return GUESTLOCK_OK;
+}
+
 bool gl_identity_is_local(const char *text)
 {
-	while (strncmp(text, "part", 4) == 0) {
-		text = strchr(text, ':') + 1;
+	for (const char *whole = text; whole; whole = gl_identity_whole(text)) {
+		text = whole;
 	}
 	return strncmp(text, "device:", 7) == 0;
 }

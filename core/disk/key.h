@@ -32,6 +32,12 @@ int gl_identify(const struct guestlock_resource *resource, enum gl_identity_sche
 /* The identity of the guest itself (lock_guest). */
 int gl_identify_guest(const char *uuid, struct gl_identity *out, struct guestlock_error *err);
 
+/* The identity of the whole disk that a partition is of, within text; NULL: it is none. */
+const char *gl_identity_whole(const char *text);
+
+/* By an identity that gl_identity_whole() gave: what is locked when the whole disk is named. */
+int gl_identify_whole(const char *text, struct gl_identity *out, struct guestlock_error *err);
+
 /* Is it a device that is known by its name on this host alone, or a partition of such a one? */
 bool gl_identity_is_local(const char *text);
 

@@ -143,58 +143,120 @@ static int check_name(const struct guestlock *gl, const struct gl_resource *reso
 		resource->name, resource->identity);
 }
 
-static bool merge_duplicate(struct gl_resource *resources, size_t count, const struct gl_resource *other)
+/* What is collected. */
+struct wanted {
+	struct gl_resource *resources;
+	size_t count;
+};
+
+/* Takes the resource over: of two wishes for one key the stronger counts. */
+static int add_wanted(struct wanted *wanted, struct gl_resource *resource, struct guestlock_error *err)
 {
-	for (size_t i = 0; i < count; i++) {
-		if (strcmp(resources[i].key, other->key) == 0) {
-			resources[i].flags = stronger_flags(resources[i].flags, other->flags);
-			return true;
+	struct gl_resource *grown;
+
+	for (size_t i = 0; i < wanted->count; i++) {
+		struct gl_resource *known = &wanted->resources[i];
+
+		if (strcmp(known->key, resource->key) == 0) {
+			known->flags = stronger_flags(known->flags, resource->flags);
+			/* Named as a disk, it is more than the whole of a partition. */
+			if (known->whole && !resource->whole) {
+				resource->flags = known->flags;
+				gl_resource_clear(known);
+				*known = *resource;
+			} else {
+				gl_resource_clear(resource);
+			}
+			return GUESTLOCK_OK;
 		}
 	}
-	return false;
+	grown = gl_grow(wanted->resources, wanted->count, sizeof(*grown));
+	if (!grown) {
+		gl_resource_clear(resource);
+		return gl_fail_memory(err);
+	}
+	wanted->resources = grown;
+	wanted->resources[wanted->count++] = *resource;
+	return GUESTLOCK_OK;
+}
+
+/*
+ * A partition has its whole disk shared, so that who wants that alone, on whichever host, meets it. On this host
+ * the hints tell more.
+ */
+static int add_wholes(struct guestlock *gl, const char *part, struct wanted *wanted,
+		      struct guestlock_error *err)
+{
+	bool needed = gl_can(gl, GUESTLOCK_CAP_HOSTS) && gl_can(gl, GUESTLOCK_CAP_SHARED);
+	const char *whole = needed ? gl_identity_whole(part) : NULL;
+	int status = GUESTLOCK_OK;
+
+	for (; whole && status == GUESTLOCK_OK; whole = gl_identity_whole(whole)) {
+		struct gl_resource made = {.type = GUESTLOCK_DISK, .flags = GUESTLOCK_SHARED, .whole = true};
+		struct gl_identity identity = {0};
+
+		status = gl_identify_whole(whole, &identity, err);
+		if (status < 0) {
+			return status;
+		}
+		take_identity(&made, &identity);
+		if (gl_set_string(&made.name, whole) < 0) {
+			gl_resource_clear(&made);
+			return gl_fail_memory(err);
+		}
+		status = add_wanted(wanted, &made, err);
+	}
+	return status;
+}
+
+static int add_named(struct guestlock *gl, const struct gl_named *named, struct wanted *wanted,
+		     struct guestlock_error *err)
+{
+	struct gl_resource made = {0};
+	GL_AUTOFREE char *identity = NULL;
+	int status = gl_identify_named(gl, named, &made, err);
+
+	if (status == GUESTLOCK_OK) {
+		status = check_name(gl, &made, err);
+	}
+	if (status == GUESTLOCK_OK && gl_set_string(&identity, made.identity) < 0) {
+		status = gl_fail_memory(err);
+	}
+	if (status < 0) {
+		gl_resource_clear(&made);
+		return status;
+	}
+	status = add_wanted(wanted, &made, err);
+	return status == GUESTLOCK_OK && named->type == GUESTLOCK_DISK ? add_wholes(gl, identity, wanted, err)
+								       : status;
 }
 
 int gl_wanted(struct guestlock *gl, const char *uuid, const struct gl_named *named, size_t n_named,
 	      bool guest_lock, struct gl_resource **out_resources, size_t *out_count,
 	      struct guestlock_error *err)
 {
-	struct gl_resource *made;
-	size_t count = 0;
+	struct wanted wanted = {.resources = NULL};
 	int status = check_leases(gl, uuid, named, n_named, err);
 
-	if (status < 0) {
-		return status;
-	}
-	made = calloc(n_named + 1, sizeof(*made));
-	if (!made) {
-		return gl_fail_memory(err);
-	}
-	if (guest_lock && (gl->lock_guest || gl_can(gl, GUESTLOCK_CAP_GUEST_ONLY))) {
-		status = make_guest_lock(uuid, &made[count], err);
-		count += status == GUESTLOCK_OK;
+	if (status == GUESTLOCK_OK && guest_lock &&
+	    (gl->lock_guest || gl_can(gl, GUESTLOCK_CAP_GUEST_ONLY))) {
+		struct gl_resource made = {0};
+
+		status = make_guest_lock(uuid, &made, err);
+		status = status == GUESTLOCK_OK ? add_wanted(&wanted, &made, err) : status;
 	}
 	for (size_t i = 0; i < n_named && status == GUESTLOCK_OK; i++) {
-		if (!gl_is_locked(gl, &named[i])) {
-			continue;
-		}
-		status = gl_identify_named(gl, &named[i], &made[count], err);
-		if (status == GUESTLOCK_OK) {
-			status = check_name(gl, &made[count], err);
-		}
-		if (status == GUESTLOCK_OK && merge_duplicate(made, count, &made[count])) {
-			gl_resource_clear(&made[count]);
-			made[count] = (struct gl_resource){0};
-		} else if (status == GUESTLOCK_OK) {
-			count++;
+		if (gl_is_locked(gl, &named[i])) {
+			status = add_named(gl, &named[i], &wanted, err);
 		}
 	}
 	if (status < 0) {
 		gl_error_about(err, uuid, NULL);
-		gl_wanted_free(made, count);
+		gl_wanted_free(wanted.resources, wanted.count);
 		return status;
 	}
-	*out_resources = made;
-	*out_count = count;
+	*out_resources = wanted.resources;
+	*out_count = wanted.count;
 	return GUESTLOCK_OK;
 }
 

@@ -43,7 +43,7 @@ void gl_run_bury(struct gl_operation_run *run);
 /* What a wish is about, beside the event. Zeroed: all resources, nothing to check. */
 struct gl_wish {
 	enum gl_event event;
-	const char *only_key;         /* ATTACH, DETACH: the one resource; NULL: all */
+	const char *only_key;         /* ATTACH, DETACH: the one disk or lease; NULL: all */
 	const struct gl_state *state; /* epochs to be checked; NULL: the record's own, of parked resources */
 	bool force;
 	bool stopped;   /* the caller has stopped the guest, and keeps it so */

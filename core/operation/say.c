@@ -12,6 +12,7 @@ char *gl_resource_words(const struct gl_resource *resource)
 	GL_AUTOFREE char *name = gl_printable(resource->name ? resource->name : "");
 	char *words = NULL;
 	const char *what = resource->guest_lock               ? "guest"
+			   : resource->whole                  ? "whole disk"
 			   : resource->type == GUESTLOCK_DISK ? "disk"
 							      : "lease";
 

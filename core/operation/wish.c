@@ -87,6 +87,38 @@ static int expect_epoch(const struct gl_operation_run *run, const struct gl_wish
 	return GUESTLOCK_OK;
 }
 
+static bool is_part_of(const char *part, const char *whole)
+{
+	while (part && strcmp(part, whole) != 0) {
+		part = gl_identity_whole(part);
+	}
+	return part != NULL;
+}
+
+/* The one that is meant, and the whole disk of a partition, unless another partition of it stays. */
+static bool is_concerned(const struct gl_operation_run *run, const struct gl_wish *wish,
+			 const struct gl_resource *resource)
+{
+	const struct gl_record *record = run->record;
+	const struct gl_resource *meant =
+		wish->only_key ? gl_record_find_key(run->record, wish->only_key) : NULL;
+
+	if (!wish->only_key || resource == meant) {
+		return true;
+	}
+	if (!meant || !resource->whole || !is_part_of(meant->identity, resource->identity)) {
+		return false;
+	}
+	for (size_t i = 0; i < record->n_resources && wish->event == GL_EVENT_DETACH; i++) {
+		const struct gl_resource *other = &record->resources[i];
+
+		if (other != meant && !other->whole && is_part_of(other->identity, resource->identity)) {
+			return false;
+		}
+	}
+	return true;
+}
+
 /* Sets the resources that the row's actions concern under way, and collects them. */
 static int collect_resources(struct gl_operation_run *run, const struct gl_wish *wish, unsigned actions,
 			     struct gl_batch *batch, enum gl_request *out_request,
@@ -105,8 +137,7 @@ static int collect_resources(struct gl_operation_run *run, const struct gl_wish 
 		const struct gl_resource_row *row;
 		int status = GUESTLOCK_OK;
 
-		if (!holding || event == GL_RES_EVENTS ||
-		    (wish->only_key && strcmp(wish->only_key, resource->key) != 0)) {
+		if (!holding || event == GL_RES_EVENTS || !is_concerned(run, wish, resource)) {
 			continue;
 		}
 		row = gl_resource_step(holding->state, event);

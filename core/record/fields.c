@@ -166,6 +166,7 @@ const struct gl_field gl_param_fields[] = {
 const struct gl_field gl_resource_fields[] = {
 	{.key = "type", .kind = &kind_type, RESOURCE(type)},
 	{.key = "guest-lock", .kind = &kind_true, RESOURCE(guest_lock), .optional = true},
+	{.key = "whole", .kind = &kind_true, RESOURCE(whole), .optional = true},
 	{.key = "flags", .kind = &kind_flags, RESOURCE(flags)},
 	{.key = "name", .kind = &kind_text, RESOURCE(name)},
 	{.key = "lockspace", .kind = &kind_text, RESOURCE(lockspace), .optional = true},

@@ -5,6 +5,7 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034,SC2154
 bats_require_minimum_version 1.5.0
+load "${BASH_SOURCE[0]%/*}/partitions"
 
 setup()
 {
@@ -76,6 +77,15 @@ other_host()
 {
 	test -e "$dir/other.conf" || write_config "$dir/other.conf" "$dir/other-run" "$dir/state"
 	"$GUESTLOCK" --config "$dir/other.conf" "$@"
+}
+
+# loop_of FILE: a loop device of it with its partitions, in $loop.
+loop_of()
+{
+	loop=$(losetup --find --show --partscan "$1" 2>/dev/null) || skip "no loop devices for this user"
+	printf '%s\n' "$loop" >>"$dir/loops"
+	test -b "${loop}p1" || partx --add "$loop" 2>/dev/null || :
+	test -b "${loop}p1" || skip "no partitions on loop devices here"
 }
 
 # eventually COMMAND...: it succeeds within 30 seconds.

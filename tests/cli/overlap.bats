@@ -6,27 +6,6 @@
 # shellcheck disable=SC2154,SC2034
 load helpers
 
-# image FILE: with two partitions.
-image()
-{
-	truncate -s 8M "$1"
-	{
-		printf '\0\0\0\0\203\0\0\0\0\010\0\0\0\020\0\0'
-		printf '\0\0\0\0\203\0\0\0\0\030\0\0\0\020\0\0'
-		head -c 32 /dev/zero
-		printf '\125\252'
-	} | dd of="$1" bs=1 seek=446 conv=notrunc status=none
-}
-
-# loop_of FILE: a loop device of it with its partitions, in $loop.
-loop_of()
-{
-	loop=$(losetup --find --show --partscan "$1" 2>/dev/null) || skip "no loop devices for this user"
-	printf '%s\n' "$loop" >>"$dir/loops"
-	test -b "${loop}p1" || partx --add "$loop" 2>/dev/null || :
-	test -b "${loop}p1" || skip "no partitions on loop devices here"
-}
-
 # refused_for NAME COMMAND...: it ends with 1 and names that guest.
 refused_for()
 {

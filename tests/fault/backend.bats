@@ -842,6 +842,35 @@ parked()
 	run -0 gl run --disk "$node" -- true
 }
 
+@test "with other hosts a partition has its whole disk shared, as long as a guest has one" {
+	export GUESTLOCK_FAULT_WITH=hosts
+	image "$dir/img"
+	loop_of "$dir/img"
+	begin web --disk "${loop}p1"
+	begin other --disk "${loop}p2"
+	held() { gl holders "$dir/img" --json | jq -r '[.resources[0].holders[] | "\(.name) \(.mode)"] | sort | join(",")'; }
+	test "$(held)" = "other shared,web shared"
+	test "$(gl holders "${loop}p1" --json | jq -r '.resources[0].holders[0].mode')" = exclusive
+	gl detach other --disk "${loop}p2"
+	test "$(held)" = "web shared"
+	gl attach web --disk "${loop}p2"
+	gl detach web --disk "${loop}p1"
+	test "$(held)" = "web shared"
+	gl pause web
+	test -z "$(held)"
+	gl resume web
+	test "$(held)" = "web shared"
+	gl detach web --disk "${loop}p2"
+	test -z "$(held)"
+	# Named as a disk, it is taken as that.
+	gl attach web --disk "${loop}p1"
+	refused 65 attach web --disk "$dir/img"
+	gl detach web --disk "${loop}p1"
+	gl attach web --disk "$dir/img"
+	gl attach web --disk "${loop}p1"
+	test "$(held)" = "web exclusive"
+}
+
 @test "what a backend can do is shown" {
 	export GUESTLOCK_FAULT_WITHOUT=handover,epoch GUESTLOCK_FAULT_WITH=guest-only
 	run -0 gl backends --json

@@ -33,6 +33,7 @@ teardown()
 	test -n "${world-}" || return 0
 	test -n "${BATS_TEST_COMPLETED-}" || world_explain
 	hosts_settle
+	test ! -s "$BATS_TEST_TMPDIR/loop" || losetup --detach "$(<"$BATS_TEST_TMPDIR/loop")"
 }
 
 teardown_file()

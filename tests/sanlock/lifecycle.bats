@@ -39,6 +39,27 @@ setup_file()
 	test "$(lease_owner alpha "guestlock:$(key_of "$d/a"):$(lease_of "$d/a")")" = 2
 }
 
+@test "a partition on one host, the whole disk on the other: never both" {
+	local loop
+
+	load ../cli/partitions
+	image "$d/parted"
+	loop=$(losetup --find --show --partscan "$d/parted")
+	printf '%s\n' "$loop" >"$BATS_TEST_TMPDIR/loop"
+	test -b "${loop}p1" || partx --add "$loop"
+	guest alpha web --disk "${loop}p1"
+	refused beta 1 run --name copy --disk "$d/parted" -- true
+	says "guest web" alpha
+	gl beta run --name copy --disk "${loop}p2" -- true
+	refused beta 1 run --name copy --disk "${loop}p1" -- true
+	guest_end alpha web
+	guest beta whole --disk "$d/parted"
+	refused alpha 1 run --name copy --disk "${loop}p1" -- true
+	says "guest whole" beta
+	guest_end beta whole
+	gl alpha run --name copy --disk "${loop}p1" -- true
+}
+
 @test "another guest of the same host is refused as well" {
 	guest alpha web --disk "$d/a"
 	refused alpha 1 run --name twin --disk "$d/a" -- true

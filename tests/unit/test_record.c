@@ -85,6 +85,7 @@ static struct gl_record *full_record(void)
 	disk->device = 2049;
 	disk->inode = UINT64_MAX;
 	disk->born = UINT64_MAX - 1;
+	disk->whole = true;
 	disk->unhinted = true;
 	holding = add_holding(disk, "fcntl");
 	*holding = (struct gl_holding){
@@ -143,7 +144,7 @@ static void compare_resource(const struct gl_resource *a, const struct gl_resour
 {
 	COMPARE(VALUE(type), VALUE(guest_lock), VALUE(flags), TEXT(name), TEXT(lockspace), TEXT(path),
 		VALUE(offset), TEXT(identity), TEXT(key), VALUE(has_file), VALUE(device), VALUE(inode),
-		VALUE(born), VALUE(unhinted));
+		VALUE(born), VALUE(whole), VALUE(unhinted));
 	for (size_t i = 0; i < GL_HOLDINGS; i++) {
 		compare_holding(&a->holdings[i], &b->holdings[i]);
 	}
