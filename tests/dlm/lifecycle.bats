@@ -137,10 +137,11 @@ members_are()
 	test "$(members "$1")" = "$2"
 }
 
-# daemon_stop NODE NAME: as when the node shuts down.
+# daemon_stop NODE NAME: as when the node shuts down. It is told until it ends: one that is at the end of a lockspace
+# stays.
 daemon_stop()
 {
-	on_for 30 "$1" "kill -TERM \$(pidof $2) && while pidof $2 >/dev/null; do sleep 0.1; done"
+	on_for 60 "$1" "kill -TERM \$(pidof $2) && while pid=\$(pidof $2); do kill -TERM \$pid; sleep 0.2; done"
 }
 
 @test "a node with a guest, running or paused, does not leave; one without does, and comes back" {
