@@ -4,6 +4,8 @@
 
 #include <time.h>
 
+#define TURNS 32 /* that are left in any time */
+
 bool gl_pause_before_retry(unsigned attempt, int64_t max_ms, int64_t deadline_ms)
 {
 	int64_t now = guestlock_monotonic_ms(), left = deadline_ms - now;
@@ -15,8 +17,9 @@ bool gl_pause_before_retry(unsigned attempt, int64_t max_ms, int64_t deadline_ms
 	if (most_us > (uint64_t)max_ms * 1000) {
 		most_us = (uint64_t)max_ms * 1000;
 	}
-	if (most_us > (uint64_t)left * 1000) {
-		most_us = (uint64_t)left * 1000;
+	/* Who has little time left has waited longest, and tries more often than those that came later. */
+	if (most_us > (uint64_t)left * 1000 / TURNS) {
+		most_us = (uint64_t)left * 1000 / TURNS;
 	}
 	/* Half of it for certain, the rest by chance: two that collide once do not collide again. */
 	uint64_t us = most_us / 2 + guestlock_random64() % (most_us / 2 + 1);

@@ -76,6 +76,9 @@ static enum guestlock_result call_once(struct guestlock *gl, enum gl_call_type t
 	return GUESTLOCK_RES_INVALID;
 }
 
+/* Longer each time: a thousand guests that share a disk would keep each other from it. */
+#define LONGEST_PAUSE_MS 200
+
 static enum guestlock_result call_until(struct guestlock *gl, enum gl_call_type type,
 					struct guestlock_batch *batch, struct guestlock_error *cause)
 {
@@ -83,7 +86,8 @@ static enum guestlock_result call_until(struct guestlock *gl, enum gl_call_type 
 
 	for (unsigned attempt = 0;; attempt++) {
 		result = call_once(gl, type, batch, cause);
-		if (result != GUESTLOCK_RES_AGAIN || !gl_pause_before_retry(attempt, 5, batch->deadline_ms)) {
+		if (result != GUESTLOCK_RES_AGAIN ||
+		    !gl_pause_before_retry(attempt, LONGEST_PAUSE_MS, batch->deadline_ms)) {
 			return result;
 		}
 		*cause = (struct guestlock_error){0};

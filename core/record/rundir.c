@@ -13,7 +13,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define LONGEST_PAUSE_MS 10 /* between two looks at a lock that lasts as long as a call to the backend */
+/* Between two looks at a lock: longer each time, so that a thousand that wait do not keep each other from it. */
+#define LONGEST_PAUSE_MS 200
 
 static int path_below(const char *directory, const char *part, const char *name, char **out_path,
 		      struct guestlock_error *err)

@@ -87,3 +87,28 @@ until_told=(sh -c 'until test -e go; do sleep 0.02; done')
 	ended "$supervisor" 0
 	has second state running
 }
+
+# FULL=1: as many as a large host has.
+@test "guests that share one disk start, pause, go on and end together" {
+	local count=40 pids=() names=() i
+	test -z "${FULL-}" || count=1000
+	for ((i = 0; i < count; i++)); do
+		gl --quiet run --name "g$i" --disk "$disk,shared" -- sleep 600 2>>"$dir/together.err" 3>&- &
+		pids+=($!)
+		names+=("g$i")
+	done
+	all_run() { test "$(gl list --json | jq '[.guests[] | select(.state == "running")] | length')" = "$count"; }
+	for ((i = 0; i < 10; i++)); do
+		if eventually all_run; then break; fi
+	done
+	all_run
+	printf '%s\n' "${names[@]}" | xargs -P 64 -n 1 "$GUESTLOCK" --quiet pause >/dev/null
+	printf '%s\n' "${names[@]}" | xargs -P 64 -n 1 "$GUESTLOCK" --quiet resume
+	all_run
+	gl list --json | jq -r '.guests[].pid' | xargs kill -KILL
+	for i in "${pids[@]}"; do
+		ended "$i" 137
+	done
+	test ! -s "$dir/together.err"
+	test "$(gl list --json | jq '.guests | length')" = 0
+}

@@ -855,6 +855,32 @@ START_TEST(auto_close)
 }
 END_TEST
 
+/* The shortest of some pauses, as others may have the processor. */
+static int64_t shortest_pause(unsigned attempt, int64_t max_ms, int64_t left_ms)
+{
+	int64_t shortest = INT64_MAX;
+
+	for (int i = 0; i < 5; i++) {
+		int64_t begun = guestlock_monotonic_ms(), took;
+
+		ck_assert(gl_pause_before_retry(attempt, max_ms, begun + left_ms));
+		took = guestlock_monotonic_ms() - begun;
+		shortest = took < shortest ? took : shortest;
+	}
+	return shortest;
+}
+
+START_TEST(pauses_grow_and_shrink)
+{
+	/* Half of the longest at least, in milliseconds that have begun. */
+	ck_assert_int_ge(shortest_pause(20, 200, 100000), 99);
+	ck_assert_int_le(shortest_pause(0, 200, 100000), 50);
+	/* Who has waited long tries often. */
+	ck_assert_int_le(shortest_pause(20, 200, 320), 50);
+	ck_assert(!gl_pause_before_retry(20, 200, guestlock_monotonic_ms()));
+}
+END_TEST
+
 Suite *util_suite(void)
 {
 	Suite *suite = suite_create("util");
@@ -908,6 +934,7 @@ Suite *util_suite(void)
 	tcase_add_test(files, ofd_lock);
 	tcase_add_test(files, make_directory);
 	tcase_add_test(files, auto_close);
+	tcase_add_test(files, pauses_grow_and_shrink);
 	suite_add_tcase(suite, files);
 	return suite;
 }
