@@ -3,8 +3,8 @@
  * After a restart of the machine all owners are dead, and a power failure may have damaged entries or
  * brought back old epochs: nothing in an entry is worth keeping, and an epoch that might be an old one proves
  * nothing. So the first who joins removes them all, before anybody of this boot can have written one. A boot
- * id that differs does not prove a restart (a container may be given one of its own): a living owner proves
- * the contrary.
+ * id that differs is the sign of a restart, as containers with one of their own know none (guestlock_boot_id);
+ * a living owner is proof of the contrary all the same: somebody may have edited the file.
  */
 #include "fcntl_priv.h"
 
@@ -106,10 +106,11 @@ static bool is_in_use(const struct gl_fcntl *fc, struct gl_fcntl_entry *entry)
 
 static int has_living(const struct gl_fcntl *fc, int directory, const char *key, void *data)
 {
+	const bool *damaged = data;
 	struct gl_fcntl_entry entry = GL_FCNTL_ENTRY_INIT;
-	int result = gl_fcntl_entry_peek(fc, directory, key, &entry) < 0 || is_in_use(fc, &entry);
+	int result = gl_fcntl_entry_peek(fc, directory, key, &entry) < 0 || is_in_use(fc, &entry) ||
+		     (entry.presence == GL_FCNTL_DAMAGED && !*damaged);
 
-	(void)data;
 	gl_fcntl_entry_close(&entry);
 	return result;
 }
@@ -134,7 +135,7 @@ static int remove_entry(const struct gl_fcntl *fc, int directory, const char *ke
 	return result;
 }
 
-int gl_fcntl_clear(const struct gl_fcntl *fc, enum gl_fcntl_cleared *out_cleared)
+int gl_fcntl_clear(const struct gl_fcntl *fc, bool damaged, enum gl_fcntl_cleared *out_cleared)
 {
 	int found = gl_fcntl_scan(fc, is_entry, NULL);
 
@@ -144,7 +145,7 @@ int gl_fcntl_clear(const struct gl_fcntl *fc, enum gl_fcntl_cleared *out_cleared
 	}
 	found = for_each_file(fc->life_dir, is_life_held, 0);
 	if (found == 0) {
-		found = gl_fcntl_scan(fc, has_living, NULL);
+		found = gl_fcntl_scan(fc, has_living, &damaged);
 	}
 	if (found < 0) {
 		return -1;

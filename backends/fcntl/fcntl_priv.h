@@ -245,8 +245,11 @@ enum gl_fcntl_cleared {
 	GL_FCNTL_ALIVE, /* somebody lives, so there was no reboot: nothing was touched */
 };
 
-/* Removes all entries and life files, unless some owner lives. 0 or -1 with errno. */
-int gl_fcntl_clear(const struct gl_fcntl *fc, enum gl_fcntl_cleared *out_cleared);
+/*
+ * Removes all entries and life files, unless some owner lives. damaged: also entries that do not tell whose they are;
+ * else one that is damaged counts as somebody who lives. 0 or -1 with errno.
+ */
+int gl_fcntl_clear(const struct gl_fcntl *fc, bool damaged, enum gl_fcntl_cleared *out_cleared);
 
 /* Removes what crashes left in new/, if it is at least age_s seconds old. */
 void gl_fcntl_clear_new(const struct gl_fcntl *fc, unsigned age_s);

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #define GL_FCNTL_FORMAT_FIRST "guestlock-format 1\n"
-#define GL_FCNTL_BOOT_ID "/proc/sys/kernel/random/boot_id"
+#define GL_FCNTL_NO_BOOT "-"
 #define GL_FCNTL_FILE_MAX 4096 /* bytes of the format file */
 
 /*
@@ -115,6 +115,7 @@ enum format_state {
 	FORMAT_DAMAGED,
 	FORMAT_FOREIGN, /* another version or scheme */
 	FORMAT_OTHER_BOOT,
+	FORMAT_UNKNOWN_BOOT, /* set up where the boot is not known, unlike here */
 };
 
 struct format {
@@ -123,19 +124,6 @@ struct format {
 	char wanted[GL_FCNTL_FORMAT_SIZE]; /* what it should be */
 	char boot[GUESTLOCK_UUID_STRING];  /* "": not known, or of no use as other machines write there too */
 };
-
-static void read_boot_id(char out[GUESTLOCK_UUID_STRING])
-{
-	char *text = NULL;
-	size_t size;
-
-	out[0] = '\0';
-	if (guestlock_read_file(GL_FCNTL_BOOT_ID, GL_FCNTL_FILE_MAX, &text, &size) == 0 &&
-	    size >= GUESTLOCK_UUID_STRING - 1) {
-		snprintf(out, GUESTLOCK_UUID_STRING, "%s", text);
-	}
-	free(text);
-}
 
 /* One word after label at *at. */
 static bool take_field(const char **at, const char *label, char *out, size_t size)
@@ -175,7 +163,10 @@ static enum format_state judge_format(const struct gl_fcntl *fc, const struct fo
 	if (strcmp(scheme, fc->base.identity_scheme) != 0) {
 		return FORMAT_FOREIGN;
 	}
-	return format->boot[0] == '\0' || strcmp(boot, format->boot) == 0 ? FORMAT_RIGHT : FORMAT_OTHER_BOOT;
+	if (format->boot[0] == '\0' || strcmp(boot, format->boot) == 0) {
+		return FORMAT_RIGHT;
+	}
+	return strcmp(boot, GL_FCNTL_NO_BOOT) == 0 ? FORMAT_UNKNOWN_BOOT : FORMAT_OTHER_BOOT;
 }
 
 /* 0 or -1 with errno. A file that is not there or cannot be understood is no failure. */
@@ -307,12 +298,13 @@ static enum guestlock_result set_up(const struct gl_fcntl *fc, struct format *fo
 	if (format->state == FORMAT_FOREIGN) {
 		return fail_foreign(fc, format, err);
 	}
-	if (gl_fcntl_clear(fc, &cleared) < 0) {
+	if (gl_fcntl_clear(fc, format->state != FORMAT_UNKNOWN_BOOT, &cleared) < 0) {
 		return gl_fcntl_fail(err, errno, "remove what an earlier boot left in", fc->lock_dir);
 	}
 	if (cleared == GL_FCNTL_ALIVE) {
-		return format->state == FORMAT_OTHER_BOOT ? GUESTLOCK_RES_GRANTED
-							  : fail_unreadable(fc, format, err);
+		return format->state == FORMAT_OTHER_BOOT || format->state == FORMAT_UNKNOWN_BOOT
+			       ? GUESTLOCK_RES_GRANTED
+			       : fail_unreadable(fc, format, err);
 	}
 	if (guestlock_write_file(fc->format_path, format->wanted, strlen(format->wanted), 0600) < 0) {
 		return gl_fcntl_fail(err, errno, "write", fc->format_path);
@@ -382,10 +374,10 @@ static enum guestlock_result describe_format(const struct gl_fcntl *fc, const ch
 	enum guestlock_result result = check_network(fc, path, &network, err);
 
 	if (result == GUESTLOCK_RES_GRANTED && !network) {
-		read_boot_id(format->boot);
+		guestlock_boot_id(format->boot);
 	}
 	snprintf(format->wanted, sizeof(format->wanted), GL_FCNTL_FORMAT_FIRST "scheme %s\nboot %s\n",
-		 fc->base.identity_scheme, format->boot[0] != '\0' ? format->boot : "-");
+		 fc->base.identity_scheme, format->boot[0] != '\0' ? format->boot : GL_FCNTL_NO_BOOT);
 	return result;
 }
 

@@ -30,8 +30,8 @@ static struct gl_fcntl_line *find_user(const struct gl_fcntl *fc, struct gl_fcnt
 	return line ? line : find_living(fc, entry, false);
 }
 
-/* Those of this host: the dead, or all. */
-static size_t drop_ours(const struct gl_fcntl *fc, struct gl_fcntl_entry *entry, bool all)
+/* The dead, whoever had them, or also all of this manager. */
+static size_t drop_lines(const struct gl_fcntl *fc, struct gl_fcntl_entry *entry, bool all)
 {
 	size_t dropped = 0;
 	size_t i = 0;
@@ -39,8 +39,8 @@ static size_t drop_ours(const struct gl_fcntl *fc, struct gl_fcntl_entry *entry,
 	while (i < entry->count) {
 		struct gl_fcntl_line *line = &entry->lines[i];
 
-		if (gl_fcntl_is_ours(fc, line) &&
-		    (all || gl_fcntl_line_life(fc, line) == GUESTLOCK_LIFE_DEAD)) {
+		if ((all && gl_fcntl_is_ours(fc, line)) ||
+		    gl_fcntl_line_life(fc, line) == GUESTLOCK_LIFE_DEAD) {
 			gl_fcntl_entry_drop(entry, i);
 			dropped++;
 		} else {
@@ -71,7 +71,7 @@ static enum guestlock_result release_lines(const struct gl_fcntl *fc, const char
 {
 	enum guestlock_result result;
 
-	if (drop_ours(fc, entry, force) == 0) {
+	if (drop_lines(fc, entry, force) == 0) {
 		return fail_nothing(fc, key, entry, err);
 	}
 	if (gl_fcntl_entry_write(fc, key, entry) == 0) {

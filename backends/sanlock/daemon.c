@@ -172,24 +172,6 @@ static bool has_watchdog(pid_t daemon)
 	return told != 0;
 }
 
-uint64_t gl_sanlock_process_start(pid_t pid)
-{
-	size_t size = 0;
-	char *text = read_proc(pid, "stat", &size);
-	const char *at = text ? strrchr(text, ')') : NULL;
-	unsigned long long start = 0;
-
-	/* The fields after the name, of which the start time is the twentieth. */
-	for (int field = 0; at && field < 20; field++) {
-		at = strchr(at + 1, ' ');
-	}
-	if (at) {
-		start = strtoull(at + 1, NULL, 10);
-	}
-	free(text);
-	return start;
-}
-
 enum guestlock_result gl_sanlock_daemon_check(const struct gl_sanlock *sl, struct guestlock_error *err)
 {
 	pid_t daemon = 0;

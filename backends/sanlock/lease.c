@@ -222,7 +222,7 @@ int gl_sanlock_lease_provision(const struct gl_sanlock *sl, const struct gl_sanl
 /* Another process may have the number by now. One that is gone may have left the socket to a child. */
 static bool is_reused(const struct guestlock_owner *owner)
 {
-	uint64_t start = owner->pid_start ? gl_sanlock_process_start(owner->pid) : 0;
+	uint64_t start = owner->pid_start ? guestlock_process_start(owner->pid) : 0;
 
 	return start != 0 && start != owner->pid_start;
 }

@@ -16,7 +16,7 @@ static bool is_held(const struct gl_sanlock_slot *slot)
 /* The process that was bound; a child of it may have the socket still. */
 static bool has_ended(const struct guestlock_owner *owner)
 {
-	return owner->pid_start != 0 && gl_sanlock_process_start(owner->pid) != owner->pid_start;
+	return owner->pid_start != 0 && guestlock_process_start(owner->pid) != owner->pid_start;
 }
 
 /* The lease is this host's still, and the note names the guest. */

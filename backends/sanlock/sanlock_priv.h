@@ -79,9 +79,6 @@ static inline struct gl_sanlock *gl_sanlock_of(struct guestlock_backend *backend
  */
 enum guestlock_result gl_sanlock_daemon_check(const struct gl_sanlock *sl, struct guestlock_error *err);
 
-/* Start time of a process in clock ticks since boot; 0: there is none. */
-uint64_t gl_sanlock_process_start(pid_t pid);
-
 enum guestlock_result gl_sanlock_probe(struct guestlock_backend *backend, struct guestlock_error *err);
 
 /* ---- Errors: fail.c ---- */

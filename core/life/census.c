@@ -53,7 +53,7 @@ static struct gl_person ask_person(pid_t pid, const struct gl_stat *stat, const 
 		return person;
 	}
 	/* Who is older than the guest was sent its tether, and is none of its processes. */
-	if (sought && person.start < sought->born) {
+	if (sought && person.start && person.start < sought->born) {
 		return person;
 	}
 	person.holds = sought && !person.ended && gl_process_holds(pid, sought);

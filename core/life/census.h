@@ -10,7 +10,7 @@
 
 struct gl_person {
 	pid_t pid, parent, group;
-	uint64_t start; /* clock ticks since boot */
+	uint64_t start; /* as of guestlock_process_start(); 0: not known */
 	bool ended;     /* a zombie */
 	bool holds;     /* what was sought */
 	bool member;    /* for who took the census; kept from the one before */

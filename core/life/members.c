@@ -64,7 +64,8 @@ static struct gl_person *find_process(const struct gl_census *census, pid_t pid,
 {
 	struct gl_person *person = pid > 0 && ns == gl_pid_namespace() ? gl_census_find(census, pid) : NULL;
 
-	return person && !person->ended && (start == 0 || person->start == start) ? person : NULL;
+	return person && !person->ended && (!start || !person->start || person->start == start) ? person
+												: NULL;
 }
 
 /* The real user of a process; -1: it is not told. */

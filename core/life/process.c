@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A pid is the same process only with its start time, boot and pid namespace. What cannot be told is no
- * proof that it is gone.
+ * A pid is the same process only with its start time and pid namespace. What cannot be told is no proof that it is
+ * gone.
  */
 #include "life/process.h"
 #include "base/base.h"
@@ -12,19 +12,6 @@
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/stat.h>
-
-/* Of this kernel; "" when /proc is not there. */
-static void gl_boot_id(char out_boot_id[GUESTLOCK_UUID_STRING])
-{
-	char text[GUESTLOCK_UUID_STRING + 1];
-	ssize_t length = gl_read_proc("/proc/sys/kernel/random/boot_id", text, sizeof(text));
-
-	out_boot_id[0] = '\0';
-	if (length >= GUESTLOCK_UUID_STRING - 1) {
-		text[GUESTLOCK_UUID_STRING - 1] = '\0';
-		gl_uuid_parse(text, out_boot_id);
-	}
-}
 
 uint64_t gl_pid_namespace(void)
 {
@@ -43,7 +30,7 @@ void gl_family_look(struct gl_family *out_family)
 	struct gl_family family = {.ns = gl_pid_namespace()};
 	struct gl_stat stat;
 
-	gl_boot_id(family.boot_id);
+	guestlock_boot_id(family.boot_id);
 	/* Only where /proc has the same numbers as we do can a child compare them. */
 	if (family.ns && gl_stat_read(0, 0, &stat) == 0 && stat.pid == (uint64_t)getpid()) {
 		family.pid = getpid();
@@ -86,7 +73,7 @@ int gl_process_look_here(const struct gl_family *family, struct gl_process *out_
 	if (family->boot_id[0]) {
 		memcpy(process.boot_id, family->boot_id, sizeof(process.boot_id));
 	} else {
-		gl_boot_id(process.boot_id);
+		guestlock_boot_id(process.boot_id);
 	}
 	*out_process = process;
 	return 0;
@@ -113,7 +100,7 @@ int gl_process_look(pid_t pid, struct gl_process *out_process)
 	}
 	process.start = stat.start;
 	process.ns = gl_pid_namespace();
-	gl_boot_id(process.boot_id);
+	guestlock_boot_id(process.boot_id);
 	*out_process = process;
 	return 0;
 }
@@ -126,7 +113,7 @@ static bool gl_pid_is_still(pid_t pid, uint64_t start)
 	if (gl_stat_read(pid, 0, &stat) < 0 || !gl_proc_is_ours()) {
 		return gl_pid_exists(pid);
 	}
-	return !gl_stat_ended(&stat) && (start == 0 || stat.start == start);
+	return !gl_stat_ended(&stat) && (start == 0 || stat.start == 0 || stat.start == start);
 }
 
 /* The descriptor comes first: whoever has the pid afterwards is the one that it is of, or that one is gone. */
@@ -155,29 +142,39 @@ int gl_process_signal(pid_t pid, uint64_t start, int number)
 	return result < 0 && errno != ESRCH ? -1 : 0;
 }
 
-enum gl_presence gl_process_presence(const struct gl_process *process)
+/*
+ * Another boot: what of then was a process is none any more. The clock would not show it, as it can be set, but the
+ * kernel's own boot id does, which no container can change for itself (guestlock_boot_id).
+ */
+static bool gl_is_of_other_boot(const struct gl_process *process)
 {
 	char boot_id[GUESTLOCK_UUID_STRING];
+
+	guestlock_boot_id(boot_id);
+	return boot_id[0] != '\0' && process->boot_id[0] != '\0' && strcmp(boot_id, process->boot_id) != 0;
+}
+
+enum gl_presence gl_process_presence(const struct gl_process *process)
+{
 	uint64_t ns = gl_pid_namespace();
-	bool same_boot, same_ns;
+	bool same_ns = ns != 0 && ns == process->ns, here;
 
 	if (process->pid <= 0) {
 		return GL_PRESENCE_FOREIGN;
 	}
-	gl_boot_id(boot_id);
-	same_boot = boot_id[0] != '\0' && strcmp(boot_id, process->boot_id) == 0;
-	if (!same_boot && boot_id[0] != '\0' && process->boot_id[0] != '\0') {
-		return GL_PRESENCE_GONE;
-	}
-	same_ns = ns != 0 && ns == process->ns;
-	if (!same_ns && ns != 0 && process->ns != 0) {
-		return GL_PRESENCE_FOREIGN;
-	}
-	if (gl_pid_is_still(process->pid, process->start)) {
+	here = (ns == 0 || process->ns == 0 || same_ns) && gl_pid_is_still(process->pid, process->start);
+	/* Pid and start time in one namespace are the process itself, whatever the boot id reads. */
+	if (here && same_ns && process->start != 0) {
 		return GL_PRESENCE_HERE;
 	}
-	/* Where boot or namespace is not known (no /proc), another process than ours may be meant. */
-	return same_boot && same_ns ? GL_PRESENCE_GONE : GL_PRESENCE_FOREIGN;
+	if (gl_is_of_other_boot(process)) {
+		return GL_PRESENCE_GONE;
+	}
+	if (here) {
+		return GL_PRESENCE_HERE;
+	}
+	/* Where the namespace is not known (no /proc), another process than ours may be meant. */
+	return same_ns ? GL_PRESENCE_GONE : GL_PRESENCE_FOREIGN;
 }
 
 /* Those above the caller, as long as /proc tells. */

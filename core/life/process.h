@@ -7,15 +7,15 @@
 
 struct gl_process {
 	pid_t pid;
-	uint64_t start; /* clock ticks since boot */
-	uint64_t ns;    /* inode of the pid namespace pid is valid in */
-	char boot_id[GUESTLOCK_UUID_STRING];
+	uint64_t start; /* as of guestlock_process_start(); 0: not known */
+	uint64_t ns;    /* inode of the pid namespace pid is valid in; 0: not known */
+	char boot_id[GUESTLOCK_UUID_STRING]; /* "": not known */
 };
 
 enum gl_presence {
 	GL_PRESENCE_GONE, /* ended; a zombie counts as ended, another start time as another process */
 	GL_PRESENCE_HERE,
-	GL_PRESENCE_FOREIGN, /* of another pid namespace or boot_id unknown: cannot be judged by pid */
+	GL_PRESENCE_FOREIGN, /* of another pid namespace, or of one that is not known: cannot be judged by pid */
 };
 
 /* What there is to know of a process of this pid namespace. 0 or -1 with errno (ESRCH: gone or a zombie). */
@@ -37,6 +37,12 @@ int gl_process_look_here(const struct gl_family *family, struct gl_process *out_
 
 /* A process of another boot is gone. What /proc does not show but kill(pid, 0) finds is here. */
 enum gl_presence gl_process_presence(const struct gl_process *process);
+
+/*
+ * The same of a FOREIGN one, sought among all processes that /proc shows: HERE means that it lives, under another
+ * number. GONE only for who sees every process of this machine, as root in its first pid namespace.
+ */
+enum gl_presence gl_process_abroad(const struct gl_process *process);
 
 /* The inode of the own pid namespace; 0 when /proc is not there. */
 uint64_t gl_pid_namespace(void);

@@ -5,8 +5,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <linux/magic.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#define GL_BOOT_ID "/proc/sys/kernel/random/boot_id"
+#define GL_SHIFT_UNKNOWN INT64_MIN
+#define GL_SECOND_NS 1000000000LL
 
 /* /proc/PID/stat: 52 numbers, and a name of up to 64 bytes in which there may be anything. */
 #define GL_STAT_SIZE 2048
@@ -92,6 +101,87 @@ bool gl_stat_parse(const char *text, struct gl_stat *out_stat)
 	return true;
 }
 
+/* ---- Time namespaces ---- */
+
+static bool gl_inode_of(const char *path, ino_t *out_inode)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0) {
+		return false;
+	}
+	*out_inode = st.st_ino;
+	return true;
+}
+
+/*
+ * "boottime SECONDS NANOSECONDS" of the time namespace of our children. What is no whole number of ticks moves
+ * start times that were rounded down by one more or less, which cannot be undone.
+ */
+static int64_t gl_shift_of(const char *text)
+{
+	const char *line = strstr(text, "boottime");
+	int64_t ticks = sysconf(_SC_CLK_TCK), seconds, shift;
+	int nanoseconds;
+
+	if (!line || sscanf(line, "boottime %" SCNd64 " %d", &seconds, &nanoseconds) != 2 ||
+	    nanoseconds % (GL_SECOND_NS / ticks) != 0 || __builtin_mul_overflow(seconds, ticks, &shift)) {
+		return GL_SHIFT_UNKNOWN;
+	}
+	return shift + nanoseconds / (GL_SECOND_NS / ticks);
+}
+
+/* false: there is no telling at this moment. */
+static bool gl_read_shift(int64_t *out_shift)
+{
+	char text[256];
+	ino_t own, of_children, pids;
+
+	if (!gl_inode_of("/proc/self/ns/time", &own)) {
+		/* A kernel without time namespaces. */
+		*out_shift = 0;
+		return errno == ENOENT && gl_inode_of("/proc/self/ns/pid", &pids);
+	}
+	if (!gl_inode_of("/proc/self/ns/time_for_children", &of_children)) {
+		return false;
+	}
+	*out_shift = GL_SHIFT_UNKNOWN;
+	if (own == of_children && gl_read_proc("/proc/self/timens_offsets", text, sizeof(text)) > 0) {
+		*out_shift = gl_shift_of(text);
+	}
+	return true;
+}
+
+/*
+ * By how many ticks the start times that /proc shows us are later than the host's: it gives them in the time
+ * namespace of the reader. A process gets another one by fork or exec, so each pid asks once.
+ */
+static int64_t gl_start_shift(void)
+{
+	static _Atomic pid_t asked;
+	static _Atomic int64_t known;
+	pid_t self = getpid();
+	int64_t shift;
+
+	if (atomic_load(&asked) == self) {
+		return atomic_load(&known);
+	}
+	if (!gl_read_shift(&shift)) {
+		return GL_SHIFT_UNKNOWN;
+	}
+	atomic_store(&known, shift);
+	atomic_store(&asked, self);
+	return shift;
+}
+
+/* Of the host, so that all who look at a process see the same. 0: it cannot be told. */
+static uint64_t gl_start_of_host(uint64_t shown)
+{
+	int64_t shift = gl_start_shift();
+
+	return shift == GL_SHIFT_UNKNOWN ? 0 : shown - (uint64_t)shift;
+}
+
 int gl_stat_read(pid_t pid, pid_t tid, struct gl_stat *out_stat)
 {
 	char path[64];
@@ -111,6 +201,7 @@ int gl_stat_read(pid_t pid, pid_t tid, struct gl_stat *out_stat)
 		errno = EINVAL;
 		return -1;
 	}
+	out_stat->start = gl_start_of_host(out_stat->start);
 	return 0;
 }
 
@@ -131,6 +222,39 @@ bool gl_proc_is_ours(void)
 	}
 	text[length] = '\0';
 	return gl_parse_u64(text, 10, &pid) && pid == (uint64_t)getpid();
+}
+
+/*
+ * A container can be given a boot id of its own: a file mounted over the kernel's. That one says nothing about
+ * the machine.
+ */
+static bool gl_is_of_kernel(int fd)
+{
+	struct statfs fs;
+	struct statx file;
+
+	return fstatfs(fd, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC &&
+	       statx(fd, "", AT_EMPTY_PATH, 0, &file) == 0 && !(file.stx_attributes & STATX_ATTR_MOUNT_ROOT);
+}
+
+void guestlock_boot_id(char out_boot_id[GUESTLOCK_UUID_STRING])
+{
+	GL_AUTOCLOSE int fd = open(GL_BOOT_ID, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	char text[GUESTLOCK_UUID_STRING];
+
+	out_boot_id[0] = '\0';
+	if (fd >= 0 && gl_is_of_kernel(fd) &&
+	    gl_read_all(fd, text, sizeof(text) - 1, -1) == (ssize_t)sizeof(text) - 1) {
+		text[sizeof(text) - 1] = '\0';
+		gl_uuid_parse(text, out_boot_id);
+	}
+}
+
+uint64_t guestlock_process_start(pid_t pid)
+{
+	struct gl_stat stat;
+
+	return pid > 0 && gl_stat_read(pid, 0, &stat) == 0 ? stat.start : 0;
 }
 
 bool gl_next_number(DIR *directory, uint64_t *out_number)

@@ -10,7 +10,7 @@ struct gl_sought {
 	bool socket;
 	char name[GUESTLOCK_LIFE_NAME_SIZE]; /* "socket:[INODE]", or the end of the path of a locked file */
 	char inode[24];                      /* of that file, as ":INODE ", "": any */
-	uint64_t born;                       /* of the guest, in clock ticks since boot; 0: not known */
+	uint64_t born;                       /* when the guest was, as of guestlock_process_start(); 0: not known */
 };
 
 /* The tether of an owner: the socket of that inode, or where that is 0 the life file. */

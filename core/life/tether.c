@@ -23,7 +23,11 @@ enum gl_life_lock {
 	GL_LIFE_LOCK_NEVER, /* adopted: there never was one */
 };
 
-/* Presence of a foreign process says nothing: then the life lock alone decides. */
+/*
+ * Presence of a foreign process says nothing: then the life lock alone decides. One that gave its tether away and is
+ * seen from a container beside its own cannot be told from one that ended with its container, and the disks of
+ * those have to come free.
+ */
 static const enum guestlock_life gl_lives[][GL_PRESENCE_FOREIGN + 1] = {
 	[GL_LIFE_LOCK_HELD] =
 		{
@@ -127,6 +131,7 @@ enum guestlock_life guestlock_owner_life(const struct guestlock_owner *owner, co
 	bool watched;
 	enum gl_life_lock lock = gl_life_probe(owner, life_dir, &watched);
 	struct gl_process process = {.pid = owner->pid, .start = owner->pid_start, .ns = owner->pid_ns};
+	enum gl_presence presence;
 
 	if (lock == GL_LIFE_LOCK_HELD || lock == GL_LIFE_LOCK_UNREADABLE) {
 		return gl_lives[lock][GL_PRESENCE_FOREIGN];
@@ -135,7 +140,11 @@ enum guestlock_life guestlock_owner_life(const struct guestlock_owner *owner, co
 		return GUESTLOCK_LIFE_UNTETHERED;
 	}
 	memcpy(process.boot_id, owner->boot_id, sizeof(process.boot_id));
-	return gl_lives[lock][gl_process_presence(&process)];
+	presence = gl_process_presence(&process);
+	if (presence == GL_PRESENCE_FOREIGN) {
+		presence = gl_process_abroad(&process);
+	}
+	return gl_lives[lock][presence];
 }
 
 static int gl_tether_fail(struct guestlock_error *err, int sys_errno, const char *what, const char *path)

@@ -100,9 +100,9 @@ struct guestlock_owner {
 	uint64_t instance;              /* never 0; new at each bind */
 	const char *name;
 	pid_t pid;                      /* as seen in the pid namespace pid_ns; 0: not known */
-	uint64_t pid_start;             /* start time in clock ticks since boot (/proc/PID/stat, 22) */
+	uint64_t pid_start;             /* guestlock_process_start(); 0: not known */
 	uint64_t pid_ns;                /* inode of its pid namespace; 0: not known */
-	char boot_id[GUESTLOCK_UUID_STRING];    /* of the boot that pid belongs to */
+	char boot_id[GUESTLOCK_UUID_STRING];    /* guestlock_boot_id() where pid was looked at */
 	bool adopted;                   /* has no life lock: the pid alone counts */
 	const char *host;               /* name of the host */
 	const char *manager;            /* the run directory: tells managers of one host apart */
@@ -417,10 +417,22 @@ unsigned guestlock_option_uint(const struct guestlock_backend *backend, const ch
 void guestlock_life_name_of(const struct guestlock_owner *owner, char out_name[GUESTLOCK_LIFE_NAME_SIZE]);
 
 /*
- * Is this guest dead? Asks its life lock in life_dir and, if it is of this boot and pid namespace, its
- * process. UNKNOWN (to be treated as alive) when the life lock cannot be read.
+ * Is this guest dead? Asks its life lock in life_dir and its process, as far as that can be seen from here.
+ * UNKNOWN (to be treated as alive) when the life lock cannot be read.
  */
 enum guestlock_life guestlock_owner_life(const struct guestlock_owner *owner, const char *life_dir);
+
+/*
+ * When a process was started, in clock ticks since boot as a process outside of all time namespaces is shown it
+ * (/proc/PID/stat, 22); 0: it is gone, or there is no telling.
+ */
+uint64_t guestlock_process_start(pid_t pid);
+
+/*
+ * The random number that this kernel gave itself when it was started: another one is another boot. "": not known, as
+ * in a container that sees another one in its place.
+ */
+void guestlock_boot_id(char out_boot_id[GUESTLOCK_UUID_STRING]);
 
 /* CLOCK_MONOTONIC in milliseconds; random 64 bits, never 0. */
 int64_t guestlock_monotonic_ms(void);

@@ -14,6 +14,7 @@ Suite *key_suite(void);
 Suite *disk_suite(void);
 Suite *wwid_suite(void);
 Suite *process_suite(void);
+Suite *containers_suite(void);
 Suite *tether_suite(void);
 Suite *members_suite(void);
 Suite *record_suite(void);

@@ -241,6 +241,13 @@ START_TEST(knows_other_boot_and_namespace)
 	ck_assert_int_eq(gl_process_look(getpid(), &process), 0);
 	other = process;
 	memcpy(other.boot_id, OTHER_BOOT, sizeof(OTHER_BOOT));
+	/* Number, start time and namespace are those of a process that is there: it is that one. */
+	ck_assert_int_eq(gl_process_presence(&other), GL_PRESENCE_HERE);
+	other.start = 0;
+	ck_assert_int_eq(gl_process_presence(&other), GL_PRESENCE_GONE);
+	other.start = process.start + 1;
+	ck_assert_int_eq(gl_process_presence(&other), GL_PRESENCE_GONE);
+	other.ns++;
 	ck_assert_int_eq(gl_process_presence(&other), GL_PRESENCE_GONE);
 	other = process;
 	other.ns++;
@@ -261,8 +268,9 @@ START_TEST(judges_the_unknown)
 	ck_assert_int_eq(gl_process_presence(&other), GL_PRESENCE_HERE);
 	child_kill(pid);
 	ck_assert_int_eq(gl_process_presence(&other), GL_PRESENCE_FOREIGN);
+	/* Of a namespace all processes are gone that are not in it, whichever boot it was. */
 	other.ns = process.ns;
-	ck_assert_int_eq(gl_process_presence(&other), GL_PRESENCE_FOREIGN);
+	ck_assert_int_eq(gl_process_presence(&other), GL_PRESENCE_GONE);
 	ck_assert_int_eq(gl_process_presence(&process), GL_PRESENCE_GONE);
 	process.pid = 0;
 	ck_assert_int_eq(gl_process_presence(&process), GL_PRESENCE_FOREIGN);
