@@ -177,6 +177,7 @@ struct gl_fcntl_line *gl_fcntl_slot_own(struct gl_fcntl_call *call, struct gl_fc
 		return NULL;
 	}
 	line->owner = *owner;
+	line->run_id = call->fc->base.run_id;
 	line->since = call->now > 0 ? call->now : 0;
 	return line;
 }

@@ -4,7 +4,7 @@
  *
  *     guestlock-entry 1 LENGTH CHECK
  *     key=KEY epoch=EPOCH identity=TEXT
- *     mode=M intent=M moved=0 before=EPOCH since=T uuid=U instance=N ...
+ *     mode=M intent=M moved=0 before=EPOCH run=ID since=T uuid=U instance=N ...
  *
  * with one line for each owner, as guestlock_form_put() writes it: a shorter text is written over a longer one
  * without cutting the file.
@@ -40,6 +40,7 @@ static const struct guestlock_field line_fields[] = {
 	 .kind = GUESTLOCK_FIELD_MAYBE_HEX,
 	 LINE(before),
 	 .flag = offsetof(struct gl_fcntl_line, has_before)},
+	{.key = "run", .kind = GUESTLOCK_FIELD_TEXT, LINE(run_id)},
 	{.key = "since", .kind = GUESTLOCK_FIELD_TIME, LINE(since)},
 	{.key = "owner", .kind = GUESTLOCK_FIELD_OWNER, LINE(owner)},
 	{.key = NULL},

@@ -44,6 +44,7 @@ static inline struct gl_fcntl *gl_fcntl_of(struct guestlock_backend *backend)
 /* One owner in an entry. */
 struct gl_fcntl_line {
 	struct guestlock_owner owner;
+	const char *run_id;         /* of the owner's manager; NULL or "": not known */
 	enum guestlock_mode mode;   /* held; NONE: parked, interest in the epoch */
 	enum guestlock_mode intent; /* being taken by an acquire of several keys; NONE: nothing */
 	bool moved;                 /* this hold moved the epoch, and it was not used since: */
@@ -137,11 +138,13 @@ struct gl_fcntl_line *gl_fcntl_conflict(const struct gl_fcntl *fc, struct gl_fcn
 /* The mode in which a line stands in the way of others: the held one, or the stronger one being taken. */
 enum guestlock_mode gl_fcntl_line_weight(const struct gl_fcntl_line *line);
 
+/* Is it of the same run directory? */
+bool gl_fcntl_is_ours(const struct gl_fcntl *fc, const struct gl_fcntl_line *line);
+
 /* Drops lines of dead owners other than owner; of a long entry only some, so that its cost has a bound. */
 void gl_fcntl_prune(const struct gl_fcntl *fc, struct gl_fcntl_entry *entry,
 		    const struct guestlock_owner *owner);
 
-bool gl_fcntl_is_ours(const struct gl_fcntl *fc, const struct gl_fcntl_line *line);
 void gl_fcntl_fill_holder(const struct gl_fcntl_line *line, struct guestlock_holder *out);
 
 /* ---- Errors: fail.c ---- */

@@ -30,7 +30,7 @@ struct gl_fcntl_line *gl_fcntl_entry_find(const struct gl_fcntl_entry *entry,
 
 bool gl_fcntl_is_ours(const struct gl_fcntl *fc, const struct gl_fcntl_line *line)
 {
-	return strcmp(line->owner.manager, fc->base.run_dir) == 0;
+	return line->run_id && line->run_id[0] != '\0' && strcmp(line->run_id, fc->base.run_id) == 0;
 }
 
 enum guestlock_life gl_fcntl_line_life(const struct gl_fcntl *fc, struct gl_fcntl_line *line)

@@ -90,6 +90,7 @@ static int make_backend(struct guestlock *gl, struct guestlock_error *err)
 	}
 	backend->module = module;
 	backend->run_dir = gl->store.run_dir;
+	backend->run_id = "";
 	backend->host = gl->host;
 	backend->identity_scheme = gl->identity_scheme == GL_IDENTITY_PATH ? "path" : "auto";
 	backend->context = &gl->context;
@@ -234,6 +235,7 @@ void guestlock_close(struct guestlock *gl)
 	free(gl->default_life_dir);
 	free(gl->store.files_dir);
 	free(gl->store.run_dir);
+	free(gl->run_id);
 	free(gl->host);
 	free(gl->supervisor);
 	free(gl->loss_program);

@@ -19,6 +19,7 @@ struct guestlock {
 	struct gl_store store;
 	struct gl_family family; /* of whoever opened it */
 	char *default_life_dir; /* where the backend has none */
+	char *run_id; /* NULL: not read yet */
 	char *host;
 	char *supervisor;
 	char *loss_program;
@@ -48,6 +49,9 @@ int64_t gl_deadline(const struct guestlock *gl);
 
 /* The directories are there and the backend is joined, by deadline_ms. */
 int gl_ready(struct guestlock *gl, int64_t deadline_ms, struct guestlock_error *err);
+
+/* Tells the backend the word of the run directory. Any thread may be the first. */
+int gl_take_run_id(struct guestlock *gl, int64_t deadline_ms, struct guestlock_error *err);
 
 /* The records of the run directory belong to this backend and its life locks: else CONFIG (pin.c). */
 int gl_check_pin(const struct guestlock *gl, struct guestlock_error *err);

@@ -3,6 +3,7 @@
 #include "base/base.h"
 #include "base/error.h"
 #include "handle/handle.h"
+#include "record/rundir.h"
 
 #include <string.h>
 
@@ -19,12 +20,40 @@ static int backend_status(const struct guestlock *gl, enum guestlock_result resu
 	return cause->code;
 }
 
+int gl_take_run_id(struct guestlock *gl, int64_t deadline_ms, struct guestlock_error *err)
+{
+	char id[GL_RUN_ID_SIZE], *fresh, *none = NULL;
+	int status;
+
+	if (__atomic_load_n(&gl->run_id, __ATOMIC_ACQUIRE)) {
+		return GUESTLOCK_OK;
+	}
+	status = gl_run_id(&gl->store, deadline_ms, id, err);
+	if (status < 0) {
+		return status;
+	}
+	fresh = strdup(id);
+	if (!fresh) {
+		return gl_fail_memory(err);
+	}
+	if (__atomic_compare_exchange_n(&gl->run_id, &none, fresh, false, __ATOMIC_ACQ_REL,
+					__ATOMIC_ACQUIRE)) {
+		gl->backend->run_id = fresh;
+	} else {
+		free(fresh);
+	}
+	return GUESTLOCK_OK;
+}
+
 int guestlock_leave(struct guestlock *gl, struct guestlock_error *err)
 {
 	struct guestlock_error cause = {0};
 	enum guestlock_result result;
 	int status = gl_store_prepare(&gl->store, err);
 
+	if (status == GUESTLOCK_OK) {
+		status = gl_take_run_id(gl, gl_deadline(gl), err);
+	}
 	if (status < 0) {
 		return status;
 	}
@@ -99,6 +128,9 @@ int gl_ready(struct guestlock *gl, int64_t deadline_ms, struct guestlock_error *
 	status = gl_store_prepare(&gl->store, err);
 	if (status == GUESTLOCK_OK) {
 		status = gl_check_pin(gl, err);
+	}
+	if (status == GUESTLOCK_OK) {
+		status = gl_take_run_id(gl, deadline_ms, err);
 	}
 	if (status < 0) {
 		return status;

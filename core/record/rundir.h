@@ -7,6 +7,8 @@
 
 #include <limits.h>
 
+#define GL_RUN_ID_SIZE 33 /* 32 digits and a NUL */
+
 /*
  * RUN_DIR/PART/NAME, malloc'd: on the stack of the child that is going to be a guest it would be a page of
  * its own. INVALID when that is too long, or when name could mean another directory; NO_MEMORY.
@@ -31,6 +33,10 @@ int gl_rundir_open_locked(const struct gl_store *store, const char *path, bool c
 
 /* Unlocks and closes. The unlocking is explicit since a fork may have copied the descriptor meanwhile. */
 void gl_rundir_close_locked(int fd);
+
+/* The word of this run directory (struct guestlock_backend, run_id), which is made if there is none yet. */
+int gl_run_id(const struct gl_store *store, int64_t deadline_ms, char out_id[GL_RUN_ID_SIZE],
+	      struct guestlock_error *err);
 
 /* Fills err for errno: what was tried with path ("cannot write", ...), why it failed, what to do. */
 int gl_rundir_fail(struct guestlock_error *err, int sys_errno, const char *tried, const char *path);

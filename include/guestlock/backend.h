@@ -105,7 +105,7 @@ struct guestlock_owner {
 	char boot_id[GUESTLOCK_UUID_STRING];    /* guestlock_boot_id() where pid was looked at */
 	bool adopted;                   /* has no life lock: the pid alone counts */
 	const char *host;               /* name of the host */
-	const char *manager;            /* the run directory: tells managers of one host apart */
+	const char *manager;            /* the run directory: tells managers of one host apart, but see run_id */
 };
 
 enum guestlock_batch_flags {
@@ -235,6 +235,11 @@ struct guestlock_limits {
 struct guestlock_backend {
 	const struct guestlock_module *module;
 	const char *run_dir;            /* absolute */
+	/*
+	 * Random, kept in run_dir: tells it apart from others of the same path, which each container can have.
+	 * "" before the first join or leave.
+	 */
+	const char *run_id;
 	const char *host;               /* name of this host */
 	const char *identity_scheme;    /* how disks are named; hosts with different schemes must not meet */
 	const struct guestlock_backend_context *context;        /* for guestlock_option_*() and _log() */
@@ -310,7 +315,7 @@ struct guestlock_backend_ops {
 					 struct guestlock_error *err);
 
 	/*
-	 * Every lock and parked interest of this host's owners (owner.manager equals run_dir), damaged ones
+	 * Every lock and parked interest of this manager's owners (bound with this run_dir, and run_id), damaged ones
 	 * of anybody. unchanged (may be NULL) is for a backend that can tell when a key changed for less than
 	 * it costs to read what is under it, and for no other: it asks that first.
 	 */

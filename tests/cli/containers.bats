@@ -37,6 +37,13 @@ start_idle()
 	idle=$(setsid sleep 300 >/dev/null 2>&1 3>&- & echo $!)
 }
 
+# twin COMMAND...: with a run directory of one's own, at the same path.
+twin()
+{
+	mkdir -p twin "$dir/run"
+	unshare --mount -- bash -c 'mount --bind "$1" "$2" && shift 2 && exec "$@"' - twin "$dir/run" "$@"
+}
+
 stopped()
 {
 	[[ "$(ps -o stat= -p "$1")" == T* ]]
@@ -149,8 +156,7 @@ end_below()
 	below "sleep 300 & $GUESTLOCK adopt \$! --name inner --disk $disk"
 	run -1 gl run --disk "$disk" -- true
 	end_below
-	# Another container cannot tell, until the host has freed it.
-	run -1 contained "--pid --mount-proc" "$GUESTLOCK" run --disk "$disk" -- true
+	# Another container may not be able to tell, until the host has freed it.
 	eventually gl release --orphan "$disk"
 	contained "--pid --mount-proc" "$GUESTLOCK" run --disk "$disk" -- true
 	# Its own records, read by somebody who sees all processes.
@@ -179,4 +185,54 @@ end_below()
 	contains "$output" inner
 	end_below
 	eventually contained "--pid --mount-proc" "$GUESTLOCK" run --disk "$disk" -- true
+}
+
+@test "the guests of a container with a run directory of the same path are somebody else's" {
+	local key
+
+	need_root
+	begin web --disk "$disk"
+	key=$(gl check "$disk" --json | jq -r '.resources[0].key')
+	run -0 --separate-stderr twin "$GUESTLOCK" reap --json
+	test "$(jq .orphans <<<"$output")" = 0
+	test -z "$stderr"
+	twin "$GUESTLOCK" leave
+	for force in "" --force; do
+		run -77 --separate-stderr twin "$GUESTLOCK" release --orphan "$key" $force
+		contains "$stderr" web
+	done
+	test "$(holder "$disk")" = web
+	run -1 twin "$GUESTLOCK" run --disk "$disk" -- true
+	# Each knows its own.
+	run -1 gl leave
+	twin "$GUESTLOCK" run --disk second.img -- "$GUESTLOCK" list
+	rm run/guests/*
+	run -0 --separate-stderr gl reap --json
+	test "$(jq '.orphans > 0' <<<"$output")" = true
+	gl release --orphan "$key" --force
+	gl run --disk "$disk" -- true
+}
+
+@test "the word of a run directory is made once, also by many at once, and mended" {
+	local id i pids=()
+
+	for i in 1 2 3 4 5 6 7 8; do
+		gl reap &
+		pids+=($!)
+	done
+	wait "${pids[@]}"
+	id=$(cat run/id)
+	[[ $id =~ ^[0-9a-f]{32}$ ]]
+	begin web --disk "$disk"
+	test "$(cat run/id)" = "$id"
+	run -1 gl leave
+	# Cut short by a kill or a full file system: made anew, and no lock is lost.
+	printf 0123 >run/id
+	gl reap
+	[[ $(cat run/id) =~ ^[0-9a-f]{32}$ ]]
+	run -1 gl run --disk "$disk" -- true
+	contains "$output" web
+	kill -TERM "$supervisor"
+	ended "$supervisor" 143
+	gl run --disk "$disk" -- true
 }

@@ -172,6 +172,7 @@ enum guestlock_result host_make(struct host *host, const char *name, const char 
 	host->backend->context = &host->context;
 	put_behind_keeper(host);
 	host->backend->run_dir = host->run_dir;
+	host->backend->run_id = host->run_dir;
 	host->backend->host = host->name;
 	host->backend->identity_scheme = scheme;
 	host->backend->context = &host->context;

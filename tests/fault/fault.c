@@ -45,7 +45,10 @@ static struct guestlock_module inner_module;
 
 static struct guestlock_backend *inner_of(struct guestlock_backend *backend)
 {
-	return ((struct fault_backend *)backend)->inner;
+	struct guestlock_backend *inner = ((struct fault_backend *)backend)->inner;
+
+	inner->run_id = backend->run_id;
+	return inner;
 }
 
 static void pause_ms(int64_t ms)

@@ -54,6 +54,10 @@ static int open_library(struct worker *worker, const struct options *options)
 		return -1;
 	}
 	guestlock_digest(worker->settings, strlen(worker->settings), worker->digest);
+	if (gl_take_run_id(worker->gl, gl_deadline(worker->gl), &err) < 0) {
+		log_say(GUESTLOCK_LOG_ERROR, "%s", err.message);
+		return -1;
+	}
 	if (worker->gl->context.keeper) {
 		/* That is us. */
 		gl_set_string(&worker->gl->context.keeper->program, NULL);
