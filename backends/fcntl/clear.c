@@ -37,7 +37,7 @@ static int for_each_file(const char *path, int (*visit)(int directory, const cha
 }
 
 /* What cannot be asked counts as held. */
-static int is_life_held(int directory, const char *name, unsigned age_s)
+static int is_locked(int directory, const char *name, unsigned age_s)
 {
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 	int fd = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
@@ -68,12 +68,13 @@ static int remove_life(int directory, const char *name, unsigned age_s)
 	return 0;
 }
 
+/* Whoever makes a file has it locked. */
 static int remove_new(int directory, const char *name, unsigned age_s)
 {
 	struct stat st;
 
 	if (fstatat(directory, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-	    st.st_mtime <= time(NULL) - (time_t)age_s) {
+	    st.st_mtime <= time(NULL) - (time_t)age_s && !is_locked(directory, name, age_s)) {
 		unlinkat(directory, name, 0);
 	}
 	return 0;
@@ -143,7 +144,7 @@ int gl_fcntl_clear(const struct gl_fcntl *fc, bool damaged, enum gl_fcntl_cleare
 	if (found <= 0) {
 		return found;
 	}
-	found = for_each_file(fc->life_dir, is_life_held, 0);
+	found = for_each_file(fc->life_dir, is_locked, 0);
 	if (found == 0) {
 		found = gl_fcntl_scan(fc, has_living, &damaged);
 	}

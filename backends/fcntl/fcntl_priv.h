@@ -254,7 +254,7 @@ enum gl_fcntl_cleared {
  */
 int gl_fcntl_clear(const struct gl_fcntl *fc, bool damaged, enum gl_fcntl_cleared *out_cleared);
 
-/* Removes what crashes left in new/, if it is at least age_s seconds old. */
+/* Removes what crashes left in new/, if it is at least age_s seconds old and nobody is making it. */
 void gl_fcntl_clear_new(const struct gl_fcntl *fc, unsigned age_s);
 
 #pragma GCC visibility pop

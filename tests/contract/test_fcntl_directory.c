@@ -181,6 +181,26 @@ START_TEST(unused_entries_are_removed)
 }
 END_TEST
 
+/* What a living process is making is locked, however long it takes. */
+START_TEST(files_that_are_being_made_stay)
+{
+	const struct guestlock_backend_ops *ops = contract.module->ops;
+	struct guestlock_error err = {.message = ""};
+	int fd;
+
+	start_two("being-made");
+	fd = open(fcntl_path("new/", "0123"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(guestlock_ofd_lock(fd, F_WRLCK), 0);
+	ck_assert_int_eq(ops->unprovision(host_b.backend, 0, &err), GRANTED);
+	ck_assert_uint_eq(fcntl_count("new"), 1);
+	close(fd);
+	ck_assert_int_eq(ops->unprovision(host_b.backend, 0, &err), GRANTED);
+	ck_assert_uint_eq(fcntl_count("new"), 0);
+	end_two();
+}
+END_TEST
+
 START_TEST(what_is_no_key)
 {
 	static const char *const wrong[] = {"", "short", "../../../../../../../../../../../../etc/passwd",
@@ -209,5 +229,6 @@ void fcntl_directory_tests(Suite *suite)
 	tcase_add_loop_test(tcase, no_restart_while_somebody_lives, 0, 3);
 	tcase_add_test(tcase, a_missing_lock_directory);
 	tcase_add_test(tcase, unused_entries_are_removed);
+	tcase_add_test(tcase, files_that_are_being_made_stay);
 	tcase_add_test(tcase, what_is_no_key);
 }
