@@ -211,10 +211,26 @@ int gl_fcntl_entry_peek(const struct gl_fcntl *fc, int directory, const char *ke
 	return result;
 }
 
-/* 1: locked, and still the file of that name; 0: it was replaced or removed meanwhile; -1 with errno. */
-static int lock_entry(int fd, struct gl_fcntl_entry *entry)
+/* 0, or -1 with errno. */
+static int stat_named(const struct gl_fcntl *fc, int directory, const char *key, struct stat *out_st)
 {
-	struct stat st;
+	char *path = directory < 0 ? entry_path(fc, key) : NULL;
+	int result = directory >= 0 ? fstatat(directory, key, out_st, AT_SYMLINK_NOFOLLOW)
+		     : path         ? lstat(path, out_st)
+				    : -1;
+
+	free(path);
+	return result;
+}
+
+/*
+ * 1: locked, and still the file of that name; 0: it was replaced or removed meanwhile; -1 with errno. A count of
+ * links would not tell, as a file without its name may have another one in a copy of the directory.
+ */
+static int lock_entry(const struct gl_fcntl *fc, int directory, const char *key, int fd,
+		      struct gl_fcntl_entry *entry)
+{
+	struct stat st, named;
 
 	if (lock_file(fd, F_WRLCK) < 0 || fstat(fd, &st) < 0) {
 		return -1;
@@ -222,7 +238,10 @@ static int lock_entry(int fd, struct gl_fcntl_entry *entry)
 	if (!S_ISREG(st.st_mode)) {
 		set_damaged(entry, "it is not a regular file");
 	}
-	return st.st_nlink > 0;
+	if (stat_named(fc, directory, key, &named) < 0) {
+		return errno == ENOENT ? 0 : -1;
+	}
+	return named.st_dev == st.st_dev && named.st_ino == st.st_ino;
 }
 
 int gl_fcntl_entry_open(const struct gl_fcntl *fc, int directory, const char *key, struct gl_fcntl_entry *out)
@@ -237,7 +256,7 @@ int gl_fcntl_entry_open(const struct gl_fcntl *fc, int directory, const char *ke
 			return judge_open(fc, out);
 		}
 		out->fd = fd;
-		locked = lock_entry(fd, out);
+		locked = lock_entry(fc, directory, key, fd, out);
 		if (locked > 0) {
 			return out->presence == GL_FCNTL_DAMAGED ? 0 : read_entry(fd, key, out);
 		}
@@ -341,8 +360,12 @@ static int name_new(const char *from, const char *to)
 static int replace_named(const char *path, const char *from, struct gl_fcntl_entry *entry, int fd)
 {
 	if ((entry->fd < 0 ? name_new(from, path) : rename(from, path)) < 0) {
-		int saved_errno = errno == EEXIST ? EAGAIN : errno;
+		int saved_errno = errno;
 
+		/* Before it was locked, somebody may have taken it for what a crash had left. */
+		if (saved_errno == EEXIST || (saved_errno == ENOENT && access(from, F_OK) < 0)) {
+			saved_errno = EAGAIN;
+		}
 		unlink(from);
 		unlock_and_close(fd);
 		errno = saved_errno;

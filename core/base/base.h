@@ -95,6 +95,12 @@ bool gl_is_too_much(size_t size);
 /* All of it, to a new file: 0 or -1 with errno. */
 int gl_write_all(int fd, const void *data, size_t size);
 
+/*
+ * Does path lead to the file fd now? Links do not tell: a file that was replaced may have another name. 1, 0, or
+ * -1 with errno.
+ */
+int gl_leads_to(const char *path, int fd);
+
 /* What there is, up to size bytes, from where fd stands (offset -1) or from offset on. -1 with errno. */
 ssize_t gl_read_all(int fd, void *out, size_t size, off_t offset);
 

@@ -173,6 +173,19 @@ static int gl_fill_temporary(int fd, const void *data, size_t size, mode_t mode)
 	return result;
 }
 
+int gl_leads_to(const char *path, int fd)
+{
+	struct stat opened, named;
+
+	if (fstat(fd, &opened) < 0) {
+		return -1;
+	}
+	if (lstat(path, &named) < 0) {
+		return errno == ENOENT ? 0 : -1;
+	}
+	return opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
+}
+
 int guestlock_write_file(const char *path, const void *data, size_t size, mode_t mode)
 {
 	GL_AUTOFREE char *temporary = NULL;

@@ -198,20 +198,19 @@ static int gl_life_create(const char *path, const char *life_dir)
  * dead; somebody who empties the directory can have removed the file, though, and the lock would be on a
  * file without a name. The mode does not depend on the umask: whoever probes must be able to open it.
  */
-static int gl_life_lock(int fd)
+static int gl_life_lock(int fd, const char *path)
 {
 	short type = F_RDLCK;
 	struct stat st;
+	int named;
 
 	if (gl_life_byte(fd, F_OFD_SETLK, GL_BYTE_TETHER, &type) < 0 || fstat(fd, &st) < 0 ||
 	    ((st.st_mode & 07777) != 0600 && fchmod(fd, 0600) < 0)) {
 		return -1;
 	}
-	if (st.st_nlink == 0) {
-		errno = ESTALE;
-		return -1;
-	}
-	return 0;
+	named = gl_leads_to(path, fd);
+	errno = named == 0 ? ESTALE : errno;
+	return named > 0 ? 0 : -1;
 }
 
 static int gl_inheritable_copy(int fd)
@@ -277,7 +276,7 @@ int gl_tether_open(const struct guestlock_owner *owner, const char *life_dir, in
 	if (life < 0) {
 		return gl_tether_fail(err, errno, "make the life lock", path);
 	}
-	if (gl_life_lock(life) < 0) {
+	if (gl_life_lock(life, path) < 0) {
 		cause = errno;
 		unlink(path);
 		return gl_tether_fail(err, cause, "take the life lock", path);
@@ -298,16 +297,14 @@ int gl_life_watch(const struct guestlock_owner *owner, const char *life_dir)
 	GL_AUTOFREE char *path = gl_life_path(owner, life_dir);
 	GL_AUTOCLOSE int fd = path ? open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY) : -1;
 	short type = F_RDLCK;
-	struct stat st;
+	int named;
 
-	if (fd < 0 || gl_life_byte(fd, F_OFD_SETLK, GL_BYTE_WATCH, &type) < 0 || fstat(fd, &st) < 0) {
+	if (fd < 0 || gl_life_byte(fd, F_OFD_SETLK, GL_BYTE_WATCH, &type) < 0) {
 		return -1;
 	}
-	if (st.st_nlink == 0) {
-		errno = ENOENT;
-		return -1;
-	}
-	return kept_open(&fd);
+	named = gl_leads_to(path, fd);
+	errno = named == 0 ? ENOENT : errno;
+	return named > 0 ? kept_open(&fd) : -1;
 }
 
 void gl_tether_remove(const struct guestlock_owner *owner, const char *life_dir)

@@ -278,7 +278,7 @@ int gl_hint_add(const struct gl_store *store, enum gl_hint_kind kind, const char
 	gl_copy_cut(new.name, sizeof(new.name), name);
 	status = add_locked(path, &fd, size, &new, judge, data, err);
 	/* A file that was made in vain, or by somebody who was killed before he wrote to it. */
-	if (status && size == 0) {
+	if (status && size == 0 && gl_leads_to(path, fd) > 0) {
 		unlink(path);
 	}
 	gl_rundir_close_locked(fd);

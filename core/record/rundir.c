@@ -160,6 +160,16 @@ static int open_and_lock(const char *path, int flags, int64_t deadline_ms, struc
 	return -1;
 }
 
+/* 1: it can be used; 0: it is not that of this name any more; -1 with errno. */
+static int judge_locked(int fd, const char *path, const struct stat *st)
+{
+	if (!S_ISREG(st->st_mode)) {
+		errno = EINVAL;
+		return -1;
+	}
+	return gl_leads_to(path, fd);
+}
+
 static int open_locked(const char *path, int flags, int64_t deadline_ms, int *out_fd, size_t *out_size)
 {
 	struct stat st;
@@ -167,17 +177,18 @@ static int open_locked(const char *path, int flags, int64_t deadline_ms, int *ou
 
 	/* Each turn means that somebody else has removed or replaced the file, so somebody made progress. */
 	while ((fd = open_and_lock(path, flags, deadline_ms, &st)) >= 0) {
-		if (!S_ISREG(st.st_mode)) {
-			close(fd);
-			errno = EINVAL;
-			return -1;
-		}
-		if (st.st_nlink > 0) {
+		int judged = judge_locked(fd, path, &st), saved_errno = errno;
+
+		if (judged > 0) {
 			*out_fd = fd;
 			*out_size = (size_t)st.st_size;
 			return 0;
 		}
 		close(fd);
+		errno = saved_errno;
+		if (judged < 0) {
+			return -1;
+		}
 	}
 	return -1;
 }

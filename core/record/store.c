@@ -100,9 +100,13 @@ void gl_store_unlock(const struct gl_store *store, struct gl_guest_lock *lock)
 	if (lock->fd < 0) {
 		return;
 	}
-	/* Whoever waits for this file finds out, once it has the lock, that it was unlinked. */
+	/*
+	 * Whoever waits for this file finds out, once it has the lock, that it was unlinked. While it is locked, nobody
+	 * may take its name away; but somebody may have removed it all the same, and the name be a new life's.
+	 */
 	if (lock->size == 0 && !lock->gone &&
-	    gl_rundir_path(store, GUESTS, lock->uuid, &path, NULL) == GUESTLOCK_OK) {
+	    gl_rundir_path(store, GUESTS, lock->uuid, &path, NULL) == GUESTLOCK_OK &&
+	    gl_leads_to(path, lock->fd) > 0) {
 		unlink(path);
 	}
 	gl_rundir_close_locked(lock->fd);
@@ -325,15 +329,6 @@ static int path_aside(const struct gl_store *store, const char *uuid, char **out
 	return gl_rundir_path(store, DAMAGED, name, out_path, err);
 }
 
-/* Is what has that name the file that is locked? While it is, nobody else may take the name away. */
-static bool is_locked_file(const char *path, const struct gl_guest_lock *lock)
-{
-	struct stat named, locked;
-
-	return lstat(path, &named) == 0 && fstat(lock->fd, &locked) == 0 && named.st_dev == locked.st_dev &&
-	       named.st_ino == locked.st_ino;
-}
-
 /*
  * A copy goes aside and the file goes, so that who waits for its lock finds that it is gone. What is no
  * regular file nobody waits for, and what is too large nobody takes for a record.
@@ -342,12 +337,14 @@ static int move_aside(const char *from, const char *to, const struct gl_guest_lo
 {
 	GL_AUTOFREE char *data = NULL;
 	size_t size;
+	int named;
 
 	if (lock->fd < 0) {
 		return rename(from, to);
 	}
-	if (!is_locked_file(from, lock)) {
-		errno = ENOENT;
+	named = gl_leads_to(from, lock->fd);
+	if (named <= 0) {
+		errno = named == 0 ? ENOENT : errno;
 		return -1;
 	}
 	if (lock->size > GL_RECORD_MAX) {

@@ -860,6 +860,52 @@ START_TEST(test_set_aside_while_waited_for)
 }
 END_TEST
 
+/* Also where the file that was set aside has another name, in a copy of the directory by links. */
+START_TEST(test_removed_with_another_name)
+{
+	struct holder *holder = scratch_share(sizeof(*holder));
+	struct gl_guest_lock lock = GL_GUEST_LOCK_INIT;
+	struct stat named, locked;
+	pid_t pid;
+
+	check_ok(gl_store_lock(&store, UUID, 0, &lock, &err));
+	ck_assert_int_eq(link(in_run("guests/" UUID), in_run("copy")), 0);
+	holder->for_ms = 100;
+	pid = scratch_spawn(hold, holder);
+	usleep(50000);
+	ck_assert_int_eq(holder->held, 0);
+	gl_store_unlock(&store, &lock);
+	scratch_await(&holder->held);
+	/* Had it the other file, this one would be free. */
+	ck_assert_int_eq(gl_store_lock(&store, UUID, 0, &lock, &err), GUESTLOCK_TIMEOUT);
+	check_ok(gl_store_lock(&store, UUID, guestlock_monotonic_ms() + 20000, &lock, &err));
+	ck_assert_int_eq(stat(in_run("guests/" UUID), &named), 0);
+	ck_assert_int_eq(fstat(lock.fd, &locked), 0);
+	ck_assert_uint_eq(named.st_ino, locked.st_ino);
+	gl_store_unlock(&store, &lock);
+	scratch_wait(pid);
+}
+END_TEST
+
+/* Somebody removes a record in the midst of an operation, and the guest is started anew: that record stays. */
+START_TEST(test_unlock_of_what_was_removed)
+{
+	struct gl_guest_lock lock = GL_GUEST_LOCK_INIT;
+
+	check_ok(gl_store_lock(&store, UUID, 0, &lock, &err));
+	ck_assert_int_eq(unlink(in_run("guests/" UUID)), 0);
+	save(UUID, "new life");
+	gl_store_unlock(&store, &lock);
+	check_loads(UUID, "new life");
+	check_ok(gl_store_lock(&store, UUID, 0, &lock, &err));
+	ck_assert_int_eq(unlink(in_run("guests/" UUID)), 0);
+	check_ok(gl_store_remove(&lock, &err));
+	save(UUID, "newer life");
+	gl_store_unlock(&store, &lock);
+	check_loads(UUID, "newer life");
+}
+END_TEST
+
 /* What is no file cannot be locked. */
 START_TEST(test_set_aside_no_file)
 {
@@ -1022,6 +1068,8 @@ Suite *store_suite(void)
 	tcase_add_test(record, test_remove);
 	tcase_add_test(record, test_set_aside);
 	tcase_add_test(record, test_set_aside_while_waited_for);
+	tcase_add_test(record, test_removed_with_another_name);
+	tcase_add_test(record, test_unlock_of_what_was_removed);
 	tcase_add_test(record, test_set_aside_no_file);
 	tcase_add_test(record, test_tidy);
 	tcase_add_test(record, test_uuids_none);
