@@ -152,6 +152,21 @@ in_state()
 	kill -CONT "$(pid_of web)"
 }
 
+@test "pause of a guest that libvirt runs is refused: 77, and virsh is named; --force does it" {
+	begin web --disk "$disk" --param uri=qemu:///session
+	run -77 --separate-stderr gl pause web
+	is_message "$stderr"
+	contains "$stderr" "libvirt runs this guest; use 'virsh -c qemu:///session suspend $(property web uuid)'"
+	test -z "$output"
+	has web state running
+	test "$(holder "$disk")" = web
+	run -0 gl pause web --force
+	has web state paused
+	run -0 gl inquire web
+	run -0 gl resume web
+	has web state running
+}
+
 @test "attach while paused is held at once; resume takes all" {
 	begin web --disk "$disk"
 	gl pause web >/dev/null

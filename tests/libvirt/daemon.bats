@@ -135,6 +135,27 @@ load helpers
 	refused_by alpha one "$top/split/a.img"
 }
 
+@test "guestlock pause of a guest of libvirt is refused; --force pauses it, and resume continues it" {
+	image "$top/split/a.img"
+	begin alpha one "$top/split/a.img"
+	run -77 gl alpha pause one
+	contains "$output" "libvirt runs this guest; use 'virsh -c qemu:///system suspend $(uuid_of one)'"
+	run -77 gl alpha pause one --externally-stopped
+	is_state alpha one running
+	has alpha one state running
+	holds alpha one split/a.img=held/exclusive
+	gl alpha pause one --force
+	has alpha one state paused
+	holds alpha one split/a.img=parked/none
+	gl alpha resume one
+	has alpha one state running
+	holds alpha one split/a.img=held/exclusive
+	# What the refusal says is the way.
+	vsh alpha suspend "$(uuid_of one)"
+	has alpha one state paused
+	vsh alpha resume one
+}
+
 @test "resume is refused while another guest has the disk, and also after it had it" {
 	image "$top/split/a.img"
 	begin alpha one "$top/split/a.img"
