@@ -7,6 +7,7 @@
 
 #include "base/base.h"
 #include "base/error.h"
+#include "monitor/monitor.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -181,6 +182,15 @@ int guestlock_guest_set_param(struct guestlock_guest *guest, const char *key, co
 			       "cannot set parameter \"%.80s\": a key has 1 to %d bytes and a value at most "
 			       "%d; this one has %zu",
 			       key, NAME_MAX_BYTES, NAME_MAX_BYTES, strlen(value));
+	}
+	if (strcmp(key, GUESTLOCK_PARAM_QMP) == 0 && !gl_monitor_path_valid(value)) {
+		GL_AUTOFREE char *shown = gl_printable(value);
+
+		return gl_fail(
+			err, GUESTLOCK_INVALID, 0,
+			"\"%.120s\" is not the path of a monitor's socket: it has to be absolute, and of "
+			"107 bytes at most",
+			shown ? shown : "?");
 	}
 	if (strcmp(key, "uuid") == 0) {
 		return set_uuid(guest, value, err);

@@ -95,6 +95,7 @@ static int copy_record(struct guestlock *gl, const struct gl_record *record, str
 	info->pid = record->process.pid;
 	info->state = record->state;
 	info->pending = gl_operation_name(record->op);
+	info->stopped = record->stopped;
 	info->since = record->since;
 	for (size_t i = 0; i < record->n_resources; i++) {
 		if (copy_resource(&info->resources[info->n_resources++], &record->resources[i]) < 0) {

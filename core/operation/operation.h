@@ -85,6 +85,14 @@ int gl_run_reject(const struct gl_operation_run *run, const struct gl_row *row, 
  * DEAD when there is none any more: run->life says so, and it is to be buried.
  */
 int gl_run_stop(struct gl_operation_run *run, struct guestlock_error *err);
+/*
+ * Of a guest whose monitor is known: has it to be told first, so that what is under way gets to the disks (halting.c)?
+ * _halt() does so, with the operation's deadline, and _unhalt() is the way back, also after a failure of the first:
+ * TIMEOUT, DENIED, UNAVAILABLE.
+ */
+bool gl_run_has_to_halt(const struct gl_operation_run *run);
+int gl_run_halt(struct gl_operation_run *run, struct guestlock_error *err);
+int gl_run_unhalt(struct gl_operation_run *run, struct guestlock_error *err);
 /* Is there no process of the guest any more? */
 bool gl_run_is_empty(const struct gl_operation_run *run);
 /*

@@ -40,6 +40,13 @@ static void let_go_on(struct gl_operation_run *run)
 		       run->lock.uuid, who, strerror(why), run->lock.uuid);
 		return;
 	}
+	if (run->record->halted && gl_run_unhalt(run, &cause) < 0) {
+		gl_log(run->gl, GUESTLOCK_LOG_WARNING,
+		       "guest %s may run, but could not be continued: %s; continue it with the command \"cont\" of its "
+		       "monitor, or try again: 'guestlock resume %s'",
+		       run->lock.uuid, cause.message, run->lock.uuid);
+		return;
+	}
 	run->record->stopped = false;
 	if (gl_run_save(run, &cause) < 0) {
 		gl_log(run->gl, GUESTLOCK_LOG_WARNING,
@@ -97,17 +104,52 @@ static int cannot_stop(struct gl_operation_run *run, int why, const struct gl_cu
 	return (int)err->code;
 }
 
+static int just_ended(const struct gl_operation_run *run, struct guestlock_error *err)
+{
+	return gl_fail(err, GUESTLOCK_DEAD, 0, "cannot pause guest %s: it has just ended", run->lock.uuid);
+}
+
+/* Its monitor first. What ends while it is asked is not answered. */
+static int halt(struct gl_operation_run *run, struct guestlock_error *err)
+{
+	struct guestlock_error cause = {0};
+	int status = gl_run_has_to_halt(run) ? gl_run_halt(run, &cause) : GUESTLOCK_OK;
+
+	if (status == GUESTLOCK_OK) {
+		return status;
+	}
+	run->life = gl_record_life(run->gl, run->record);
+	if (run->life == GUESTLOCK_LIFE_DEAD ||
+	    (run->life == GUESTLOCK_LIFE_UNTETHERED && gl_run_is_empty(run))) {
+		return just_ended(run, err);
+	}
+	gl_run_continue(run);
+	gl_error_pass(err, &cause);
+	return status;
+}
+
 /* That we are going to stop it is recorded first: whoever comes after us can continue it. */
+static int record_stopped(struct gl_operation_run *run, struct guestlock_error *err)
+{
+	if (run->record->stopped) {
+		return GUESTLOCK_OK;
+	}
+	run->record->stopped = true;
+	return gl_run_save(run, err);
+}
+
 int gl_run_stop(struct gl_operation_run *run, struct guestlock_error *err)
 {
 	const struct gl_membership by = gl_record_membership(&run->owner, run->record);
 	struct gl_culprit culprit = {.pid = 0};
 	bool before = run->record->stopped;
 	size_t stopped;
-	int status, why = 0;
+	int status = halt(run, err);
+	int why = 0;
 
-	run->record->stopped = true;
-	status = before ? GUESTLOCK_OK : gl_run_save(run, err);
+	if (status == GUESTLOCK_OK) {
+		status = record_stopped(run, err);
+	}
 	if (status < 0) {
 		return status;
 	}
@@ -119,14 +161,14 @@ int gl_run_stop(struct gl_operation_run *run, struct guestlock_error *err)
 		run->life = gl_record_life(run->gl, run->record);
 		/* Who watches over it may not have noticed yet. */
 		if (run->life == GUESTLOCK_LIFE_DEAD || run->life == GUESTLOCK_LIFE_UNTETHERED) {
-			return gl_fail(err, GUESTLOCK_DEAD, 0, "cannot pause guest %s: it has just ended",
-				       run->lock.uuid);
+			return just_ended(run, err);
 		}
 	}
 	status = cannot_stop(run, why, &culprit, err);
 	if (why == EOPNOTSUPP) {
-		/* Nobody was stopped. */
-		run->record->stopped = before;
+		/* Nobody was stopped, unless by the monitor. */
+		run->record->stopped =
+			before || (run->record->halted && gl_run_unhalt(run, NULL) != GUESTLOCK_OK);
 		gl_run_save(run, NULL);
 	} else {
 		gl_run_continue(run);

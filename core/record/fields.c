@@ -149,6 +149,7 @@ const struct gl_field gl_guest_fields[] = {
 	{.key = "was-paused", .kind = &kind_true, GUEST(was_paused), .optional = true},
 	{.key = "handed-over", .kind = &kind_true, GUEST(handed_over), .optional = true},
 	{.key = "stopped", .kind = &kind_true, GUEST(stopped), .optional = true},
+	{.key = "halted", .kind = &kind_true, GUEST(halted), .optional = true},
 	{.key = "params", .kind = &kind_count, GUEST(n_params)},
 	{.key = "resources", .kind = &kind_count, GUEST(n_resources)},
 	{.key = NULL},

@@ -65,6 +65,7 @@ struct gl_record {
 	bool was_paused;
 	bool handed_over; /* the source of a migration that was completed */
 	bool stopped;     /* we sent the SIGSTOP: resume sends SIGCONT */
+	bool halted;      /* we told its monitor to stop it: resume tells it to go on */
 	struct gl_param *params;
 	size_t n_params;
 	struct gl_resource *resources;

@@ -188,8 +188,11 @@ int guestlock_guest_new(struct guestlock *gl, enum guestlock_new_mode mode,
  * Sets a parameter. "uuid" (canonical text) is required before anything else can be done, except with
  * ATTACH, where "name" does as well as long as one guest only has that name. "name" (at most 4095 bytes)
  * and "id" are for people. Other keys are kept in the record and shown. Once the guest is bound: REJECTED.
- * Errors: INVALID, REJECTED, NO_MEMORY. (SetParameter)
+ * GUESTLOCK_PARAM_QMP is the socket of a monitor of its QEMU: guestlock_guest_pause() and _resume() tell it to stop
+ * and to go on. It is absolute and has 107 bytes at most, speaks QMP, and is for guestlock alone, since QEMU talks to
+ * one client at a time. Errors: INVALID, REJECTED, NO_MEMORY. (SetParameter)
  */
+#define GUESTLOCK_PARAM_QMP "qmp"
 int guestlock_guest_set_param(struct guestlock_guest *guest, const char *key, const char *value,
 			      struct guestlock_error *err);
 
@@ -302,7 +305,9 @@ enum guestlock_pause_flags {
  * EXTERNALLY_STOPPED every process of the guest is stopped with SIGSTOP first, and it is confirmed that
  * they are; resume continues them. These are whoever holds its tether, the registered process, and all
  * descendants of both. DENIED, TIMEOUT, FAILED: one of them cannot be stopped, which the message names;
- * UNTETHERED: nobody can say who they are. Then, without EXTERNALLY_FLUSHED, each disk that it holds
+ * UNTETHERED: nobody can say who they are. A guest with the parameter GUESTLOCK_PARAM_QMP is stopped by its monitor
+ * before that, so that QEMU gets to its images what is under way. TIMEOUT, DENIED, UNAVAILABLE: the monitor does not
+ * answer or refuses, for the reason that the message tells. Then, without EXTERNALLY_FLUSHED, each disk that it holds
  * exclusively is flushed (fdatasync(2)): TIMEOUT, IO, CANNOT_CREATE (no space) when what it wrote does not get to
  * the storage by acquire_timeout. After a failure nothing is released, and the guest goes on. DEAD: there was no
  * process any more.
@@ -476,6 +481,7 @@ struct guestlock_info {
 	enum guestlock_life life;
 	enum guestlock_guest_state state;
 	const char *pending;            /* the operation under way or unfinished, or "" */
+	bool stopped;                   /* a pause has stopped it, and it was not continued since */
 	char *technology;               /* the backend that holds the locks */
 	int64_t since;                  /* when it was bound */
 	char *damage; /* NULL, or why the record could not be read: only uuid is valid then */

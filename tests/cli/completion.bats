@@ -66,6 +66,8 @@ load_completion()
 	test "$output" = --disk
 	run -0 complete_words run --disk = "$dir/sec"
 	test "$output" = "$dir/second.img"
+	run -0 complete_words run --qmp = "$dir/sec"
+	test "$output" = "$dir/second.img"
 	run -0 complete_words run --param ""
 	test -z "$output"
 	run -0 complete_words run --param a = ""

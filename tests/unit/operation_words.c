@@ -104,7 +104,7 @@ static bool *flag_of(struct gl_record *record, const char *word)
 	} flags[] = {
 		{"migrate", &record->migrate},         {"was-paused", &record->was_paused},
 		{"handed-over", &record->handed_over}, {"stopped", &record->stopped},
-		{"adopted", &record->adopted},
+		{"halted", &record->halted},           {"adopted", &record->adopted},
 	};
 
 	for (size_t i = 0; i < GL_COUNT(flags); i++) {
@@ -221,10 +221,11 @@ char *words_of(const struct gl_record *record)
 	FILE *out = open_memstream(&text, &size);
 
 	ck_assert_ptr_nonnull(out);
-	fprintf(out, "%s%s%s%s%s%s%s%s", guestlock_guest_state_name(record->state), record->op ? "/" : "",
+	fprintf(out, "%s%s%s%s%s%s%s%s%s", guestlock_guest_state_name(record->state), record->op ? "/" : "",
 		gl_operation_name(record->op), record->migrate ? " migrate" : "",
 		record->was_paused ? " was-paused" : "", record->handed_over ? " handed-over" : "",
-		record->stopped ? " stopped" : "", record->adopted ? " adopted" : "");
+		record->stopped ? " stopped" : "", record->halted ? " halted" : "",
+		record->adopted ? " adopted" : "");
 	for (size_t i = 0; i < record->n_params; i++) {
 		fprintf(out, " %s=%s", record->params[i].key, record->params[i].value);
 	}

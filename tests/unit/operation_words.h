@@ -4,7 +4,7 @@
  *
  * A record is
  *
- *     STATE[/PENDING] [migrate] [was-paused] [handed-over] [stopped] [adopted] [PARAMETER=VALUE] RESOURCE...
+ *     STATE[/PENDING] [migrate] [was-paused] [handed-over] [stopped] [halted] [adopted] [PARAMETER=VALUE] RESOURCE...
  *
  * and a resource LETTER=STATE[(FROM-TO)][#EPOCH][/TECHNOLOGY][*], where * says that the hint of its file may
  * be missing, and ! that the mode is not what it should be. d and e are disks, f is one that is a file, s is

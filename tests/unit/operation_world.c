@@ -8,6 +8,7 @@
 #include "base/base.h"
 #include "base/error.h"
 #include "life/members.h"
+#include "monitor/monitor.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -270,6 +271,9 @@ int __wrap_gl_members_stop(const struct gl_membership *by, int64_t deadline_ms, 
 bool __wrap_gl_members_are_still(const struct gl_membership *by);
 int __wrap_gl_members_continue(const struct gl_membership *by, struct gl_culprit *out_culprit);
 int __wrap_gl_members_find(const struct gl_membership *by, pid_t **out_pids, size_t *out_count);
+int __wrap_gl_monitor_open(struct gl_monitor *monitor);
+int __wrap_gl_monitor_runs(struct gl_monitor *monitor, bool *out_running);
+int __wrap_gl_monitor_tell(struct gl_monitor *monitor, const char *command);
 int __wrap_gl_flush(const char *const paths[], size_t count, int64_t deadline_ms, size_t *out_failed);
 bool __wrap_gl_pause_before_retry(void);
 int64_t __wrap_guestlock_monotonic_ms(void);
@@ -443,6 +447,33 @@ int __wrap_gl_flush(const char *const paths[], size_t count, int64_t deadline_ms
 	*out_failed = 0;
 	errno = strcmp(answer, "full") == 0 ? ENOSPC : EIO;
 	return answer[0] ? -1 : 0;
+}
+
+static int monitor_answer(struct gl_monitor *monitor, const char *answer)
+{
+	snprintf(monitor->why, sizeof(monitor->why), "%s", answer);
+	errno = strcmp(answer, "denied") == 0  ? EACCES
+		: strcmp(answer, "hangs") == 0 ? ETIMEDOUT
+					       : ECONNRESET;
+	return answer[0] ? -1 : 0;
+}
+
+int __wrap_gl_monitor_open(struct gl_monitor *monitor)
+{
+	return monitor_answer(monitor, act("monitor"));
+}
+
+int __wrap_gl_monitor_runs(struct gl_monitor *monitor, bool *out_running)
+{
+	const char *answer = act("status");
+
+	*out_running = strcmp(answer, "runs") == 0;
+	return monitor_answer(monitor, *out_running || strcmp(answer, "stands") == 0 ? "" : answer);
+}
+
+int __wrap_gl_monitor_tell(struct gl_monitor *monitor, const char *command)
+{
+	return monitor_answer(monitor, strcmp(command, "stop") == 0 ? act("tell stop") : act("tell cont"));
 }
 
 /* Somebody of it lives: whose life is not known to be over. */

@@ -8,6 +8,8 @@
  *     remove                 the record, after the life file; "remove record": that one alone
  *     hint LETTER            also unhint
  *     stop, continue         the guest's processes
+ *     monitor                is it there: "hangs" or "denied" when not; then "status", which is "runs" or "stands",
+ *                            and what it is told: "tell stop", "tell cont"
  *     pause                  before something is tried again; "-> over": the deadline has passed
  *     join                   the backend
  *     acquire ...            also convert, release, inquire

@@ -133,6 +133,9 @@ void cli_resources_clear(struct cli_resources *list);
 void cli_warn_of_host(struct cli *cli, const struct cli_resources *list);
 #define CLI_AUTORESOURCES __attribute__((cleanup(cli_resources_clear)))
 
+/* An absolute path, of one that may begin at the working directory; malloc'd. */
+char *cli_absolute(const char *path);
+
 /* Options for them. A doubled comma stands for one. A relative path gets the working directory. */
 int cli_take_disk(const struct cli *cli, void *place, const char *text);
 int cli_take_lease(const struct cli *cli, void *place, const char *text);
@@ -172,6 +175,7 @@ int cli_open_guest(struct cli *cli, int argc, char **argv, struct guestlock_gues
 struct cli_guest {
 	const char *uuid, *name, *id;   /* NULL: not given */
 	char made_up[GUESTLOCK_UUID_STRING];    /* the uuid that it got for want of one, or "" */
+	const char *qmp;                /* a socket; NULL: not given */
 	const char **params;            /* "KEY=VALUE" */
 	size_t n_params;
 	struct cli_resources resources;

@@ -54,6 +54,11 @@ static int describe(const struct cli *cli, const struct cli_guest *from, struct 
 	if (status == 0) {
 		status = set_param(cli, guest, "id", from->id);
 	}
+	if (status == 0 && from->qmp) {
+		CLI_AUTOFREE char *path = cli_absolute(from->qmp);
+
+		status = set_param(cli, guest, GUESTLOCK_PARAM_QMP, path);
+	}
 	for (size_t i = 0; status == 0 && i < from->n_params; i++) {
 		status = set_other_param(cli, guest, from->params[i]);
 	}

@@ -83,9 +83,10 @@ static int check_manager(struct guestlock_guest *guest)
 		return 0;
 	}
 	words = cli_guest_words(info->name, info->uuid);
-	cli_complain("cannot pause guest %s: libvirt runs this guest; use 'virsh -c %s suspend %s', or --force "
-		     "if libvirt cannot do it",
-		     words, uri, info->uuid);
+	cli_complain(
+		"cannot pause guest %s: libvirt runs this guest; use 'virsh -c %s suspend %s', or --force "
+		"if libvirt cannot do it",
+		words, uri, info->uuid);
 	return EX_NOPERM;
 }
 

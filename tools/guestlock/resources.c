@@ -40,8 +40,8 @@ static struct guestlock_resource *new_item(struct cli_resources *list, char *tex
 	return &list->items[count - 1];
 }
 
-/* An absolute path; malloc'd. What getcwd() cannot name stays relative, and is refused by the library. */
-static char *absolute(const char *path)
+/* What getcwd() cannot name stays relative, and is refused by the library. */
+char *cli_absolute(const char *path)
 {
 	CLI_AUTOFREE char *directory = NULL;
 
@@ -71,7 +71,7 @@ static bool parse_flag(const char *part, unsigned *flags)
 
 static void add_path(struct cli_resources *list, const char *path)
 {
-	char *text = absolute(path);
+	char *text = cli_absolute(path);
 
 	new_item(list, text)->name = text;
 }

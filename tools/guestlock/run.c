@@ -67,6 +67,8 @@ const struct cli_option cli_run_options[] = {
 	CLI_GUEST_OPTIONS(offsetof(struct run, guest), "the guest's uuid; made up if missing"),
 	{0, "param", "KEY=VALUE", "something to keep in the guest's record", take_param,
 	 offsetof(struct run, guest)},
+	{0, "qmp", "SOCKET", "a monitor of its QEMU, by which pause stops it", cli_take_text,
+	 offsetof(struct run, guest.qmp)},
 	CLI_RESOURCE_OPTIONS(offsetof(struct run, guest.resources)),
 	CLI_WAIT_OPTION(offsetof(struct run, wait_ms)),
 	{0, "incoming", NULL, "the guest arrives by migration from another host", cli_take_flag,
@@ -256,7 +258,10 @@ static void check_tether(struct vigil *vigil, const struct guestlock_info *info)
 	}
 }
 
-/* One that is paused must not run: whoever looks at it, as settling does, stops it again. */
+/*
+ * One that is paused must not run, and one that is stopped without being paused has to go on: whoever looks at it, as
+ * settling does, sees to both.
+ */
 static int look_after(void *data)
 {
 	struct vigil *vigil = data;
@@ -264,7 +269,7 @@ static int look_after(void *data)
 
 	if (guestlock_guest_info(vigil->guest, &info, NULL) == GUESTLOCK_OK) {
 		check_tether(vigil, info);
-		if (info->state == GUESTLOCK_GUEST_PAUSED) {
+		if (info->state == GUESTLOCK_GUEST_PAUSED || info->stopped) {
 			guestlock_guest_settle(vigil->guest, NULL);
 		}
 	}

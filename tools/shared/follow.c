@@ -202,7 +202,10 @@ static void warn_untethered(const struct follower *follower, struct watched *gue
 	free(words);
 }
 
-/* Whoever settles a paused guest stops it again if somebody continued it, and says so. */
+/*
+ * Whoever settles a paused guest stops it again if somebody continued it, and says so. And one that a pause which
+ * failed could not continue goes on.
+ */
 static void keep_paused(const struct follower *follower, struct watched *guest)
 {
 	struct guestlock_guest *handle = NULL;
@@ -230,7 +233,7 @@ static void judge_guest(struct follower *follower, struct watched *guest, const 
 	if (info->life == GUESTLOCK_LIFE_UNTETHERED) {
 		warn_untethered(follower, guest, info);
 	}
-	if (info->state == GUESTLOCK_GUEST_PAUSED) {
+	if (info->state == GUESTLOCK_GUEST_PAUSED || info->stopped) {
 		keep_paused(follower, guest);
 	} else if (!guest->alone && guestlock_monotonic_ms() >= guest->young_until_ms) {
 		stop_polling(guest);
