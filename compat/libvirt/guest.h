@@ -7,12 +7,6 @@
 #include <sys/types.h>
 
 /*
- * Has the process that file open for writing? libvirt gives the lock of an image back also when it could not
- * add it a second time, while the guest goes on with the first. false where /proc does not say.
- */
-bool gl_libvirt_guest_writes(pid_t pid, const char *path);
-
-/*
  * May the guest have memory from before: was it started to be restored, or to be migrated to? libvirt keeps
  * the state of a guest that ended while it was paused, and gives it to the next start, which has nothing to
  * do with it. true where /proc does not say.

@@ -213,16 +213,17 @@ static int register_guest(struct operation *op, int action, const int *fd)
 static int give_back(struct operation *op, const struct guestlock_resource *resource,
 		     struct guestlock_error *err)
 {
-	if (resource->type == GUESTLOCK_DISK && gl_libvirt_guest_writes(op->asked->pid, resource->name)) {
-		char message[512];
+	int status = guestlock_guest_release_resource(op->guest, resource, 0, err);
+	char message[512];
 
-		snprintf(message, sizeof(message),
-			 "guest %s has %.255s open for writing still: its lock is not given back now",
-			 op->asked->uuid, resource->name);
-		gl_libvirt_report_log(NULL, GUESTLOCK_LOG_WARNING, message);
-		return GUESTLOCK_OK;
+	if (status != GUESTLOCK_ALIVE) {
+		return status;
 	}
-	return guestlock_guest_release_resource(op->guest, resource, err);
+	snprintf(message, sizeof(message),
+		 "guest %s has %.255s open for writing still: its lock is not given back now",
+		 op->asked->uuid, resource->name);
+	gl_libvirt_report_log(NULL, GUESTLOCK_LOG_WARNING, message);
+	return GUESTLOCK_OK;
 }
 
 /* Before a start or a resume: the record gets to what the call lists. */
@@ -262,12 +263,10 @@ static int change(struct operation *op, const struct guestlock_resource_info *kn
 	int status;
 
 	/* The stronger mode counts as long as the guest uses it. */
-	if (listed->flags != 0 && gl_libvirt_guest_writes(op->asked->pid, listed->name)) {
-		return GUESTLOCK_OK;
-	}
-	status = guestlock_guest_release_resource(op->guest, &before, &op->err);
+	status = guestlock_guest_release_resource(op->guest, &before,
+						  listed->flags != 0 ? 0 : GUESTLOCK_RELEASE_FORCE, &op->err);
 	if (status < 0) {
-		return status;
+		return status == GUESTLOCK_ALIVE ? GUESTLOCK_OK : status;
 	}
 	status = guestlock_guest_acquire_resource(op->guest, listed, 0, 0, &op->err);
 	if (status < 0) {
@@ -299,7 +298,7 @@ static int attach_each(struct operation *op)
 		}
 		while (i-- > 0) {
 			if (!gl_libvirt_list_known(op->info, &request->resources[i])) {
-				guestlock_guest_release_resource(op->guest, &request->resources[i], NULL);
+				guestlock_guest_release_resource(op->guest, &request->resources[i], 0, NULL);
 			}
 		}
 		return status;

@@ -126,7 +126,7 @@ int guestlock_domain_unplug(struct guestlock *gl, const char *uuid, const struct
 	int status = attach_guest(gl, uuid, &guest, err);
 
 	return status < 0 ? status
-			  : finish_guest(guest, guestlock_guest_release_resource(guest, resource, err));
+			  : finish_guest(guest, guestlock_guest_release_resource(guest, resource, 0, err));
 }
 
 int guestlock_domain_suspend(struct guestlock *gl, const char *uuid, char **out_state,

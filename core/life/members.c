@@ -214,6 +214,24 @@ int gl_members_untethered(const struct gl_membership *by, pid_t **out_pids, size
 	return list_members(by, true, out_pids, out_count);
 }
 
+bool gl_members_write(const struct gl_membership *by, const struct gl_file *file,
+		      struct gl_culprit *out_writer)
+{
+	GL_AUTOFREE pid_t *pids = NULL;
+	size_t count = 0;
+
+	if (gl_members_find(by, &pids, &count) < 0) {
+		return false;
+	}
+	for (size_t i = 0; i < count; i++) {
+		if (gl_process_writes(pids[i], file)) {
+			describe(pids[i], out_writer);
+			return true;
+		}
+	}
+	return false;
+}
+
 /* ---- Stopping ---- */
 
 /* The number of the process that was made last, on this host or in this namespace; 0: not told. */

@@ -12,8 +12,9 @@
 #define GL_MEMBERS_H
 
 #include "life/process.h"
+#include "life/writer.h"
 
-/* A process that stands in the way of stopping a guest, for the message. */
+/* A process that stands in the way of stopping a guest, or of releasing its disk, for the message. */
 struct gl_culprit {
 	pid_t pid;        /* 0: none is known */
 	char program[16]; /* as the kernel calls it, "" if not known */
@@ -47,6 +48,9 @@ bool gl_members_are_still(const struct gl_membership *by);
 
 /* Continues all of them. 0, or -1 with errno and *out_culprit: somebody may be stopped still. */
 int gl_members_continue(const struct gl_membership *by, struct gl_culprit *out_culprit);
+
+/* Has one of them that file open for writing? Then *out_writer is that one. false where /proc does not say. */
+bool gl_members_write(const struct gl_membership *by, const struct gl_file *file, struct gl_culprit *out_writer);
 
 /* SIGKILL to all of them that are there now. 0, or -1 with errno. */
 int gl_members_kill(const struct gl_membership *by);

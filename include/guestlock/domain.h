@@ -48,7 +48,8 @@ int guestlock_domain_shutdown(struct guestlock *gl, const char *uuid, unsigned f
 			      struct guestlock_error *err);
 
 /*
- * Hotplug (before the device is plugged; a failure means: do not plug) and unhotplug (after it is unplugged).
+ * Hotplug (before the device is plugged; a failure means: do not plug) and unhotplug (after it is unplugged; ALIVE as
+ * long as the guest has the disk open for writing).
  */
 int guestlock_domain_plug(struct guestlock *gl, const char *uuid, const struct guestlock_resource *resource,
 			  struct guestlock_error *err);

@@ -283,15 +283,20 @@ enum guestlock_acquire_flags {
 int guestlock_guest_acquire(struct guestlock_guest *guest, const char *state, unsigned flags, int wait_ms,
 			    struct guestlock_error *err);
 
+enum guestlock_release_flags {
+	GUESTLOCK_RELEASE_FORCE = 1 << 0, /* also a disk that a process of the guest has open for writing */
+};
+
 /*
  * Takes or releases one resource, and no other, of a guest that runs or is paused. Taking what is held and
  * releasing what is not are successes. To take: before the device is plugged; to release: after it is
- * unplugged. (AcquireResource, ReleaseResource)
+ * unplugged: ALIVE, and the lock is kept, where a process of the guest has the disk open for writing, as far as /proc
+ * tells, unless RELEASE_FORCE is given. (AcquireResource, ReleaseResource)
  */
 int guestlock_guest_acquire_resource(struct guestlock_guest *guest, const struct guestlock_resource *resource,
 				     unsigned flags, int wait_ms, struct guestlock_error *err);
 int guestlock_guest_release_resource(struct guestlock_guest *guest, const struct guestlock_resource *resource,
-				     struct guestlock_error *err);
+				     unsigned flags, struct guestlock_error *err);
 
 enum guestlock_pause_flags {
 	/* the caller has stopped the guest (and will continue it) itself */

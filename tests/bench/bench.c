@@ -175,7 +175,7 @@ static void attach_detach(void *guest)
 		touch(path);
 	}
 	if (guestlock_guest_acquire_resource(guest, &disk, 0, 0, &err) < 0 ||
-	    guestlock_guest_release_resource(guest, &disk, &err) < 0) {
+	    guestlock_guest_release_resource(guest, &disk, 0, &err) < 0) {
 		give_up(path, &err);
 	}
 }

@@ -32,6 +32,55 @@ in_state()
 	test -z "$(holder "$disk")"
 }
 
+# holds_open NAME: of a guest as the next test starts it.
+holds_open()
+{
+	test -e "$dir/$1.open"
+}
+
+@test "detach of a disk that a process of the guest has open for writing is refused: 77; --force does it" {
+	# Its program has one, and a child of it, without any inherited descriptor, has another one.
+	cat >"$dir/guest.py" <<-'EOF'
+		import os, subprocess, sys, time
+		if len(sys.argv) == 3:
+		    subprocess.Popen([sys.executable, sys.argv[0], sys.argv[2]], start_new_session=True)
+		disk = open(sys.argv[1], "r+b")
+		readonly = open(os.path.dirname(sys.argv[1]) + "/third.img", "rb")
+		open(os.path.dirname(sys.argv[1]) + "/" + os.path.basename(sys.argv[1]) + ".open", "w").close()
+		while not os.path.exists(sys.argv[1] + ".close"): time.sleep(0.02)
+		disk.close()
+		os.unlink(sys.argv[1] + ".open")
+		time.sleep(300)
+	EOF
+	begin web --disk "$disk" --disk "$dir/second.img" --disk "$dir/third.img" -- \
+		python3 "$dir/guest.py" "$disk" "$dir/second.img"
+	eventually holds_open disk.img
+	eventually holds_open second.img
+	run -77 --separate-stderr gl detach web --disk "$disk"
+	is_message "$stderr"
+	contains "$stderr" "the lock of $disk is not released: process $(pid_of web) (python3) of guest"
+	run -77 gl detach web --disk "$dir/second.img"
+	test "$(holder "$disk")$(holder "$dir/second.img")" = webweb
+	# By another name of it, and when it has been renamed.
+	ln -s "$disk" "$dir/link.img"
+	run -77 gl detach web --disk "$dir/link.img"
+	mv "$dir/second.img" "$dir/moved.img"
+	run -77 gl detach web --disk "$dir/second.img"
+	mv "$dir/moved.img" "$dir/second.img"
+	# What is only read does not need its lock.
+	run -0 gl detach web --disk "$dir/third.img"
+	# A guest that is paused would write as soon as it is resumed.
+	gl pause web >/dev/null
+	run -77 gl detach web --disk "$disk"
+	gl resume web
+	run -0 gl detach web --disk "$dir/second.img" --force
+	test -z "$(holder "$dir/second.img")"
+	touch "$disk.close"
+	eventually test ! -e "$disk.open"
+	run -0 gl detach web --disk "$disk"
+	test -z "$(holder "$disk")"
+}
+
 @test "attach and detach of a lease" {
 	begin web --disk "$disk"
 	run -0 gl attach web --lease k,lockspace=l

@@ -117,7 +117,7 @@ may()
 	eventually holds alpha one split/base.qcow2=held/exclusive split/top.qcow2=held/exclusive
 	may_not beta "$top/split/base.qcow2"
 	# Somebody who knows better can give it back.
-	gl alpha --quiet detach one --disk "$top/split/base.qcow2"
+	gl alpha --quiet detach one --disk "$top/split/base.qcow2" --force
 	holds alpha one split/top.qcow2=held/exclusive
 	may beta "$top/split/base.qcow2"
 	vsh alpha blockcommit one sda --active --wait --pivot

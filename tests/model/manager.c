@@ -656,7 +656,7 @@ static int carry_out(struct guestlock_guest *guest, enum task task, struct guest
 	case TASK_ATTACH:
 		return guestlock_guest_acquire_resource(guest, &disk_e, 0, 0, err);
 	case TASK_DETACH:
-		return guestlock_guest_release_resource(guest, &disk_e, err);
+		return guestlock_guest_release_resource(guest, &disk_e, GUESTLOCK_RELEASE_FORCE, err);
 	case TASK_PAUSE:
 		return guestlock_guest_pause(guest, 0, NULL, err);
 	case TASK_RESUME:

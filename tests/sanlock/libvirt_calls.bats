@@ -264,7 +264,7 @@ snapshot()
 	# libvirt does not say that the base is done with.
 	eventually is_without_job
 	has_leases alpha one "$split/base.qcow2" "$split/second.qcow2"
-	gl alpha --quiet detach one --disk "$split/base.qcow2"
+	gl alpha --quiet detach one --disk "$split/base.qcow2" --force
 	has_leases alpha one "$split/second.qcow2"
 	vsh alpha blockcommit one sda --active --wait --pivot
 	eventually has_leases alpha one "$split/base.qcow2"

@@ -146,7 +146,7 @@ static int do_detach(struct guestlock_guest *guest, struct guestlock_error *err)
 {
 	const struct guestlock_resource resource = disk(1);
 
-	return guestlock_guest_release_resource(guest, &resource, err);
+	return guestlock_guest_release_resource(guest, &resource, 0, err);
 }
 
 static int do_prepare(struct guestlock_guest *guest, struct guestlock_error *err)

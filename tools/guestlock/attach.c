@@ -8,6 +8,7 @@
 struct change {
 	struct cli_resources list;
 	int wait_ms;
+	bool force;
 };
 
 const struct cli_option cli_attach_options[] = {
@@ -15,7 +16,12 @@ const struct cli_option cli_attach_options[] = {
 	CLI_WAIT_OPTION(offsetof(struct change, wait_ms)),
 	{0},
 };
-const struct cli_option cli_detach_options[] = {CLI_RESOURCE_OPTIONS(offsetof(struct change, list)), {0}};
+const struct cli_option cli_detach_options[] = {
+	CLI_RESOURCE_OPTIONS(offsetof(struct change, list)),
+	{0, "force", NULL, "although the guest has it open for writing: you are sure that it does not write",
+	 cli_take_flag, offsetof(struct change, force)},
+	{0},
+};
 
 static void change_clear(struct change *change)
 {
@@ -40,12 +46,13 @@ static int change_resources(const struct cli *cli, struct guestlock_guest *guest
 			    bool attach)
 {
 	const struct cli_resources *list = &change->list;
+	const unsigned flags = change->force ? GUESTLOCK_RELEASE_FORCE : 0;
 
 	for (size_t i = 0; i < list->count; i++) {
 		struct guestlock_error err;
 		int status = attach ? guestlock_guest_acquire_resource(guest, &list->items[i], 0,
 								       change->wait_ms, &err)
-				    : guestlock_guest_release_resource(guest, &list->items[i], &err);
+				    : guestlock_guest_release_resource(guest, &list->items[i], flags, &err);
 
 		if (status != GUESTLOCK_OK) {
 			status = cli_fail(cli, status, &err);

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A descriptor tells its name, its flags, and the inode and the mount of its file. */
+#include "life/writer.h"
+
+#include "base/base.h"
+#include "life/procfs.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+
+#define FDINFO_SIZE 1024 /* bytes; what is looked for comes first */
+
+/* The number that follows a word in the text of fdinfo; -1: it is not told. */
+static int64_t number_after(const char *text, const char *word, int base)
+{
+	const char *at = strstr(text, word);
+
+	return at ? (int64_t)strtoull(at + strlen(word), NULL, base) : -1;
+}
+
+static bool is_for_writing(const char *info)
+{
+	int64_t flags = number_after(info, "flags:", 8);
+
+	return flags >= 0 && (flags & O_ACCMODE) != O_RDONLY && !(flags & O_PATH);
+}
+
+/* Is the mount of that number, where a process sees it, of that device? */
+static bool is_mount_of(const char *owner_dir, int64_t mount, uint64_t device)
+{
+	GL_AUTOFREE char *line = NULL;
+	size_t room = 0;
+	bool found = false;
+	char path[96];
+	FILE *mounts;
+
+	snprintf(path, sizeof(path), "%s/mountinfo", owner_dir);
+	mounts = fopen(path, "re");
+	while (mounts && !found && getline(&line, &room, mounts) > 0) {
+		unsigned major = 0, minor = 0;
+		int id = -1;
+
+		found = sscanf(line, "%d %*d %u:%u ", &id, &major, &minor) == 3 && id == mount &&
+			makedev(major, minor) == device;
+	}
+	if (mounts) {
+		fclose(mounts);
+	}
+	return found;
+}
+
+/* By its name, also when that was removed. */
+static bool has_name(const char *target, const struct gl_file *file)
+{
+	for (size_t i = 0; i < file->n_names; i++) {
+		size_t length = strlen(file->names[i]);
+
+		if (strncmp(target, file->names[i], length) == 0 &&
+		    (target[length] == '\0' || strcmp(target + length, " (deleted)") == 0)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool is_inode(const char *owner_dir, const char *info, const struct gl_file *file)
+{
+	return file->inode != 0 && number_after(info, "ino:", 10) == (int64_t)file->inode &&
+	       is_mount_of(owner_dir, number_after(info, "mnt_id:", 10), file->device);
+}
+
+static bool descriptor_writes(const char *owner_dir, int directory, uint64_t fd, const struct gl_file *file)
+{
+	char path[96], number[24], target[PATH_MAX], info[FDINFO_SIZE];
+	ssize_t length;
+
+	snprintf(number, sizeof(number), "%" PRIu64, fd);
+	length = readlinkat(directory, number, target, sizeof(target) - 1);
+	if (length < 0 || target[0] != '/') {
+		return false;
+	}
+	target[length] = '\0';
+	snprintf(path, sizeof(path), "%s/fdinfo/%s", owner_dir, number);
+	return gl_read_proc(path, info, sizeof(info)) > 0 && is_for_writing(info) &&
+	       (has_name(target, file) || is_inode(owner_dir, info, file));
+}
+
+/* 1 it does, 0 it does not, -1 it has no descriptors at all, or none that we may see. */
+static int writes(const char *owner_dir, const struct gl_file *file)
+{
+	char path[80];
+	uint64_t fd;
+	int result = -1;
+	DIR *fds;
+
+	snprintf(path, sizeof(path), "%s/fd", owner_dir);
+	fds = opendir(path);
+	if (!fds) {
+		return -1;
+	}
+	while (result != 1 && gl_next_number(fds, &fd)) {
+		result = descriptor_writes(owner_dir, dirfd(fds), fd, file) ? 1 : 0;
+	}
+	closedir(fds);
+	return result;
+}
+
+/* A process whose first thread has ended shows its descriptors only at the other threads. */
+static bool thread_writes(pid_t pid, const struct gl_file *file)
+{
+	char path[64];
+	bool found = false;
+	uint64_t tid;
+	DIR *tasks;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	tasks = opendir(path);
+	while (tasks && !found && gl_next_number(tasks, &tid)) {
+		snprintf(path, sizeof(path), "/proc/%d/task/%" PRIu64, (int)pid, tid);
+		found = tid != (uint64_t)pid && writes(path, file) == 1;
+	}
+	if (tasks) {
+		closedir(tasks);
+	}
+	return found;
+}
+
+bool gl_process_writes(pid_t pid, const struct gl_file *file)
+{
+	char path[64];
+	int result;
+
+	snprintf(path, sizeof(path), "/proc/%d", (int)pid);
+	result = writes(path, file);
+	return result < 0 ? thread_writes(pid, file) : result == 1;
+}
