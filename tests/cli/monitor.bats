@@ -237,6 +237,21 @@ begin_shell()
 	test "$(tail -n 1 "$dir/web.qmp.log")" = cont
 }
 
+is_told()
+{
+	test "$(tail -n 1 "$dir/web.qmp.log")" = "$1"
+}
+
+@test "a pause that is killed after it told the monitor to stop: within a second the guest is told to go on" {
+	listen web.qmp 'talk(peer, True, None)'
+	begin_shell web web.qmp
+	background "$GUESTLOCK" pause --timeout 60 web
+	eventually is_told stop
+	kill -KILL "$supervisor"
+	eventually is_told cont
+	keeps_all web "$dir/web.written"
+}
+
 @test "a monitor that is not there, refuses, or says that it did what it did not do" {
 	begin_shell web none.qmp
 	run -69 --separate-stderr gl pause web

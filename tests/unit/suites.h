@@ -25,6 +25,7 @@ Suite *state_suite(void);
 Suite *lifecycle_suite(void);
 Suite *lives_suite(void);
 Suite *monitor_suite(void);
+Suite *writer_suite(void);
 Suite *keeper_wire_suite(void);
 Suite *keeper_server_suite(void);
 
