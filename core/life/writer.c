@@ -29,6 +29,20 @@ static bool is_for_writing(const char *info)
 	return flags >= 0 && (flags & O_ACCMODE) != O_RDONLY && !(flags & O_PATH);
 }
 
+/* "MOUNT PARENT MAJOR:MINOR ..." */
+static bool is_line_of(const char *line, int64_t mount, uint64_t device)
+{
+	unsigned major;
+	char *at;
+
+	if (strtoll(line, &at, 10) != mount) {
+		return false;
+	}
+	strtoll(at, &at, 10);
+	major = (unsigned)strtoul(at, &at, 10);
+	return *at == ':' && makedev(major, (unsigned)strtoul(at + 1, NULL, 10)) == device;
+}
+
 /* Is the mount of that number, where a process sees it, of that device? */
 static bool is_mount_of(const char *owner_dir, int64_t mount, uint64_t device)
 {
@@ -41,11 +55,7 @@ static bool is_mount_of(const char *owner_dir, int64_t mount, uint64_t device)
 	snprintf(path, sizeof(path), "%s/mountinfo", owner_dir);
 	mounts = fopen(path, "re");
 	while (mounts && !found && getline(&line, &room, mounts) > 0) {
-		unsigned major = 0, minor = 0;
-		int id = -1;
-
-		found = sscanf(line, "%d %*d %u:%u ", &id, &major, &minor) == 3 && id == mount &&
-			makedev(major, minor) == device;
+		found = is_line_of(line, mount, device);
 	}
 	if (mounts) {
 		fclose(mounts);

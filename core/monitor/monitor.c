@@ -165,7 +165,7 @@ static int ask(struct gl_monitor *monitor, const char *command, struct gl_json *
 		return -1;
 	}
 	for (;;) {
-		struct gl_json message, id, value;
+		struct gl_json message = {.size = 0}, id, value;
 		bool named;
 
 		if (next_message(monitor, &message) < 0) {
@@ -191,7 +191,7 @@ int gl_monitor_tell(struct gl_monitor *monitor, const char *command)
 
 int gl_monitor_runs(struct gl_monitor *monitor, bool *out_running)
 {
-	struct gl_json value, running;
+	struct gl_json value = {.size = 0}, running;
 
 	if (ask(monitor, "query-status", &value) < 0) {
 		return -1;
@@ -232,7 +232,7 @@ static int connect_to(struct gl_monitor *monitor, const char *path)
 /* It greets, and takes commands only after the one that says what we can do: nothing in particular. */
 static int negotiate(struct gl_monitor *monitor)
 {
-	struct gl_json greeting, version;
+	struct gl_json greeting = {.size = 0}, version;
 
 	if (next_message(monitor, &greeting) < 0) {
 		return -1;
