@@ -47,14 +47,21 @@ static inline bool gl_can(const struct guestlock *gl, unsigned capability)
 /* Deadline of an operation that begins now. */
 int64_t gl_deadline(const struct guestlock *gl);
 
-/* The directories are there and the backend is joined, by deadline_ms. */
+/* The directories are there, the records belong to us, and the backend is joined, by deadline_ms. */
 int gl_ready(struct guestlock *gl, int64_t deadline_ms, struct guestlock_error *err);
 
 /* Tells the backend the word of the run directory. Any thread may be the first. */
 int gl_take_run_id(struct guestlock *gl, int64_t deadline_ms, struct guestlock_error *err);
 
-/* The records of the run directory belong to this backend and its life locks: else CONFIG (pin.c). */
-int gl_check_pin(const struct guestlock *gl, struct guestlock_error *err);
+/*
+ * The records of the run directory belong to this backend and its life locks, or are made to if there are none:
+ * else CONFIG (pin.c).
+ */
+int gl_check_pin(const struct guestlock *gl, int64_t deadline_ms, struct guestlock_error *err);
+/*
+ * The same for whoever has the lock of a record, and changes nothing: it stays so for as long as he has that lock.
+ */
+int gl_is_pinned(const struct guestlock *gl, int64_t deadline_ms, struct guestlock_error *err);
 
 /* Removes files that killed processes left and nobody looks at (sweep.c); known: there is a record of that
  * life. */

@@ -122,17 +122,14 @@ int gl_ready(struct guestlock *gl, int64_t deadline_ms, struct guestlock_error *
 	struct guestlock_kept kept = {0};
 	int status;
 
-	if (__atomic_load_n(&gl->joined, __ATOMIC_ACQUIRE)) {
-		return GUESTLOCK_OK;
-	}
 	status = gl_store_prepare(&gl->store, err);
 	if (status == GUESTLOCK_OK) {
-		status = gl_check_pin(gl, err);
+		status = gl_check_pin(gl, deadline_ms, err);
 	}
 	if (status == GUESTLOCK_OK) {
 		status = gl_take_run_id(gl, deadline_ms, err);
 	}
-	if (status < 0) {
+	if (status < 0 || __atomic_load_n(&gl->joined, __ATOMIC_ACQUIRE)) {
 		return status;
 	}
 	for (unsigned attempt = 0;; attempt++) {

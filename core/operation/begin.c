@@ -166,7 +166,11 @@ int gl_run_begin(struct gl_operation_run *run, struct guestlock *gl, const char 
 	if (status < 0) {
 		return status;
 	}
-	status = load(run, uuid, err);
+	/* Another configuration may have come in between. */
+	status = gl_is_pinned(gl, deadline_ms, err);
+	if (status == GUESTLOCK_OK) {
+		status = load(run, uuid, err);
+	}
 	if (status == GUESTLOCK_OK && run->record) {
 		status = put_right(run, life, err);
 	}

@@ -236,6 +236,7 @@ int __wrap_gl_members_continue(const struct gl_membership *by, struct gl_culprit
 int __wrap_gl_members_find(const struct gl_membership *by, pid_t **out_pids, size_t *out_count);
 int __wrap_gl_flush(void);
 int __wrap_gl_ready(void);
+int __wrap_gl_is_pinned(void);
 void __wrap_gl_sweep(void);
 bool __wrap_gl_pause_before_retry(void);
 int64_t __wrap_guestlock_monotonic_ms(void);
@@ -554,6 +555,11 @@ int __wrap_gl_process_look_here(const struct gl_family *family, struct gl_proces
 /* ---- Time, names ---- */
 
 int __wrap_gl_ready(void)
+{
+	return GUESTLOCK_OK;
+}
+
+int __wrap_gl_is_pinned(void)
 {
 	return GUESTLOCK_OK;
 }

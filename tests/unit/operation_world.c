@@ -248,6 +248,7 @@ int world_attempt(void *data, struct guestlock_error *err)
 
 /* The linker gives these names. NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
 int __wrap_gl_ready(struct guestlock *gl, int64_t deadline_ms, struct guestlock_error *err);
+int __wrap_gl_is_pinned(void);
 int __wrap_gl_store_lock(const struct gl_store *store, const char *uuid, int64_t deadline_ms,
 			 struct gl_guest_lock *out_lock, struct guestlock_error *err);
 void __wrap_gl_store_unlock(const struct gl_store *store, const struct gl_guest_lock *lock);
@@ -285,6 +286,11 @@ int __wrap_gl_ready(struct guestlock *gl, int64_t deadline_ms, struct guestlock_
 	(void)deadline_ms;
 	gl->joined = status == GUESTLOCK_OK;
 	return status;
+}
+
+int __wrap_gl_is_pinned(void)
+{
+	return GUESTLOCK_OK;
 }
 
 int __wrap_gl_store_lock(const struct gl_store *store, const char *uuid, int64_t deadline_ms,

@@ -34,17 +34,26 @@ static void teardown_base(void)
 	temporary_remove(top);
 }
 
-static void setup(void)
+/* With a lock directory of that name. */
+static struct guestlock *open_with(const char *lock_dir)
 {
-	char run_dir[600], state_dir[600];
-	const char *overrides[] = {run_dir, state_dir, "guestlock.log=stderr", NULL};
+	char run_dir[600], state_dir[600], where[600];
+	const char *overrides[] = {run_dir, state_dir, where, "guestlock.log=stderr", NULL};
 	const struct guestlock_options options = {
 		.size = sizeof(options), .config_file = "/dev/null", .overrides = overrides};
 	struct guestlock_error err = {0};
+	struct guestlock *opened = NULL;
 
 	snprintf(run_dir, sizeof(run_dir), "guestlock.run_dir=%s/run", top);
 	snprintf(state_dir, sizeof(state_dir), "guestlock.state_dir=%s/state", top);
-	ck_assert_msg(guestlock_open(&gl, &options, &err) == GUESTLOCK_OK, "%s", err.message);
+	snprintf(where, sizeof(where), "fcntl.lock_dir=%s/%s", top, lock_dir);
+	ck_assert_msg(guestlock_open(&opened, &options, &err) == GUESTLOCK_OK, "%s", err.message);
+	return opened;
+}
+
+static void setup(void)
+{
+	gl = open_with("lock");
 }
 
 static void teardown(void)
@@ -104,6 +113,51 @@ static void runs(pid_t pid, size_t number)
 	}
 	guestlock_info_free(info);
 }
+
+/* ---- Another configuration ---- */
+
+static void is_of_another_configuration(int status, const struct guestlock_error *err)
+{
+	ck_assert_int_eq(status, GUESTLOCK_CONFIG);
+	ck_assert_ptr_nonnull(strstr(err->message, "/run/backend says"));
+	ck_assert_ptr_nonnull(strstr(err->message, "/other/life"));
+	ck_assert_ptr_nonnull(strstr(err->message, "start this program again"));
+}
+
+START_TEST(a_handle_that_outlives_its_configuration_locks_nothing)
+{
+	static char program[] = "sleep", seconds[] = "40";
+	char *argv[] = {program, seconds, NULL};
+	struct guestlock *before = gl, *after;
+	struct guestlock_reap_result reaped = {0};
+	struct guestlock_guest *guest, *refused;
+	const struct guestlock_resource resource = disk(0);
+	struct guestlock_error err = {0};
+	struct guestlock_info *info = NULL;
+	pid_t pid;
+
+	guest = begin(0, &pid);
+	guestlock_guest_free(guest);
+	after = gl = open_with("other");
+	guest = begin(0, &pid);
+	gl = before;
+	refused = NULL;
+	ok(guestlock_guest_new(gl, GUESTLOCK_NEW_START, &refused, &failure));
+	ok(guestlock_guest_set_param(refused, "uuid", "22fe0000-1111-4222-8333-444444444444", &failure));
+	ok(guestlock_guest_register_resource(refused, &resource, &failure));
+	is_of_another_configuration(guestlock_guest_start(refused, argv, NULL, 0, &pid, &err), &err);
+	guestlock_guest_free(refused);
+	is_of_another_configuration(guestlock_reap(gl, &reaped, &err), &err);
+	ok(guestlock_get_info(after, UUID, &info, &failure));
+	ck_assert_int_eq(info->life, GUESTLOCK_LIFE_ALIVE);
+	guestlock_info_free(info);
+	guestlock_guest_free(guest);
+	/* Nobody is left who needs the other one. */
+	guest = begin(0, &pid);
+	guestlock_guest_free(guest);
+	guestlock_close(after);
+}
+END_TEST
 
 /* ---- Everything that a handle can be asked for ---- */
 
@@ -546,6 +600,7 @@ Suite *lives_suite(void)
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_set_timeout(tcase, 60);
 	tcase_add_test(tcase, who_started_a_life_does_nothing_to_the_next);
+	tcase_add_test(tcase, a_handle_that_outlives_its_configuration_locks_nothing);
 	tcase_add_test(tcase, who_attached_does_nothing_to_the_next);
 	tcase_add_test(tcase, the_one_that_is_meant);
 	tcase_add_test(tcase, who_adopted_does_nothing_to_the_next);
