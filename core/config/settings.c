@@ -86,3 +86,22 @@ int gl_settings_load(const struct guestlock_options *options, struct gl_settings
 	*out = settings;
 	return 0;
 }
+
+/* ---- For others ---- */
+
+void gl_settings_pass_on(struct gl_settings *settings, const char *backend, bool defaults_too,
+			 struct gl_arguments *arguments)
+{
+	size_t count;
+	const struct guestlock_setting *all = gl_settings_all(settings, &count);
+
+	for (size_t i = 0; i < count; i++) {
+		bool ours = strcmp(all[i].section, "guestlock") == 0 || strcmp(all[i].section, backend) == 0;
+		bool is_default = strcmp(all[i].origin, "default") == 0;
+
+		if (ours && (is_default ? defaults_too && all[i].value[0] : true)) {
+			gl_arguments_add(arguments, "--option");
+			gl_arguments_add(arguments, "%s.%s=%s", all[i].section, all[i].key, all[i].value);
+		}
+	}
+}

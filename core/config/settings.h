@@ -3,6 +3,8 @@
 #ifndef GL_SETTINGS_H
 #define GL_SETTINGS_H
 
+#include "base/arguments.h"
+
 #include <guestlock/backend.h>
 
 struct gl_settings;
@@ -27,5 +29,12 @@ unsigned gl_settings_uint(const struct gl_settings *settings, const char *sectio
 
 /* All declared settings in the order of declaration; the array belongs to settings. */
 const struct guestlock_setting *gl_settings_all(struct gl_settings *settings, size_t *out_count);
+
+/*
+ * For another program of ours that is to have the same configuration: "--option", "SECTION.KEY=VALUE" for each
+ * setting of the core and of that backend which differs from its default, with defaults_too for all of them.
+ */
+void gl_settings_pass_on(struct gl_settings *settings, const char *backend, bool defaults_too,
+			 struct gl_arguments *arguments);
 
 #endif

@@ -1,63 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The command line of the guestlock command that runs a guest. */
+#include "base/arguments.h"
 #include "base/base.h"
 #include "base/error.h"
 #include "guest/guest.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
-
-/* A list of arguments in one block: the pointers, then the strings. */
-static char **pack_arguments(char **list, size_t count)
-{
-	size_t size = (count + 1) * sizeof(char *);
-	char **argv;
-	char *text;
-
-	for (size_t i = 0; i < count; i++) {
-		size += strlen(list[i]) + 1;
-	}
-	argv = calloc(1, size);
-	if (!argv) {
-		return NULL;
-	}
-	text = (char *)(argv + count + 1);
-	for (size_t i = 0; i < count; i++) {
-		size_t bytes = strlen(list[i]) + 1;
-
-		argv[i] = memcpy(text, list[i], bytes);
-		text += bytes;
-	}
-	return argv;
-}
-
-struct arguments {
-	char **list;
-	size_t count;
-	bool failed;
-};
-
-__attribute__((format(printf, 2, 3))) static void add_argument(struct arguments *arguments,
-							       const char *format, ...)
-{
-	char **list = reallocarray(arguments->list, arguments->count + 1, sizeof(*list));
-	va_list args;
-
-	if (!list) {
-		arguments->failed = true;
-		return;
-	}
-	arguments->list = list;
-	va_start(args, format);
-	if (vasprintf(&list[arguments->count], format, args) < 0) {
-		arguments->failed = true;
-	} else {
-		arguments->count++;
-	}
-	va_end(args);
-}
 
 /* In an option's value a comma is written twice. malloc'd or NULL. */
 static char *double_commas(const char *text)
@@ -76,7 +25,7 @@ static char *double_commas(const char *text)
 	return out;
 }
 
-static void add_resource_argument(struct arguments *arguments, const struct gl_named *named)
+static void add_resource_argument(struct gl_arguments *arguments, const struct gl_named *named)
 {
 	GL_AUTOFREE char *name = double_commas(named->name);
 	GL_AUTOFREE char *lockspace = double_commas(named->lockspace ? named->lockspace : "");
@@ -87,57 +36,63 @@ static void add_resource_argument(struct arguments *arguments, const struct gl_n
 		return;
 	}
 	if (named->type == GUESTLOCK_DISK) {
-		add_argument(arguments, "--disk");
-		add_argument(arguments, "%s%s%s", name, named->flags & GUESTLOCK_SHARED ? ",shared" : "",
-			     named->flags & GUESTLOCK_READONLY ? ",readonly" : "");
+		gl_arguments_add(arguments, "--disk");
+		gl_arguments_add(arguments, "%s%s%s", name, named->flags & GUESTLOCK_SHARED ? ",shared" : "",
+				 named->flags & GUESTLOCK_READONLY ? ",readonly" : "");
 		return;
 	}
-	add_argument(arguments, "--lease");
-	add_argument(arguments, "%s%s%s%s%s,offset=%" PRIu64 "%s", name,
-		     named->lockspace ? ",lockspace=" : "", lockspace, named->path ? ",path=" : "", path,
-		     named->offset, named->flags ? ",shared" : "");
+	gl_arguments_add(arguments, "--lease");
+	gl_arguments_add(arguments, "%s%s%s%s%s,offset=%" PRIu64 "%s", name,
+			 named->lockspace ? ",lockspace=" : "", lockspace, named->path ? ",path=" : "", path,
+			 named->offset, named->flags ? ",shared" : "");
+}
+
+/* The file that this handle has read, and what counts here whatever that says by then. */
+static void add_configuration(struct gl_arguments *arguments, const struct guestlock *gl)
+{
+	if (gl->config_file) {
+		gl_arguments_add(arguments, "--config");
+		gl_arguments_add(arguments, "%s", gl->config_file);
+	}
+	gl_settings_pass_on(gl->settings, gl_technology(gl), false, arguments);
 }
 
 int guestlock_guest_supervisor_argv(struct guestlock_guest *guest, char ***out_argv,
 				    struct guestlock_error *err)
 {
-	struct arguments arguments = {0};
-	char **argv = NULL;
+	struct gl_arguments arguments = {0};
+	char **argv;
 	int status = gl_guest_usable(guest, err);
 
 	if (status < 0) {
 		return status;
 	}
-	add_argument(&arguments, "%s", guest->gl->supervisor);
-	add_argument(&arguments, "run");
-	add_argument(&arguments, "--uuid");
-	add_argument(&arguments, "%s", guest->uuid);
+	gl_arguments_add(&arguments, "%s", guest->gl->supervisor);
+	gl_arguments_add(&arguments, "run");
+	add_configuration(&arguments, guest->gl);
+	gl_arguments_add(&arguments, "--uuid");
+	gl_arguments_add(&arguments, "%s", guest->uuid);
 	if (guest->name[0]) {
-		add_argument(&arguments, "--name");
-		add_argument(&arguments, "%s", guest->name);
+		gl_arguments_add(&arguments, "--name");
+		gl_arguments_add(&arguments, "%s", guest->name);
 	}
 	if (guest->id[0]) {
-		add_argument(&arguments, "--id");
-		add_argument(&arguments, "%s", guest->id);
+		gl_arguments_add(&arguments, "--id");
+		gl_arguments_add(&arguments, "%s", guest->id);
 	}
 	for (size_t i = 0; i < guest->n_params; i++) {
-		add_argument(&arguments, "--param");
-		add_argument(&arguments, "%s=%s", guest->params[i].key, guest->params[i].value);
+		gl_arguments_add(&arguments, "--param");
+		gl_arguments_add(&arguments, "%s=%s", guest->params[i].key, guest->params[i].value);
 	}
 	if (guest->mode == GUESTLOCK_NEW_MIGRATE) {
-		add_argument(&arguments, "--incoming");
+		gl_arguments_add(&arguments, "--incoming");
 	}
 	for (size_t i = 0; i < guest->n_resources; i++) {
 		add_resource_argument(&arguments, &guest->resources[i]);
 	}
-	add_argument(&arguments, "--");
-	if (!arguments.failed) {
-		argv = pack_arguments(arguments.list, arguments.count);
-	}
-	for (size_t i = 0; i < arguments.count; i++) {
-		free(arguments.list[i]);
-	}
-	free(arguments.list);
+	gl_arguments_add(&arguments, "--");
+	argv = gl_arguments_pack(&arguments);
+	gl_arguments_clear(&arguments);
 	if (!argv) {
 		return gl_fail_memory(err);
 	}

@@ -11,6 +11,7 @@
  *
  * If we are killed on the way, the keeper comes up, or the next one starts it.
  */
+#include "base/arguments.h"
 #include "base/base.h"
 #include "keeper/client.h"
 
@@ -28,46 +29,17 @@
 #define REPORT_MAX 1024    /* bytes of why it could not start, with NUL */
 #define LONGEST_PAUSE_MS 5 /* whoever has the lock starts a process: some milliseconds */
 
-static void arguments_free(char **argv)
-{
-	for (size_t i = 0; argv && argv[i]; i++) {
-		free(argv[i]);
-	}
-	free(argv);
-}
-
 /* PROGRAM --on-demand -o guestlock.backend=NAME -o ...: whatever has a value; NULL when out of memory. */
 static char **make_arguments(const struct gl_keeper *keeper)
 {
-	size_t count, n = 0;
-	const struct guestlock_setting *all = gl_settings_all(keeper->settings, &count);
-	char **argv = calloc(2 * count + 3, sizeof(*argv));
-	bool fine = argv != NULL;
+	struct gl_arguments arguments = {0};
+	char **argv;
 
-	if (fine) {
-		argv[n] = strdup(keeper->program);
-		fine = argv[n++] != NULL;
-	}
-	if (fine) {
-		argv[n] = strdup("--on-demand");
-		fine = argv[n++] != NULL;
-	}
-	for (size_t i = 0; i < count && fine; i++) {
-		bool ours = strcmp(all[i].section, "guestlock") == 0 ||
-			    strcmp(all[i].section, keeper->backend) == 0;
-
-		if (!ours || all[i].value[0] == '\0') {
-			continue;
-		}
-		argv[n] = strdup("-o");
-		fine = argv[n++] != NULL &&
-		       asprintf(&argv[n], "%s.%s=%s", all[i].section, all[i].key, all[i].value) >= 0;
-		n += fine;
-	}
-	if (!fine) {
-		arguments_free(argv);
-		return NULL;
-	}
+	gl_arguments_add(&arguments, "%s", keeper->program);
+	gl_arguments_add(&arguments, "--on-demand");
+	gl_settings_pass_on(keeper->settings, keeper->backend, true, &arguments);
+	argv = gl_arguments_pack(&arguments);
+	gl_arguments_clear(&arguments);
 	return argv;
 }
 
@@ -172,7 +144,7 @@ static enum guestlock_result spawn(const struct gl_keeper *keeper, int64_t deadl
 		return not_started(keeper, ENOMEM, "out of memory; free some and try again", err);
 	}
 	if (pipe2(fds, O_CLOEXEC) < 0) {
-		arguments_free(argv);
+		free(argv);
 		return not_started(keeper, errno, "no pipe can be made; close some descriptors", err);
 	}
 	pid = fork_for_nobody();
@@ -180,7 +152,7 @@ static enum guestlock_result spawn(const struct gl_keeper *keeper, int64_t deadl
 		be_the_keeper(fds[1], argv);
 	}
 	close(fds[1]);
-	arguments_free(argv);
+	free(argv);
 	result = pid < 0 ? -1 : read_report(fds[0], deadline_ms, report);
 	close(fds[0]);
 	if (pid < 0) {

@@ -236,8 +236,9 @@ int guestlock_guest_register_resource(struct guestlock_guest *guest,
 				      const struct guestlock_resource *resource, struct guestlock_error *err);
 
 /*
- * The command line that runs this guest under guestlock's supervision: the guestlock command, "run", this
- * guest's parameters and resources, "--". The caller appends the guest's own command. *out_argv ends with
+ * The command line that runs this guest under guestlock's supervision: the guestlock command, "run", the
+ * configuration of this handle (its file, and each setting that is not the default), this guest's parameters
+ * and resources, "--". The caller appends the guest's own command. *out_argv ends with
  * NULL and is freed, with its strings, in one call of free(). (GetSupervisorPath, GetSupervisorArgs)
  */
 int guestlock_guest_supervisor_argv(struct guestlock_guest *guest, char ***out_argv,

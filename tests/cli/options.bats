@@ -147,3 +147,11 @@ closed()
 	run -0 gl run -- sh -c '[ -e /proc/self/fd/0 ] && ls -l /proc/self/fd >&2; exit 0' <&-
 	test "$("$GUESTLOCK" run --name in -- sh -c 'readlink /proc/$$/fd/0 || echo closed' <&-)" = closed
 }
+
+@test "a setting on the command line counts more than the file's" {
+	run -0 gl -o guestlock.acquire_timeout=7 config -o guestlock.lock_guest=no
+	[[ $output =~ acquire_timeout\ +7\ +override ]]
+	[[ $output =~ lock_guest\ +no\ +override ]]
+	run -78 --separate-stderr gl config --option acquire_timeout=7
+	contains "$stderr" "SECTION.KEY=VALUE"
+}

@@ -159,6 +159,70 @@ START_TEST(a_handle_that_outlives_its_configuration_locks_nothing)
 }
 END_TEST
 
+/* Runs what supervises a guest, the command and all, and waits until the guest runs. */
+static pid_t supervise(char *const given[], struct guestlock_info **out_info)
+{
+	static char program[] = "sleep", seconds[] = "40";
+	char *argv[64], *command = getenv("GUESTLOCK");
+	size_t count = 0;
+	pid_t pid;
+
+	for (; given[count]; count++) {
+		ck_assert_uint_lt(count, GL_COUNT(argv) - 3);
+		argv[count] = given[count];
+	}
+	ck_assert_str_eq(argv[count - 1], "--");
+	argv[0] = command;
+	argv[count] = program;
+	argv[count + 1] = seconds;
+	argv[count + 2] = NULL;
+	pid = child_fork();
+	if (pid == 0) {
+		execv(command, argv);
+		_exit(1);
+	}
+	for (int tries = 0; guestlock_get_info(gl, UUID, out_info, NULL) != GUESTLOCK_OK ||
+			    (*out_info)->state != GUESTLOCK_GUEST_RUNNING;
+	     tries++) {
+		guestlock_info_free(*out_info);
+		*out_info = NULL;
+		ck_assert_int_lt(tries, 1000);
+		child_sleep_ms(10);
+	}
+	return pid;
+}
+
+START_TEST(the_supervisor_has_the_configuration_of_the_handle)
+{
+	static char program[] = "sleep", seconds[] = "40";
+	char *argv[] = {program, seconds, NULL}, **given = NULL;
+	const struct guestlock_resource resource = disk(0);
+	struct guestlock_guest *guest, *other = NULL;
+	struct guestlock_info *info = NULL;
+	struct guestlock_error err = {0};
+	pid_t supervisor, pid;
+
+	if (!getenv("GUESTLOCK")) {
+		SKIP("GUESTLOCK does not say where the command is");
+	}
+	guest = handle(GUESTLOCK_NEW_START);
+	ok(guestlock_guest_register_resource(guest, &resource, &failure));
+	ok(guestlock_guest_supervisor_argv(guest, &given, &failure));
+	guestlock_guest_free(guest);
+	supervisor = supervise(given, &info);
+	free(given);
+	ok(guestlock_guest_new(gl, GUESTLOCK_NEW_START, &other, &failure));
+	ok(guestlock_guest_set_param(other, "uuid", "22fe0000-1111-4222-8333-444444444444", &failure));
+	ok(guestlock_guest_register_resource(other, &resource, &failure));
+	ck_assert_int_eq(guestlock_guest_start(other, argv, NULL, 0, &pid, &err), GUESTLOCK_BUSY);
+	ck_assert_str_eq(err.holder.uuid, UUID);
+	guestlock_guest_free(other);
+	kill(info->pid, SIGKILL);
+	guestlock_info_free(info);
+	ck_assert_int_eq(waitpid(supervisor, NULL, 0), supervisor);
+}
+END_TEST
+
 /* ---- Everything that a handle can be asked for ---- */
 
 static int do_acquire(struct guestlock_guest *guest, struct guestlock_error *err)
@@ -601,6 +665,7 @@ Suite *lives_suite(void)
 	tcase_set_timeout(tcase, 60);
 	tcase_add_test(tcase, who_started_a_life_does_nothing_to_the_next);
 	tcase_add_test(tcase, a_handle_that_outlives_its_configuration_locks_nothing);
+	tcase_add_test(tcase, the_supervisor_has_the_configuration_of_the_handle);
 	tcase_add_test(tcase, who_attached_does_nothing_to_the_next);
 	tcase_add_test(tcase, the_one_that_is_meant);
 	tcase_add_test(tcase, who_adopted_does_nothing_to_the_next);

@@ -89,6 +89,8 @@ struct cli {
 	struct guestlock *gl;
 	/* options that every command has */
 	const char *config_file;
+	const char **settings;          /* SECTION.KEY=VALUE, of n_settings; malloc'd */
+	size_t n_settings;
 	const char *timeout;            /* seconds, digits only; NULL: as configured */
 	bool json, no_headings, quiet;
 	int busy_status;

@@ -121,7 +121,7 @@ static int open_exit_status(const struct cli *cli, int status)
 int cli_open(struct cli *cli)
 {
 	CLI_AUTOFREE char *timeout = NULL;
-	const char *overrides[2] = {NULL, NULL};
+	CLI_AUTOFREE const char **overrides = cli_need(calloc(cli->n_settings + 2, sizeof(*overrides)));
 	struct guestlock_options options = {
 		.size = sizeof(options),
 		.config_file = cli->config_file,
@@ -132,9 +132,12 @@ int cli_open(struct cli *cli)
 	struct guestlock_error err;
 	int status;
 
+	if (cli->n_settings > 0) {
+		memcpy(overrides, cli->settings, cli->n_settings * sizeof(*overrides));
+	}
 	if (cli->timeout) {
 		timeout = cli_format("guestlock.acquire_timeout=%s", cli->timeout);
-		overrides[0] = timeout;
+		overrides[cli->n_settings] = timeout;
 	}
 	status = guestlock_open(&cli->gl, &options, &err);
 	if (status != GUESTLOCK_OK) {

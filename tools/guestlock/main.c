@@ -135,5 +135,8 @@ int main(int argc, char **argv)
 	if (cli_parse(&cli, argc, argv, NULL) != 0) {
 		return EX_USAGE;
 	}
-	return cli_finish_output(run_command(&cli, argc - optind, argv + optind));
+	int status = run_command(&cli, argc - optind, argv + optind);
+
+	free(cli.settings);
+	return cli_finish_output(status);
 }

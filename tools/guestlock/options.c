@@ -24,6 +24,17 @@ int cli_take_text(const struct cli *cli, void *place, const char *text)
 	return 0;
 }
 
+/* Into *place, which is the command's itself. */
+static int take_setting(const struct cli *cli, void *place, const char *text)
+{
+	struct cli *all = place;
+
+	(void)cli;
+	all->settings = cli_need(reallocarray(all->settings, all->n_settings + 1, sizeof(*all->settings)));
+	all->settings[all->n_settings++] = text;
+	return 0;
+}
+
 static int take_timeout(const struct cli *cli, void *place, const char *text)
 {
 	uint64_t seconds;
@@ -66,6 +77,8 @@ static int take_version(const struct cli *cli, void *place, const char *text)
 static const struct cli_option common_options[] = {
 	{'c', "config", "FILE", "read this configuration instead of the system's", cli_take_text,
 	 offsetof(struct cli, config_file)},
+	{'o', "option", "SECTION.KEY=VALUE", "a setting that counts more than the configuration's",
+	 take_setting, 0},
 	{0, "json", NULL, "print JSON", cli_take_flag, offsetof(struct cli, json)},
 	{0, "no-headings", NULL, "print tables without their heading", cli_take_flag,
 	 offsetof(struct cli, no_headings)},
