@@ -279,6 +279,7 @@ void gl_guest_clear(struct guestlock_guest *guest)
 	free(guest->resources);
 	free(guest->name);
 	free(guest->id);
+	gl_record_free(guest->as_started);
 	guestlock_guest_unwatch(guest);
 	free(guest);
 }

@@ -27,6 +27,8 @@ struct guestlock_guest {
 	struct gl_life life; /* START, MIGRATE: that it begins; ATTACH: that it found */
 	bool bound;
 	pid_t started; /* the guest that this handle started, or 0 */
+	struct gl_record *as_started; /* what was known of it then, whatever becomes of its record; NULL: nothing */
+	pid_t left; /* a child that no start could wait for, or 0 */
 	bool detached;
 	bool session;  /* the program that is started leads one of its own */
 	int watch;     /* gl_life_watch(), or -1 */
@@ -75,10 +77,12 @@ int gl_merge_wanted(struct gl_record *record, struct gl_resource *wanted, size_t
 
 /*
  * SIGKILL to every process of that life of a guest, again and again until it is dead (one that forked
- * meanwhile is found the next time), or deadline_ms has passed: false. true also when there is no record of
- * it, or of another life.
+ * meanwhile is found the next time), or deadline_ms has passed: false. Where there is no record of that life, or
+ * one that cannot be read, to those of `known`, as far as /proc leads to them; true when known is NULL and there
+ * is none.
  */
-bool gl_guest_kill(struct guestlock *gl, const char *uuid, const struct gl_life *life, int64_t deadline_ms);
+bool gl_guest_kill(struct guestlock *gl, const char *uuid, const struct gl_life *life,
+		   const struct gl_record *known, int64_t deadline_ms);
 
 /* A resource as a caller may give it: INVALID otherwise. */
 int gl_check_resource(const struct guestlock_resource *resource, struct guestlock_error *err);

@@ -21,30 +21,52 @@ static void kill_processes(const struct guestlock *gl, const struct gl_record *r
 	gl_members_kill(&by);
 }
 
-bool gl_guest_kill(struct guestlock *gl, const char *uuid, const struct gl_life *life, int64_t deadline_ms)
+/* Without a record nobody else can say so. */
+static bool is_nobody_left(const struct guestlock *gl, const struct gl_record *record)
 {
-	for (unsigned attempt = 0;; attempt++) {
-		struct gl_record *record = NULL;
-		struct guestlock_error ignored;
-		int status = gl_store_load(&gl->store, uuid, &record, &ignored);
-		bool over;
+	GL_AUTOFREE pid_t *pids = NULL;
+	struct guestlock_owner owner;
+	struct gl_membership by;
+	size_t count = 0;
 
-		if (status < 0) {
-			return status == GUESTLOCK_NOT_FOUND;
-		}
-		/* Another life is there only because this one was found dead. */
-		over = !gl_life_is(gl, life, record) || gl_record_life(gl, record) == GUESTLOCK_LIFE_DEAD;
-		if (!over) {
-			kill_processes(gl, record);
-		}
-		gl_record_free(record);
-		if (over) {
-			return true;
-		}
+	gl_record_owner(gl, record, &owner);
+	by = gl_record_membership(&owner, record);
+	return gl_process_presence(&record->process) != GL_PRESENCE_HERE &&
+	       (gl_members_find(&by, &pids, &count) < 0 || count == 0);
+}
+
+/* One round: true when it is over. */
+static bool kill_once(struct guestlock *gl, const char *uuid, const struct gl_life *life,
+		      const struct gl_record *known, bool *out_dead)
+{
+	struct gl_record *record = NULL;
+	struct guestlock_error ignored;
+	int status = gl_store_load(&gl->store, uuid, &record, &ignored);
+	bool is_it = status == GUESTLOCK_OK && gl_life_is(gl, life, record);
+	const struct gl_record *by = is_it ? record : known;
+
+	/* Another life is there only because this one was found dead. */
+	*out_dead = !by            ? status >= 0 || status == GUESTLOCK_NOT_FOUND
+		    : by == record ? gl_record_life(gl, by) == GUESTLOCK_LIFE_DEAD
+				   : is_nobody_left(gl, by);
+	if (by && !*out_dead) {
+		kill_processes(gl, by);
+	}
+	gl_record_free(record);
+	return *out_dead || !by;
+}
+
+bool gl_guest_kill(struct guestlock *gl, const char *uuid, const struct gl_life *life,
+		   const struct gl_record *known, int64_t deadline_ms)
+{
+	bool dead = false;
+
+	for (unsigned attempt = 0; !kill_once(gl, uuid, life, known, &dead); attempt++) {
 		if (!gl_pause_before_retry(attempt, 20, deadline_ms)) {
 			return false;
 		}
 	}
+	return dead;
 }
 
 #define KILL_WAIT_MS 10000 /* a process in the midst of a read or write of storage ends after that */
@@ -69,7 +91,8 @@ static void kill_started(struct guestlock_guest *guest)
 {
 	struct guestlock_error ignored;
 
-	gl_guest_kill(guest->gl, guest->uuid, &guest->life, guestlock_monotonic_ms() + KILL_WAIT_MS);
+	gl_guest_kill(guest->gl, guest->uuid, &guest->life, guest->as_started,
+		      guestlock_monotonic_ms() + KILL_WAIT_MS);
 	waitpid(guest->started, NULL, WNOHANG);
 	guestlock_guest_shutdown(guest, 0, &ignored);
 }
@@ -81,6 +104,9 @@ void guestlock_guest_free(struct guestlock_guest *guest)
 	}
 	if (guest->started && !guest->detached && guest->creator == getpid()) {
 		kill_started(guest);
+	}
+	if (guest->left && guest->creator == getpid()) {
+		waitpid(guest->left, NULL, WNOHANG);
 	}
 	gl_guest_clear(guest);
 }

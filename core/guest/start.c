@@ -9,20 +9,24 @@
  *     go                                   execute the program; report only a failure of that
  *     read: end of file means executed
  *
- * If the parent dies before the go, the kernel ends the child: it has never been a guest. What it was granted is
- * released when it is found dead.
+ * The parent waits for neither for longer than the child has to get there. If the parent dies before the go, the
+ * kernel ends the child: it has never been a guest. What it was granted is released when it is found dead.
  */
 #include "base/base.h"
 #include "base/error.h"
 #include "guest/guest.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+
+#define CHILD_MARGIN_MS 2000 /* beyond acquire_timeout, until it is not waited for any more */
+#define END_WAIT_MS 2000     /* for the end of a child that was killed */
 
 static bool send_all(int fd, const void *data, size_t size)
 {
@@ -125,42 +129,105 @@ static void die_with_manager(pid_t manager)
 	}
 }
 
-static int child_failed(const struct guestlock_guest *guest, const struct report *r, bool complete,
+/* ---- What the child tells, by a deadline ---- */
+
+/* Bytes until size, end of file or the deadline: how many came, -1 with errno. */
+static ssize_t receive(int fd, void *out, size_t size, int64_t deadline_ms)
+{
+	size_t used = 0;
+
+	while (used < size) {
+		int64_t left = deadline_ms - guestlock_monotonic_ms();
+		struct pollfd polled = {.fd = fd, .events = POLLIN};
+		int ready = poll(&polled, 1, left < 0 ? 0 : left > INT32_MAX ? INT32_MAX : (int)left);
+		ssize_t n;
+
+		if (ready < 0 && errno == EINTR) {
+			continue;
+		}
+		if (ready <= 0) {
+			errno = ready == 0 ? ETIMEDOUT : errno;
+			return -1;
+		}
+		n = read(fd, (char *)out + used, size - used);
+		if (n < 0 && errno != EINTR) {
+			return -1;
+		}
+		if (n == 0) {
+			break;
+		}
+		used += n > 0 ? (size_t)n : 0;
+	}
+	return (ssize_t)used;
+}
+
+static int child_failed(const struct guestlock_guest *guest, pid_t pid, const struct report *r, ssize_t got,
 			struct guestlock_error *err)
 {
-	if (!complete) {
-		gl_fail(err, GUESTLOCK_FAILED, 0,
-			"cannot start guest %s: its process ended before it was bound", guest->uuid);
-		return GUESTLOCK_FAILED;
+	if (got == sizeof(*r)) {
+		gl_error_pass(err, &r->error);
+		return r->status;
 	}
-	gl_error_pass(err, &r->error);
-	return r->status;
+	if (got < 0 && errno == ETIMEDOUT) {
+		return gl_fail(
+			err, GUESTLOCK_TIMEOUT, ETIMEDOUT,
+			"cannot start guest %s: its process (pid %ld) did not come as far as its "
+			"program in time, and is killed; it may have waited for storage that does not "
+			"answer: look at its disks, its program, the lock directory and the run directory",
+			guest->uuid, (long)pid);
+	}
+	return gl_fail(err, GUESTLOCK_FAILED, 0,
+		       "cannot start guest %s: its process ended before it was bound", guest->uuid);
+}
+
+/* The child has its own deadline, of which it tells why it passed. */
+static int64_t deadline_of_child(const struct guestlock_guest *guest)
+{
+	return gl_deadline(guest->gl) + CHILD_MARGIN_MS;
 }
 
 /* End of file when the program was executed, since the descriptor closes there. */
-static int wait_for_exec(const struct guestlock_guest *guest, int fd, struct guestlock_error *err)
+static int wait_for_exec(const struct guestlock_guest *guest, pid_t pid, int fd, struct guestlock_error *err)
 {
 	struct report r;
-	char first;
-	ssize_t n;
+	ssize_t got = receive(fd, &r, sizeof(r), deadline_of_child(guest));
 
-	do {
-		n = recv(fd, &first, 1, MSG_PEEK);
-	} while (n < 0 && errno == EINTR);
-	if (n <= 0) {
-		return GUESTLOCK_OK;
-	}
-	return child_failed(guest, &r, gl_read_all(fd, &r, sizeof(r), -1) == sizeof(r), err);
+	/* What is closed with something in it was executed, too. */
+	return got == 0 || (got < 0 && errno != ETIMEDOUT) ? GUESTLOCK_OK
+							   : child_failed(guest, pid, &r, got, err);
 }
 
+/*
+ * Kills the child and waits for its end: true. What waits for its storage does not end before that answers, and
+ * never runs a program.
+ */
+static bool end_child(struct guestlock_guest *guest, pid_t pid)
+{
+	int64_t deadline_ms = guestlock_monotonic_ms() + END_WAIT_MS;
+	pid_t ended;
+
+	kill(pid, SIGKILL);
+	for (unsigned attempt = 0;; attempt++) {
+		ended = waitpid(pid, NULL, WNOHANG);
+		/* Somebody's handler of SIGCHLD may have waited for it. */
+		if (ended == pid || (ended < 0 && errno != EINTR)) {
+			return true;
+		}
+		if (!gl_pause_before_retry(attempt, 20, deadline_ms)) {
+			guest->left = pid;
+			return false;
+		}
+	}
+}
+
+/* What one that does not end was granted is released when it is found dead. */
 static void give_up(struct guestlock_guest *guest, pid_t pid)
 {
 	struct guestlock_error ignored;
 
-	kill(pid, SIGKILL);
-	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
+	if (end_child(guest, pid)) {
+		guestlock_guest_shutdown(guest, GUESTLOCK_SHUTDOWN_FORCE, &ignored);
 	}
-	guestlock_guest_shutdown(guest, GUESTLOCK_SHUTDOWN_FORCE, &ignored);
 	guest->bound = false;
 }
 
@@ -168,14 +235,13 @@ static int lead(struct guestlock_guest *guest, int fd, pid_t pid, const char *st
 		struct guestlock_error *err)
 {
 	struct report r;
-	bool complete = gl_read_all(fd, &r, sizeof(r), -1) == sizeof(r);
+	ssize_t got = receive(fd, &r, sizeof(r), deadline_of_child(guest));
 	int status;
 
-	if (!complete || r.status < 0) {
-		kill(pid, SIGKILL);
-		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
-		}
-		return child_failed(guest, &r, complete, err);
+	if (got != sizeof(r) || r.status < 0) {
+		status = child_failed(guest, pid, &r, got, err);
+		end_child(guest, pid);
+		return status;
 	}
 	guest->bound = true;
 	status = guestlock_guest_acquire(guest, state, 0, wait_ms, err);
@@ -185,12 +251,28 @@ static int lead(struct guestlock_guest *guest, int fd, pid_t pid, const char *st
 				 guest->uuid);
 	}
 	if (status == GUESTLOCK_OK) {
-		status = wait_for_exec(guest, fd, err);
+		status = wait_for_exec(guest, pid, fd, err);
 	}
 	if (status < 0) {
 		give_up(guest, pid);
 	}
 	return status;
+}
+
+/* By which it is found when it is to be killed and its record is not there any more. */
+static void note_started(struct guestlock_guest *guest, pid_t pid)
+{
+	guest->started = pid;
+	gl_record_free(guest->as_started);
+	guest->as_started = NULL;
+	if (gl_guest_load(guest, &guest->as_started, NULL) == GUESTLOCK_OK) {
+		return;
+	}
+	guest->as_started = gl_record_new(guest->uuid);
+	if (guest->as_started) {
+		guest->as_started->instance = guest->life.instance;
+		gl_process_look(pid, &guest->as_started->process);
+	}
 }
 
 int guestlock_guest_start(struct guestlock_guest *guest, char *const argv[], const char *state, int wait_ms,
@@ -222,7 +304,7 @@ int guestlock_guest_start(struct guestlock_guest *guest, char *const argv[], con
 		close(fd);
 	}
 	if (status == GUESTLOCK_OK) {
-		guest->started = pid;
+		note_started(guest, pid);
 		*out_pid = pid;
 	} else {
 		gl_error_about(err, guest->uuid, NULL);

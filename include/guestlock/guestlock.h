@@ -12,6 +12,11 @@
  *  - The last parameter, struct guestlock_error *err, belongs to the caller and may be NULL. It is filled
  *    on failure and untouched on success.
  *  - Out parameters are set on success only, unless stated otherwise.
+ *  - What waits has a deadline: wait_ms for locks of others, acquire_timeout for the backend, for a record that
+ *    somebody else changes, and for what else is said of a function. Only the file systems have none: a call that
+ *    is given or knows paths (of disks, run_dir, lock_dir, state_dir) looks at them in the calling thread, and one
+ *    that lies on storage which does not answer takes as long as that. guestlock_guest_start() looks at disks
+ *    in the child and has a deadline for it, guestlock_guest_pause() for what it writes back.
  *  - Strings that are passed in are copied. Strings that are handed out as "char **" are freed by the
  *    caller with free().
  *  - Handles are not thread safe, but any number of handles of any guests, also of the same guest, may be
@@ -377,7 +382,10 @@ int guestlock_guest_shutdown(struct guestlock_guest *guest, unsigned flags, stru
  * only then executes argv in it. On failure the child is gone and nothing is held. The handle becomes the
  * guest's starter: guestlock_guest_free() kills the guest unless guestlock_guest_detach() was called.
  * The caller reaps the child (waitpid) as any other.
- * Errors: as bind and acquire; NOT_FOUND or DENIED when argv[0] cannot be executed.
+ * The child is not waited for beyond acquire_timeout and 2 s, to get to its locks and then to its program: TIMEOUT,
+ * and it is killed. One that waits for storage that does not answer ends only then; it never runs the program,
+ * and what it was granted is released by whoever finds it dead.
+ * Errors: as bind and acquire; NOT_FOUND or DENIED when argv[0] cannot be executed; TIMEOUT.
  */
 int guestlock_guest_start(struct guestlock_guest *guest, char *const argv[], const char *state, int wait_ms,
 			  pid_t *out_pid, struct guestlock_error *err);
@@ -419,8 +427,8 @@ int guestlock_guest_adopt(struct guestlock_guest *guest, pid_t pid, int wait_ms,
 
 /*
  * Frees the handle. Locks stay, except through the handle that started the guest and was not detached:
- * that one kills the guest (SIGKILL to every process of it), waits for its end and shuts it down. NULL is
- * accepted. (Free)
+ * that one kills the guest (SIGKILL to every process of it, also when somebody has removed its record), waits
+ * for its end, at most 10 s, and shuts it down. NULL is accepted. (Free)
  */
 void guestlock_guest_free(struct guestlock_guest *guest);
 

@@ -34,13 +34,18 @@ static void teardown_base(void)
 	temporary_remove(top);
 }
 
-/* With a lock directory of that name. */
-static struct guestlock *open_with(const char *lock_dir)
+/* With a lock directory of that name. Whoever wants messages gets all of them, and has little patience. */
+static struct guestlock *open_with(const char *lock_dir, guestlock_log_fn *log)
 {
 	char run_dir[600], state_dir[600], where[600];
-	const char *overrides[] = {run_dir, state_dir, where, "guestlock.log=stderr", NULL};
+	const char *overrides[] = {run_dir,
+				   state_dir,
+				   where,
+				   log ? "guestlock.log_level=debug" : NULL,
+				   "guestlock.acquire_timeout=1",
+				   NULL};
 	const struct guestlock_options options = {
-		.size = sizeof(options), .config_file = "/dev/null", .overrides = overrides};
+		.size = sizeof(options), .config_file = "/dev/null", .overrides = overrides, .log = log};
 	struct guestlock_error err = {0};
 	struct guestlock *opened = NULL;
 
@@ -53,7 +58,7 @@ static struct guestlock *open_with(const char *lock_dir)
 
 static void setup(void)
 {
-	gl = open_with("lock");
+	gl = open_with("lock", NULL);
 }
 
 static void teardown(void)
@@ -138,7 +143,7 @@ START_TEST(a_handle_that_outlives_its_configuration_locks_nothing)
 
 	guest = begin(0, &pid);
 	guestlock_guest_free(guest);
-	after = gl = open_with("other");
+	after = gl = open_with("other", NULL);
 	guest = begin(0, &pid);
 	gl = before;
 	refused = NULL;
@@ -158,6 +163,112 @@ START_TEST(a_handle_that_outlives_its_configuration_locks_nothing)
 	guestlock_close(after);
 }
 END_TEST
+
+/* ---- Its starter ends it ---- */
+
+static void wait_until_gone(pid_t pid);
+
+/* A shell with two processes, one of which is nobody's child once the shell is gone. */
+static struct guestlock_guest *begin_two(pid_t out_pids[2])
+{
+	char script[700], file[600], text[16] = "";
+	static char program[] = "sh", option[] = "-c";
+	char *argv[] = {program, option, script, NULL};
+	struct guestlock_guest *guest = handle(GUESTLOCK_NEW_START);
+	const struct guestlock_resource resource = disk(0);
+
+	snprintf(file, sizeof(file), "%s/second", top);
+	snprintf(script, sizeof(script), "sleep 40 & echo $! >%s; wait", file);
+	unlink(file);
+	ok(guestlock_guest_register_resource(guest, &resource, &failure));
+	ok(guestlock_guest_start(guest, argv, NULL, 0, &out_pids[0], &failure));
+	for (int tries = 0; !strchr(text, '\n'); tries++) {
+		int fd = open(file, O_RDONLY | O_CLOEXEC);
+
+		ck_assert_int_lt(tries, 1000);
+		if (fd < 0 || read(fd, text, sizeof(text) - 1) < 0) {
+			child_sleep_ms(10);
+		}
+		close(fd);
+	}
+	out_pids[1] = (pid_t)strtol(text, NULL, 10);
+	return guest;
+}
+
+static void both_end(struct guestlock_guest *guest, const pid_t pids[2])
+{
+	guestlock_guest_free(guest);
+	ck_assert(kill(pids[0], 0) < 0 || waitpid(pids[0], NULL, WNOHANG) == pids[0]);
+	wait_until_gone(pids[1]);
+}
+
+START_TEST(a_guest_without_its_record_is_killed_all_the_same)
+{
+	struct guestlock_guest *guest, *other;
+	char path[700];
+	pid_t pids[2];
+	int fd;
+
+	guest = begin_two(pids);
+	other = handle(GUESTLOCK_NEW_ATTACH);
+	ok(guestlock_guest_shutdown(other, GUESTLOCK_SHUTDOWN_FORCE, &failure));
+	guestlock_guest_free(other);
+	both_end(guest, pids);
+
+	guest = begin_two(pids);
+	snprintf(path, sizeof(path), "%s/run/guests/" UUID, top);
+	fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+	ck_assert_int_eq(write(fd, "damaged\n", 8), 8);
+	close(fd);
+	both_end(guest, pids);
+	unlink(path);
+}
+END_TEST
+
+/* ---- A start that does not come to an end ---- */
+
+static pid_t starter;
+
+static void hang_in_child(void *data, enum guestlock_log_level level, const char *message)
+{
+	(void)data;
+	(void)level;
+	(void)message;
+	while (getpid() != starter) {
+		pause();
+	}
+}
+
+START_TEST(a_child_that_hangs_ends_the_start)
+{
+	static char program[] = "sleep", seconds[] = "40";
+	char *argv[] = {program, seconds, NULL};
+	struct guestlock *before = gl;
+	struct guestlock_guest *guest;
+	struct guestlock_error err = {0};
+	int64_t since = guestlock_monotonic_ms();
+	pid_t pid = 0;
+
+	starter = getpid();
+	gl = open_with("lock", hang_in_child);
+	guest = handle(GUESTLOCK_NEW_START);
+	const struct guestlock_resource resource = disk(0);
+
+	ok(guestlock_guest_register_resource(guest, &resource, &failure));
+	ck_assert_int_eq(guestlock_guest_start(guest, argv, NULL, 0, &pid, &err), GUESTLOCK_TIMEOUT);
+	ck_assert_int_lt(guestlock_monotonic_ms() - since, 15000);
+	ck_assert_ptr_nonnull(strstr(err.message, "storage that does not answer"));
+	ck_assert(waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD);
+	guestlock_guest_free(guest);
+	guestlock_close(gl);
+	gl = before;
+	guest = begin(0, &pid);
+	runs(pid, 0);
+	guestlock_guest_free(guest);
+}
+END_TEST
+
+/* ---- Its supervisor ---- */
 
 /* Runs what supervises a guest, the command and all, and waits until the guest runs. */
 static pid_t supervise(char *const given[], struct guestlock_info **out_info)
@@ -666,6 +777,8 @@ Suite *lives_suite(void)
 	tcase_add_test(tcase, who_started_a_life_does_nothing_to_the_next);
 	tcase_add_test(tcase, a_handle_that_outlives_its_configuration_locks_nothing);
 	tcase_add_test(tcase, the_supervisor_has_the_configuration_of_the_handle);
+	tcase_add_test(tcase, a_guest_without_its_record_is_killed_all_the_same);
+	tcase_add_test(tcase, a_child_that_hangs_ends_the_start);
 	tcase_add_test(tcase, who_attached_does_nothing_to_the_next);
 	tcase_add_test(tcase, the_one_that_is_meant);
 	tcase_add_test(tcase, who_adopted_does_nothing_to_the_next);

@@ -118,7 +118,7 @@ static bool pause_guest(const struct loss *loss, bool stopped)
 static bool act_by_ourselves(const struct loss *loss, bool stopped)
 {
 	return loss->pause ? pause_guest(loss, stopped)
-			   : gl_guest_kill(loss->gl, loss->uuid, &loss->life,
+			   : gl_guest_kill(loss->gl, loss->uuid, &loss->life, NULL,
 					   guestlock_monotonic_ms() + KILL_WAIT_MS);
 }
 
