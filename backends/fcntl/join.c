@@ -267,6 +267,16 @@ static enum guestlock_result fail_make(struct guestlock_error *err, const char *
 		path);
 }
 
+static enum guestlock_result check_directory(const char *path, struct guestlock_error *err)
+{
+	char why[GUESTLOCK_WHY_NOT_SIZE];
+
+	return guestlock_directory_is_ours(path, why)
+		       ? GUESTLOCK_RES_GRANTED
+		       : guestlock_backend_fail(err, GUESTLOCK_RES_DENIED, 0, 0,
+						"cannot use the lock directory %s: %s", path, why);
+}
+
 static enum guestlock_result make_directories(const struct gl_fcntl *fc, struct guestlock_error *err)
 {
 	const char *const directories[] = {fc->lock_dir, fc->keys_dir, fc->life_dir, fc->new_dir};
@@ -278,6 +288,9 @@ static enum guestlock_result make_directories(const struct gl_fcntl *fc, struct 
 	for (i = 0; i < sizeof(directories) / sizeof(directories[0]); i++) {
 		if (make_directory(directories[i], 0700) < 0) {
 			return fail_make(err, directories[i]);
+		}
+		if (check_directory(directories[i], err) != GUESTLOCK_RES_GRANTED) {
+			return GUESTLOCK_RES_DENIED;
 		}
 	}
 	return GUESTLOCK_RES_GRANTED;
@@ -453,6 +466,12 @@ enum guestlock_result gl_fcntl_probe(struct guestlock_backend *backend, struct g
 
 	existing_part(fc->lock_dir, path);
 	result = describe_format(fc, path, &format, err);
+	if (result == GUESTLOCK_RES_GRANTED) {
+		result = check_directory(fc->lock_dir, err);
+	}
+	if (result == GUESTLOCK_RES_GRANTED) {
+		result = check_directory(fc->keys_dir, err);
+	}
 	if (result != GUESTLOCK_RES_GRANTED) {
 		return result;
 	}

@@ -73,6 +73,50 @@ int gl_make_directory(const char *path, mode_t mode)
 	return gl_make_parents(copy) < 0 ? -1 : gl_make_one(copy, mode);
 }
 
+bool guestlock_directory_is_ours(const char *path, char out_why[GUESTLOCK_WHY_NOT_SIZE])
+{
+	char copy[PATH_MAX];
+	size_t length = strlen(path);
+	struct stat st;
+
+	/* With a slash at its end a link is followed. */
+	while (length > 1 && path[length - 1] == '/') {
+		length--;
+	}
+	if (length >= sizeof(copy)) {
+		return true;
+	}
+	memcpy(copy, path, length);
+	copy[length] = '\0';
+	if (lstat(copy, &st) < 0) {
+		return true;
+	}
+	if (S_ISLNK(st.st_mode)) {
+		snprintf(
+			out_why, GUESTLOCK_WHY_NOT_SIZE,
+			"it is a symbolic link, which may lead elsewhere tomorrow; configure the directory that it "
+			"leads to");
+		return false;
+	}
+	if (S_ISDIR(st.st_mode) && st.st_uid != geteuid() && st.st_uid != 0) {
+		snprintf(
+			out_why, GUESTLOCK_WHY_NOT_SIZE,
+			"it belongs to user %u, who could give any guest any disk; run this as that user, or "
+			"remove it, or configure another one",
+			(unsigned)st.st_uid);
+		return false;
+	}
+	if (S_ISDIR(st.st_mode) && (st.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+		snprintf(
+			out_why, GUESTLOCK_WHY_NOT_SIZE,
+			"others than its owner may write there (mode %04o), and could give any guest any disk; look "
+			"at what they left there, then chmod go-w",
+			(unsigned)st.st_mode & 07777);
+		return false;
+	}
+	return true;
+}
+
 #define GL_BESIDE_TRIES 16 /* names by chance: even the second is hardly ever needed */
 #define GL_READ_STEP 4096  /* bytes of a file that does not tell its size */
 

@@ -109,11 +109,34 @@ int guestlock_get_keeper(struct guestlock *gl, struct guestlock_keeper_info *out
 	return GUESTLOCK_OK;
 }
 
+/* Those that are used; what is made in them is ours then. */
+static int check_directories(const struct guestlock *gl, struct guestlock_error *err)
+{
+	const char *state_dir = gl_settings_string(gl->settings, "guestlock", "state_dir");
+	const char *life_dir = gl->backend->life_dir;
+	char why[GUESTLOCK_WHY_NOT_SIZE];
+
+	if (!guestlock_directory_is_ours(state_dir, why)) {
+		return gl_fail(err, GUESTLOCK_DENIED, 0, "cannot use the state directory %s: %s", state_dir,
+			       why);
+	}
+	if (!guestlock_directory_is_ours(life_dir, why)) {
+		return gl_fail(err, GUESTLOCK_DENIED, 0, "cannot use the directory of life locks %s: %s",
+			       life_dir, why);
+	}
+	return gl_store_check(&gl->store, err);
+}
+
 int guestlock_probe(struct guestlock *gl, struct guestlock_error *err)
 {
 	struct guestlock_error cause = {0};
-	enum guestlock_result result = gl->ops->probe(gl->backend, &cause);
+	enum guestlock_result result;
+	int status = check_directories(gl, err);
 
+	if (status < 0) {
+		return status;
+	}
+	result = gl->ops->probe(gl->backend, &cause);
 	return result == GUESTLOCK_RES_GRANTED ? GUESTLOCK_OK : backend_status(gl, result, &cause, err);
 }
 
@@ -130,6 +153,10 @@ int gl_ready(struct guestlock *gl, int64_t deadline_ms, struct guestlock_error *
 		status = gl_take_run_id(gl, deadline_ms, err);
 	}
 	if (status < 0 || __atomic_load_n(&gl->joined, __ATOMIC_ACQUIRE)) {
+		return status;
+	}
+	status = check_directories(gl, err);
+	if (status < 0) {
 		return status;
 	}
 	for (unsigned attempt = 0;; attempt++) {

@@ -95,9 +95,14 @@ static const char *const parts[] = {
 	"", "/guests", "/damaged", "/hints", "/hints/file", "/hints/name",
 };
 
+static int refuse(const char *path, const char *why, struct guestlock_error *err)
+{
+	return gl_fail(err, GUESTLOCK_DENIED, 0, "cannot use the run directory %s: %s", path, why);
+}
+
 int gl_rundir_make(const struct gl_store *store, struct guestlock_error *err)
 {
-	char path[PATH_MAX];
+	char path[PATH_MAX], why[GUESTLOCK_WHY_NOT_SIZE];
 
 	for (size_t i = 0; i < GL_COUNT(parts); i++) {
 		int length = snprintf(path, sizeof(path), "%s%s", store->run_dir, parts[i]);
@@ -108,6 +113,9 @@ int gl_rundir_make(const struct gl_store *store, struct guestlock_error *err)
 		if (gl_make_directory(path, 0700) < 0) {
 			return gl_rundir_fail(err, errno, "make the directory", path);
 		}
+		if (!guestlock_directory_is_ours(path, why)) {
+			return refuse(path, why, err);
+		}
 	}
 	if (store->files_dir && gl_make_directory(store->files_dir, 0700) < 0) {
 		return gl_rundir_fail(err, errno, "make the directory", store->files_dir);
@@ -117,14 +125,29 @@ int gl_rundir_make(const struct gl_store *store, struct guestlock_error *err)
 
 int gl_store_prepare(const struct gl_store *store, struct guestlock_error *err)
 {
-	char path[PATH_MAX];
+	char path[PATH_MAX], why[GUESTLOCK_WHY_NOT_SIZE];
 	struct stat st;
 	int length = snprintf(path, sizeof(path), "%s%s", store->run_dir, parts[GL_COUNT(parts) - 1]);
 
+	/* What is in it is ours if it is, as long as nobody else could write there before: see gl_store_check(). */
 	if (length > 0 && length < PATH_MAX && stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
-		return GUESTLOCK_OK;
+		return guestlock_directory_is_ours(store->run_dir, why) ? GUESTLOCK_OK
+									: refuse(store->run_dir, why, err);
 	}
 	return gl_rundir_make(store, err);
+}
+
+int gl_store_check(const struct gl_store *store, struct guestlock_error *err)
+{
+	char path[PATH_MAX], why[GUESTLOCK_WHY_NOT_SIZE];
+
+	for (size_t i = 0; i < GL_COUNT(parts); i++) {
+		snprintf(path, sizeof(path), "%s%s", store->run_dir, parts[i]);
+		if (!guestlock_directory_is_ours(path, why)) {
+			return refuse(path, why, err);
+		}
+	}
+	return GUESTLOCK_OK;
 }
 
 /* Locks fd. 0 or -1 with errno. */

@@ -31,8 +31,10 @@ struct gl_guest_lock {
 		.fd = -1                                                                                     \
 	}
 
-/* Makes the directories (0700) if missing. CANNOT_CREATE, DENIED, IO. */
+/* Makes the directories (0700) if missing. CANNOT_CREATE, DENIED (also when they are somebody else's), IO. */
 int gl_store_prepare(const struct gl_store *store, struct guestlock_error *err);
+/* Is there nobody else who may write to any of the directories that are there? DENIED. */
+int gl_store_check(const struct gl_store *store, struct guestlock_error *err);
 
 /*
  * TIMEOUT (saying which pid has it, where /proc tells) when it is not free by deadline_ms. DAMAGED: what is

@@ -456,6 +456,14 @@ int guestlock_write_file(const char *path, const void *data, size_t size, mode_t
 int guestlock_read_file(const char *path, size_t max, char **out_data, size_t *out_size);
 
 /*
+ * Whoever may write to a directory of ours decides who gets a disk. false: path is a symbolic link, or a directory
+ * that belongs to somebody else than the caller or root, or that its group or others may write to; out_why has why,
+ * and what to do, as the end of a sentence. true also when there is no directory, or it cannot be looked at.
+ */
+#define GUESTLOCK_WHY_NOT_SIZE 256
+bool guestlock_directory_is_ours(const char *path, char out_why[GUESTLOCK_WHY_NOT_SIZE]);
+
+/*
  * Open-file-description lock (F_WRLCK, F_RDLCK, F_UNLCK) over the whole file, without waiting. 0 or -1 with
  * errno.
  */

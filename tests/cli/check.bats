@@ -51,6 +51,45 @@ load helpers
 	contains "$output" "not a directory"
 }
 
+# Refused by check, and by whoever would use it, with words that say what is wrong.
+refused_directory() # WORDS
+{
+	run -77 gl check
+	contains "$output" "$1"
+	run -77 --separate-stderr gl run --disk "$disk" -- true
+	contains "$stderr" "$1"
+	run -77 --separate-stderr gl reap
+	contains "$stderr" "$1"
+}
+
+@test "a run, state or lock directory that others may write to, or a link, is refused: 77" {
+	gl run --disk "$disk" -- true
+	for part in run run/guests run/hints/file state state/fcntl state/fcntl/keys state/fcntl/life; do
+		chmod 0777 "$dir/$part"
+		refused_directory "others than its owner may write there (mode 0777)"
+		chmod 0700 "$dir/$part"
+	done
+	for part in run state/fcntl; do
+		mv "$dir/$part" "$dir/elsewhere"
+		ln -s "$dir/elsewhere" "$dir/$part"
+		refused_directory "$dir/$part: it is a symbolic link"
+		rm "$dir/$part"
+		mv "$dir/elsewhere" "$dir/$part"
+	done
+	gl run --disk "$disk" -- true
+}
+
+@test "a run or lock directory that belongs to somebody else is refused: 77" {
+	test "$(id -u)" = 0 || skip "only root can make one"
+	gl run --disk "$disk" -- true
+	for part in run run/guests state/fcntl state/fcntl/life; do
+		chown 65534 "$dir/$part"
+		refused_directory "$dir/$part: it belongs to user 65534"
+		chown 0 "$dir/$part"
+	done
+	gl run --disk "$disk" -- true
+}
+
 @test "check: who is not root is told whose guests are seen" {
 	run -0 gl check --json
 	if test "$(id -u)" = 0; then

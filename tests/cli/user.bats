@@ -78,7 +78,7 @@ prepare()
 	prepare
 	need_root
 	begin roots --disk "$disk"
-	chmod 1777 "$dir/state" "$dir/state/fcntl"
+	chmod 0755 "$dir/state" "$dir/state/fcntl"
 	mkdir -m 777 "$dir/theirs"
 	write_config "$dir/theirs.conf" "$dir/theirs/run" "$dir/state"
 	run -77 --separate-stderr "${as_user[@]}" -c "$dir/theirs.conf" run --disk "$disk" -- true
@@ -86,6 +86,11 @@ prepare()
 	contains "$stderr" "the user that owns the lock directory"
 	run -77 "${as_user[@]}" -c "$dir/theirs.conf" check
 	contains "$output" "the user that owns the lock directory"
+	chmod 1777 "$dir/state/fcntl"
+	run -77 --separate-stderr "${as_user[@]}" -c "$dir/theirs.conf" run --disk "$disk" -- true
+	contains "$stderr" "others than its owner may write there"
+	run -77 --separate-stderr gl run --disk "$dir/second.img" -- true
+	contains "$stderr" "others than its owner may write there"
 }
 
 @test "a disk that the user may not reach: refused" {

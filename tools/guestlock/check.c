@@ -3,6 +3,7 @@
 #include "cli.h"
 
 #include <errno.h>
+#include <guestlock/backend.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -77,9 +78,12 @@ static void check_backend(struct checks *checks)
 static void check_run_dir(struct checks *checks)
 {
 	const char *path = cli_setting(checks->cli, "run_dir");
+	char why[GUESTLOCK_WHY_NOT_SIZE];
 	struct stat st;
 
-	if (stat(path, &st) != 0) {
+	if (!guestlock_directory_is_ours(path, why)) {
+		problem(checks, "run directory", EX_NOPERM, cli_format("%s: %s", path, why));
+	} else if (stat(path, &st) != 0) {
 		if (errno == ENOENT) {
 			note(checks, "run directory", "ok",
 			     cli_format("%s will be made by the first guest", path));
