@@ -386,7 +386,7 @@ bool gl_members_are_still(const struct gl_membership *by)
 static int signal_all(const struct gl_membership *by, int number, struct gl_culprit *out_culprit)
 {
 	AUTOCENSUS struct gl_census census = {.people = NULL};
-	int failure = 0;
+	int failure = number == SIGCONT ? ESRCH : 0; /* until somebody is found */
 	pid_t other;
 
 	*out_culprit = (struct gl_culprit){.pid = 0};
@@ -399,7 +399,11 @@ static int signal_all(const struct gl_membership *by, int number, struct gl_culp
 	for (size_t i = 0; i < census.count; i++) {
 		const struct gl_person *person = &census.people[i];
 
-		if (person->member && gl_process_signal(person->pid, person->start, number) < 0) {
+		if (!person->member) {
+			continue;
+		}
+		failure = failure == ESRCH ? 0 : failure;
+		if (gl_process_signal(person->pid, person->start, number) < 0) {
 			failure = errno;
 			describe(person->pid, out_culprit);
 		}

@@ -46,7 +46,10 @@ int gl_members_stop(const struct gl_membership *by, int64_t deadline_ms,
 /* Is everybody stopped who can be found? */
 bool gl_members_are_still(const struct gl_membership *by);
 
-/* Continues all of them. 0, or -1 with errno and *out_culprit: somebody may be stopped still. */
+/*
+ * Continues all of them. 0, or -1 with errno and *out_culprit: somebody may be stopped still; ESRCH when nobody can be
+ * found.
+ */
 int gl_members_continue(const struct gl_membership *by, struct gl_culprit *out_culprit);
 
 /* Has one of them that file open for writing? Then *out_writer is that one. false where /proc does not say. */

@@ -33,11 +33,16 @@ static void let_go_on(struct gl_operation_run *run)
 	if (gl_members_continue(&by, &culprit) < 0) {
 		int why = errno;
 
+		if (why == ESRCH && gl_record_life(run->gl, run->record) == GUESTLOCK_LIFE_DEAD) {
+			return;
+		}
 		culprit_words(&culprit, who, sizeof(who));
 		gl_log(run->gl, GUESTLOCK_LOG_WARNING,
 		       "guest %s may run, but could not be continued%s: %s; continue it with 'kill -CONT', or "
 		       "as a user who may: 'guestlock resume %s'",
-		       run->lock.uuid, who, strerror(why), run->lock.uuid);
+		       run->lock.uuid, who,
+		       why == ESRCH ? "none of its processes can be seen from here" : strerror(why),
+		       run->lock.uuid);
 		return;
 	}
 	if (run->record->halted && gl_run_unhalt(run, &cause) < 0) {
@@ -165,7 +170,7 @@ int gl_run_stop(struct gl_operation_run *run, struct guestlock_error *err)
 		}
 	}
 	status = cannot_stop(run, why, &culprit, err);
-	if (why == EOPNOTSUPP) {
+	if (why == EOPNOTSUPP || why == 0) {
 		/* Nobody was stopped, unless by the monitor. */
 		run->record->stopped =
 			before || (run->record->halted && gl_run_unhalt(run, NULL) != GUESTLOCK_OK);

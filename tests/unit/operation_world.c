@@ -497,7 +497,7 @@ int __wrap_gl_members_continue(const struct gl_membership *by, struct gl_culprit
 
 	(void)by;
 	*out_culprit = (struct gl_culprit){.pid = 0};
-	errno = EPERM;
+	errno = strcmp(answer, "nobody") == 0 ? ESRCH : EPERM;
 	return answer[0] ? -1 : 0;
 }
 

@@ -457,6 +457,7 @@ START_TEST(nobody_at_all)
 	wait_for_the_last(&owner);
 	ck_assert_int_eq(gl_members_stop(by(&owner), guestlock_monotonic_ms() + 10000, &count, &culprit), 0);
 	ck_assert_uint_eq(count, 0);
+	ck_assert(gl_members_continue(by(&owner), &culprit) < 0 && errno == ESRCH);
 }
 END_TEST
 
