@@ -249,8 +249,9 @@ record_gone()
 	contains "$(grep tether "$dir/follow.err")" closer
 }
 
-@test "reap --follow: twenty deaths at once, and SIGINT ends it" {
-	follow
+# twenty_guests: so many, and all of them run.
+twenty_guests()
+{
 	for i in {1..20}; do
 		touch "$dir/disk$i"
 		"$GUESTLOCK" -q run --name "guest$i" --disk "$dir/disk$i" -- sleep 300 >/dev/null 2>&1 3>&- &
@@ -261,6 +262,10 @@ record_gone()
 		test "$(gl list --json | jq '[.guests[] | select(.state == "running")] | length')" = 20
 	}
 	eventually twenty
+}
+
+twenty_deaths()
+{
 	kill -KILL "${supervisors[@]}"
 	kill -KILL $(gl list --json | jq '.guests[].pid')
 	none()
@@ -268,6 +273,12 @@ record_gone()
 		test -z "$(ls "$dir/run/guests")"
 	}
 	eventually none
+}
+
+@test "reap --follow: twenty deaths at once, and SIGINT ends it" {
+	follow
+	twenty_guests
+	twenty_deaths
 	kill -INT "$follower"
 	ended "$follower" 0
 }
@@ -280,4 +291,30 @@ record_gone()
 	sleep 0.4
 	kill -KILL "$pid"
 	within_a_second record_gone "$uuid"
+}
+
+@test "reap --follow: more guests than descriptors" {
+	twenty_guests
+	(ulimit -n 24; exec "$GUESTLOCK" reap --follow) >"$dir/follow.out" 2>"$dir/follow.err" 3>&- &
+	follower=$!
+	eventually grep -q "more guests than half of the descriptors" "$dir/follow.err"
+	twenty_deaths
+	run ! grep "Too many" "$dir/follow.err"
+	kill -TERM "$follower"
+	ended "$follower" 0
+}
+
+@test "reap --follow: inotify is used up" {
+	command -v strace >/dev/null || skip "there is no strace"
+	strace -f -o /dev/null -e inject=inotify_init1:error=EMFILE "$GUESTLOCK" reap --follow >"$dir/follow.out" 2>"$dir/follow.err" 3>&- &
+	follower=$!
+	eventually grep -q "fs.inotify.max_user_instances" "$dir/follow.err"
+	orphan web --disk "$disk"
+	uuid=$(property web uuid)
+	sleep 2
+	kill -KILL "$pid"
+	within_a_second record_gone "$uuid"
+	test "$(grep -c inotify "$dir/follow.err")" = 1
+	kill -TERM "$(pgrep -P "$follower" -x guestlock)"
+	ended "$follower" 0
 }

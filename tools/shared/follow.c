@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Follows the guests of a run directory. A pidfd tells when a guest's registered process has ended; the guest
- * may live on, as its tether tells, so it is polled from then on. New guests show up in the run directory.
+ * may live on, as its tether tells, so it is polled from then on. New guests show up in the run directory, as
+ * inotify tells, or who looks there where that is used up.
  * What neither tells (guests of other pid namespaces, operations left unfinished) is found by a sweep over
  * everything.
  */
@@ -11,6 +12,7 @@
 #include <errno.h>
 #include <guestlock/backend.h>
 #include <search.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,12 +20,14 @@
 #include <sys/inotify.h>
 #include <sys/pidfd.h>
 #include <sys/queue.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define TICK_MS 250    /* between two looks at a polled guest */
 #define YOUNG_MS 5000  /* a new guest is polled so long: programs that drop the tether do so early */
 #define PAUSED_MS 1000 /* between two looks at whether a paused guest is stopped still */
 #define SWEEP_MS 30000
+#define LIST_MS 1000 /* between two looks at who there is, where inotify does not tell */
 #define RETRY_MS 500 /* until one that could not be buried is tried again; then twice as long */
 
 struct watched {
@@ -47,7 +51,9 @@ struct follower {
 	char *directory;
 	void *tree;
 	LIST_HEAD(watched_list, watched) polled;
-	int64_t next_tick_ms, next_sweep_ms;
+	int64_t next_tick_ms, next_sweep_ms, next_list_ms;
+	rlim_t most; /* descriptors below this number may be pidfds */
+	bool said_most, said_blind;
 	struct burial *sweeping; /* everything, once at a time */
 	bool stop;
 };
@@ -97,12 +103,26 @@ static void forget(struct follower *follower, struct watched *guest)
 	free(guest);
 }
 
-/* A pidfd that cannot be had (the process is gone, too many descriptors) makes it a polled guest. */
-static void open_pidfd(const struct follower *follower, struct watched *guest, pid_t pid)
+/*
+ * A pidfd that cannot be had (the process is gone, too many descriptors) makes it a polled guest. Half of all
+ * descriptors are left to who reads records and asks the backend.
+ */
+static void open_pidfd(struct follower *follower, struct watched *guest, pid_t pid)
 {
 	struct epoll_event event = {.events = EPOLLIN, .data.ptr = guest};
 
 	guest->pidfd = pidfd_open(pid, 0);
+	if (guest->pidfd >= 0 && (rlim_t)guest->pidfd >= follower->most) {
+		close_pidfd(guest);
+		if (!follower->said_most) {
+			follow_say(
+				follower->follow, GUESTLOCK_LOG_INFO,
+				"there are more guests than half of the descriptors that this process may have "
+				"(%ju): those beyond are looked at four times a second instead",
+				(uintmax_t)follower->most);
+			follower->said_most = true;
+		}
+	}
 	if (guest->pidfd >= 0 && epoll_ctl(follower->epoll, EPOLL_CTL_ADD, guest->pidfd, &event) != 0) {
 		close_pidfd(guest);
 	}
@@ -125,7 +145,13 @@ static void notice(struct follower *follower, const struct guestlock_info *info)
 {
 	struct watched *guest = find(follower, info->uuid);
 
-	if (info->damage || (guest && guest->instance == info->instance)) {
+	if (info->damage) {
+		return;
+	}
+	if (guest && guest->instance == info->instance) {
+		if (info->state == GUESTLOCK_GUEST_PAUSED) {
+			start_polling(follower, guest);
+		}
 		return;
 	}
 	if (!guest) {
@@ -272,15 +298,60 @@ static void look_at_polled(struct follower *follower)
 	follower->next_tick_ms = guestlock_monotonic_ms() + TICK_MS;
 }
 
+static int add_source(struct follower *follower, int *fd)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = fd};
+
+	return *fd < 0 ? -1 : epoll_ctl(follower->epoll, EPOLL_CTL_ADD, *fd, &event);
+}
+
+/* Its users may have used up what the kernel gives them: then we look ourselves. */
+static void say_blind(struct follower *follower, int failure)
+{
+	if (follower->said_blind) {
+		return;
+	}
+	follower->said_blind = true;
+	follow_say(follower->follow, GUESTLOCK_LOG_WARNING,
+		   "new guests are looked for once a second, as inotify cannot be used: %s%s",
+		   strerror(failure),
+		   failure == EMFILE   ? "; fs.inotify.max_user_instances says how many a user may have, "
+					 "unless ulimit -n is used up"
+		   : failure == ENOSPC ? "; fs.inotify.max_user_watches says how many a user may have"
+				       : "");
+}
+
+static void open_inotify(struct follower *follower)
+{
+	int failure;
+
+	follower->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	if (follower->inotify < 0) {
+		say_blind(follower, errno);
+	} else if (add_source(follower, &follower->inotify) != 0) {
+		failure = errno;
+		close(follower->inotify);
+		follower->inotify = -1;
+		say_blind(follower, failure);
+	}
+}
+
 /*
  * The directory appears with the first guest. A record is written into a file that is empty at first, and
  * closed at the end of the operation.
  */
 static void watch_directory(struct follower *follower)
 {
-	if (follower->guests < 0) {
-		follower->guests = inotify_add_watch(follower->inotify, follower->directory,
-						     IN_MOVED_TO | IN_CREATE | IN_CLOSE_WRITE | IN_ONLYDIR);
+	if (follower->inotify < 0) {
+		open_inotify(follower);
+	}
+	if (follower->inotify < 0 || follower->guests >= 0) {
+		return;
+	}
+	follower->guests = inotify_add_watch(follower->inotify, follower->directory,
+					     IN_MOVED_TO | IN_CREATE | IN_CLOSE_WRITE | IN_ONLYDIR);
+	if (follower->guests < 0 && errno != ENOENT) {
+		say_blind(follower, errno);
 	}
 }
 
@@ -299,6 +370,7 @@ static void notice_all(struct follower *follower)
 		notice(follower, infos[i]);
 	}
 	guestlock_list_free(infos, count);
+	follower->next_list_ms = guestlock_monotonic_ms() + LIST_MS;
 }
 
 static void sweep(struct follower *follower)
@@ -367,7 +439,7 @@ static void tick(struct follower *follower)
 	if (guestlock_monotonic_ms() >= follower->next_tick_ms) {
 		if (follower->guests < 0) {
 			watch_directory(follower);
-			if (follower->guests >= 0) {
+			if (follower->guests >= 0 || guestlock_monotonic_ms() >= follower->next_list_ms) {
 				notice_all(follower);
 			}
 		}
@@ -378,23 +450,18 @@ static void tick(struct follower *follower)
 	}
 }
 
-static int add_source(const struct follower *follower, const int *fd)
-{
-	struct epoll_event event = {.events = EPOLLIN, .data.u64 = (uint64_t)(uintptr_t)fd};
-
-	return *fd < 0 ? -1 : epoll_ctl(follower->epoll, EPOLL_CTL_ADD, *fd, &event);
-}
-
 static int open_sources(struct follower *follower)
 {
-	/* Each guest takes a descriptor. Beyond what there is they are polled. */
+	struct rlimit limit;
+
+	/* Each guest takes a descriptor. Beyond half of what there is they are polled. */
 	raise_descriptor_limit();
+	follower->most = getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur / 2 : RLIM_INFINITY;
 	follower->epoll = epoll_create1(EPOLL_CLOEXEC);
-	follower->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	if (follower->epoll < 0 || follower->inotify < 0 || add_source(follower, &follower->inotify) != 0 ||
-	    add_source(follower, &follower->stop_fd) != 0) {
+	if (follower->epoll < 0 || add_source(follower, &follower->stop_fd) != 0) {
 		return errno;
 	}
+	open_inotify(follower);
 	return 0;
 }
 
@@ -427,6 +494,8 @@ int follow_guests(const struct follow *follow)
 	}
 	forget_all(&follower);
 	close(follower.epoll);
-	close(follower.inotify);
+	if (follower.inotify >= 0) {
+		close(follower.inotify);
+	}
 	return status;
 }
