@@ -30,6 +30,30 @@ load helpers
 	test "$output" = "--name x --help -E 3"
 }
 
+@test "options behind the command that look like ours, and a guest without a disk, are warned of" {
+	run -0 --separate-stderr gl run --disk "$disk" echo --wait 3
+	contains "$stderr" "--wait stands behind the command"
+	run -0 --separate-stderr gl run --disk "$disk" -- echo --wait 3
+	[[ $stderr != *--wait* && $stderr != *"is protected"* ]]
+	run -0 --separate-stderr gl run echo "--disk=$disk"
+	contains "$stderr" "--disk=$disk stands behind the command"
+	contains "$stderr" "none is protected"
+	run -0 --separate-stderr gl -q run echo "--disk=$disk"
+	test -z "$stderr"
+}
+
+@test "a name that a living guest has is refused, unless a uuid tells the two apart" {
+	begin web --disk "$disk"
+	run -1 --separate-stderr gl run --name web --disk "$dir/second.img" -- touch "$dir/ran"
+	contains "$stderr" "a guest of that name lives here already ($(property web uuid), pid $(pid_of web), running)"
+	run -7 --separate-stderr gl -E 7 run --name web --wait 0.2 --disk "$dir/second.img" -- touch "$dir/ran"
+	test ! -e "$dir/ran"
+	run -0 gl run --name web --uuid 33fe0000-1111-4222-8333-444444444444 --disk "$dir/second.img" -- true
+	kill -KILL "$(pid_of web)"
+	run -0 gl run --name web --wait 10 --disk "$dir/second.img" -- true
+	run -0 gl run --name web --disk "$dir/second.img" -- true
+}
+
 @test "standard input and output are the command's" {
 	test "$(echo hello | gl --quiet run --disk "$disk" -- tr a-z A-Z 2>&1)" = HELLO
 }

@@ -148,6 +148,9 @@ int cli_take_lease(const struct cli *cli, void *place, const char *text);
 /* A command line of nothing but them and paths. 0 or EX_USAGE. */
 int cli_resources_parse(struct cli *cli, int argc, char **argv, struct cli_resources *list);
 
+/* A program as execvp() finds it: 0, or the exit status of a shell, with the reason said. */
+int cli_check_program(const char *name);
+
 /* ---- The library ---- */
 
 /* Opens the library, and directs messages as configured. Returns an exit status. */

@@ -9,7 +9,6 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -92,53 +91,40 @@ static int parse(struct cli *cli, int argc, char **argv, struct run *run)
 	return 0;
 }
 
-/* ---- Is there such a program? Asked before anything is locked ---- */
+/* ---- What is likely a mistake ---- */
 
-/* 0, or an exit status as of a shell. */
-static int judge_program(const char *path)
+/* Is that one of our options, as in "--disk" or "--disk=PATH"? */
+static bool is_own_option(const char *word)
 {
-	struct stat st;
+	size_t length = strcspn(word, "=");
 
-	if (stat(path, &st) != 0) {
-		return errno == ENOENT || errno == ENOTDIR ? CLI_NO_COMMAND : CLI_CANNOT_EXECUTE;
+	for (const struct cli_option *option = cli_run_options; option->name; option++) {
+		if (length == strlen(option->name) + 2 && strncmp(word, "--", 2) == 0 &&
+		    strncmp(word + 2, option->name, length - 2) == 0) {
+			return true;
+		}
 	}
-	return S_ISREG(st.st_mode) && access(path, X_OK) == 0 ? 0 : CLI_CANNOT_EXECUTE;
+	return false;
 }
 
-/* An empty directory in PATH is the working directory. */
-static int search_program(const char *name)
+/* Who wrote "--" knows whose the options behind it are. */
+static void warn_of_mistakes(struct cli *cli, const struct run *run)
 {
-	const char *path = getenv("PATH");
-	int result = CLI_NO_COMMAND;
+	bool divided = strcmp(run->argv[-1], "--") == 0;
 
-	path = path ? path : "/bin:/usr/bin";
-	while (result != 0) {
-		size_t length = strcspn(path, ":");
-		CLI_AUTOFREE char *file =
-			cli_format("%.*s%s%s", (int)length, path, length > 0 ? "/" : "./", name);
-		int status = access(file, F_OK) == 0 ? judge_program(file) : CLI_NO_COMMAND;
-
-		result = status == CLI_NO_COMMAND ? result : status;
-		if (path[length] == '\0') {
+	for (char **word = run->argv + 1; *word && !divided; word++) {
+		if (is_own_option(*word)) {
+			cli_log(cli, GUESTLOCK_LOG_WARNING,
+				"%s stands behind the command and is the command's; what is for guestlock goes before "
+				"it. To say so, write -- before the command",
+				*word);
 			break;
 		}
-		path += length + 1;
 	}
-	return result;
-}
-
-static int check_program(const char *name)
-{
-	int status = strchr(name, '/') ? judge_program(name) : *name ? search_program(name) : CLI_NO_COMMAND;
-
-	if (status == CLI_NO_COMMAND) {
-		cli_complain("cannot run %s: no such command; nothing was locked", name);
-	} else if (status != 0) {
-		cli_complain("cannot run %s: it cannot be executed; check what it is and its permissions. "
-			     "Nothing was locked",
-			     name);
+	if (run->guest.resources.count == 0) {
+		cli_log(cli, GUESTLOCK_LOG_WARNING,
+			"no disk is named (--disk PATH) and no lease: none is protected from other guests");
 	}
-	return status;
 }
 
 /* ---- Start ---- */
@@ -155,6 +141,33 @@ static bool has_terminal(void)
 		}
 	}
 	return false;
+}
+
+/*
+ * Two guests of one name cannot be told apart by it. Who says a uuid knows which one is which. OK or BUSY; a guest
+ * that began a moment ago may be overlooked.
+ */
+static int check_name(const struct cli *cli, const struct run *run, struct guestlock_error *err)
+{
+	CLI_AUTOINFO struct guestlock_info *info = NULL;
+	char uuid[GUESTLOCK_UUID_STRING];
+	CLI_AUTOFREE char *name = NULL;
+
+	if (!run->guest.made_up[0] || !run->guest.name || !*run->guest.name ||
+	    guestlock_find(cli->gl, run->guest.name, uuid, NULL) != GUESTLOCK_OK ||
+	    guestlock_get_info(cli->gl, uuid, &info, NULL) != GUESTLOCK_OK || info->damage ||
+	    info->life == GUESTLOCK_LIFE_DEAD) {
+		return GUESTLOCK_OK;
+	}
+	name = cli_printable(run->guest.name);
+	*err = (struct guestlock_error){.code = GUESTLOCK_BUSY};
+	memcpy(err->holder.uuid, uuid, sizeof(uuid));
+	snprintf(
+		err->message, sizeof(err->message),
+		"cannot start guest %.200s: a guest of that name lives here already (%s, pid %d, %s); end it first, give "
+		"the new one another name, or a --uuid if both are to have that name",
+		name, uuid, (int)info->pid, guestlock_guest_state_name(info->state));
+	return GUESTLOCK_BUSY;
 }
 
 /*
@@ -179,7 +192,10 @@ static int start(struct cli *cli, struct run *run, struct guestlock_guest **out_
 		if (!has_terminal()) {
 			guestlock_guest_set_session(*out_guest);
 		}
-		status = guestlock_guest_start(*out_guest, run->argv, run->state, 0, out_pid, err);
+		status = check_name(cli, run, err);
+		if (status == GUESTLOCK_OK) {
+			status = guestlock_guest_start(*out_guest, run->argv, run->state, 0, out_pid, err);
+		}
 		if (status != GUESTLOCK_BUSY || guestlock_monotonic_ms() >= deadline ||
 		    cli_early_signal() != 0) {
 			return status;
@@ -433,10 +449,13 @@ int cli_run(struct cli *cli, int argc, char **argv)
 	int status = parse(cli, argc, argv, &run);
 
 	if (status == 0) {
-		status = check_program(run.argv[0]);
+		status = cli_check_program(run.argv[0]);
 	}
 	if (status == 0) {
 		status = cli_open(cli);
+	}
+	if (status == 0) {
+		warn_of_mistakes(cli, &run);
 	}
 	return status != 0 ? status : start_and_stay(cli, &run);
 }
