@@ -130,7 +130,8 @@ bool gl_fcntl_slot_open(struct gl_fcntl_call *call, struct gl_fcntl_slot *slot, 
 	}
 	if (slot->entry.presence == GL_FCNTL_DAMAGED) {
 		if (guestlock_item_worsen(slot->item, GUESTLOCK_RES_UNKNOWN, &call->result)) {
-			gl_fcntl_fail_damaged(call->fc, call->err, call->verb, key, slot->entry.damage);
+			gl_fcntl_fail_damaged(call->fc, call->err, call->verb, slot->item->key->identity, key,
+					      slot->entry.damage);
 		}
 		return false;
 	}

@@ -45,7 +45,7 @@ static int report_damage(const struct gl_fcntl *fc, const char *key, const struc
 	if (!all->everybody) {
 		return all->visit(all->data, lock) != 0;
 	}
-	gl_fcntl_fail_damaged(fc, &why, "list the holders of", key, entry->damage);
+	gl_fcntl_fail_damaged(fc, &why, "list the holders of", "", key, entry->damage);
 	guestlock_backend_log(&fc->base, GUESTLOCK_LOG_WARNING, "%s", why.message);
 	return 0;
 }

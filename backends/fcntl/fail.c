@@ -49,13 +49,15 @@ enum guestlock_result gl_fcntl_fail(struct guestlock_error *err, int sys_errno, 
 }
 
 enum guestlock_result gl_fcntl_fail_damaged(const struct gl_fcntl *fc, struct guestlock_error *err,
-					    const char *verb, const char *key, const char *damage)
+					    const char *verb, const char *identity, const char *key,
+					    const char *damage)
 {
 	return guestlock_backend_fail(
 		err, GUESTLOCK_RES_UNKNOWN, 0, 0,
-		"cannot %s %s: the lock entry %s/%s cannot be trusted (%s); make sure that no "
+		"cannot %s %.*s: the lock entry %s/%s cannot be trusted (%s); make sure that no "
 		"guest uses the resource, then run: guestlock release --orphan %s --force",
-		verb, key, fc->keys_dir, key, damage, key);
+		verb, GL_FCNTL_IDENTITY, identity[0] != '\0' ? identity : "a lock", fc->keys_dir, key, damage,
+		key);
 }
 
 static void print_since(int64_t since, char out[GL_FCNTL_WHEN_SIZE])

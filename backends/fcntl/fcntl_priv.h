@@ -157,7 +157,7 @@ const char *gl_fcntl_advice(int sys_errno);
 enum guestlock_result gl_fcntl_fail(struct guestlock_error *err, int sys_errno, const char *verb,
 				    const char *path);
 enum guestlock_result gl_fcntl_fail_damaged(const struct gl_fcntl *fc, struct guestlock_error *err,
-					    const char *verb, const char *key, const char *damage);
+					    const char *verb, const char *identity, const char *key, const char *damage);
 enum guestlock_result gl_fcntl_fail_busy(struct guestlock_error *err, const char *verb,
 					 const char *identity, const char *key,
 					 const struct guestlock_holder *holder);

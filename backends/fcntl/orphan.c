@@ -85,7 +85,7 @@ static enum guestlock_result release_damaged(const struct gl_fcntl *fc, const ch
 					     const struct gl_fcntl_entry *entry, struct guestlock_error *err)
 {
 	if (!force) {
-		return gl_fcntl_fail_damaged(fc, err, "release", key, entry->damage);
+		return gl_fcntl_fail_damaged(fc, err, "release", "", key, entry->damage);
 	}
 	if (gl_fcntl_entry_remove(fc, key) < 0) {
 		return gl_fcntl_fail(err, errno, "remove the damaged lock entry of", key);

@@ -203,12 +203,13 @@ static int begin_bind(struct gl_operation_run *run, struct guestlock_guest *gues
 		status = gl_run_wish(run, &bind, err);
 		if (status == GUESTLOCK_BUSY && err) {
 			GL_AUTOFREE char *name = gl_printable(run->record->name);
+			char pid[GL_PID_WORDS];
 
+			gl_pid_words(run->gl, run->record, pid);
 			gl_fail(err, status, 0,
-				"cannot start guest %s: a guest of this uuid lives here already (%s, pid "
-				"%ld, %s); end it first, or "
-				"give the new one another uuid",
-				guest->uuid, name ? name : "", (long)run->record->process.pid,
+				"cannot start guest %s: a guest of this uuid lives here already (%s, %s, %s); end "
+				"it first, or give the new one another uuid",
+				guest->uuid, name ? name : "", pid,
 				guestlock_guest_state_name(run->record->state));
 			gl_error_about(err, guest->uuid, NULL);
 			guestlock_owner_holder(&run->owner, GUESTLOCK_MODE_NONE, run->record->since,
@@ -235,10 +236,8 @@ static int bind_record(struct gl_operation_run *run, struct guestlock_guest *gue
 		return status;
 	}
 	if (gl_process_look_here(&run->gl->family, &run->record->process) < 0) {
-		return gl_fail(
-			err, GUESTLOCK_FAILED, errno,
-			"cannot bind guest %s: /proc does not tell about this process (%m); mount /proc",
-			guest->uuid);
+		return gl_fail(err, errno == EACCES ? GUESTLOCK_UNAVAILABLE : gl_status_of_errno(errno),
+			       errno, "cannot bind guest %s: %s", guest->uuid, gl_process_why_hidden(errno));
 	}
 	gl_run_refresh_owner(run);
 	status = gl_tether_open(&run->owner, gl_life_dir(run->gl), &fd, &run->record->tether_inode, err);

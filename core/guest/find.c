@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "guest/guest.h"
 
+#include <limits.h>
 #include <string.h>
 
 bool gl_is_unreadable(int status)
@@ -54,10 +55,19 @@ static int find_by_name(struct guestlock *gl, const char *name, char out_uuid[GU
 		}
 	}
 	if (matches == 0) {
-		return gl_fail(err, GUESTLOCK_NOT_FOUND, 0,
-			       "there is no guest named %s on this host (run directory %s); guestlock list "
-			       "shows those there are",
-			       shown ? shown : "so", gl->store.run_dir);
+		char other[PATH_MAX] = "";
+		bool elsewhere = gl_store_beside(&gl->store, other);
+
+		return gl_fail(
+			err, GUESTLOCK_NOT_FOUND, 0,
+			"there is no guest named %s on this host (run directory %s); guestlock list "
+			"shows those there are%s%s%s",
+			shown ? shown : "so", gl->store.run_dir, elsewhere ? ". There are guests in " : "",
+			other,
+			elsewhere
+				? ", as of before this host was renamed: guestlock -o guestlock.run_dir=... "
+				  "reaches them"
+				: "");
 	}
 	return GUESTLOCK_OK;
 }

@@ -220,12 +220,15 @@ static bool end_child(struct guestlock_guest *guest, pid_t pid)
 	}
 }
 
-/* What one that does not end was granted is released when it is found dead. */
-static void give_up(struct guestlock_guest *guest, pid_t pid)
+/*
+ * What one that does not end was granted is released when it is found dead. What cannot be read was said, and would
+ * only be said once more: who mends it settles this, too.
+ */
+static void give_up(struct guestlock_guest *guest, pid_t pid, int status)
 {
 	struct guestlock_error ignored;
 
-	if (end_child(guest, pid)) {
+	if (end_child(guest, pid) && status != GUESTLOCK_DAMAGED) {
 		guestlock_guest_shutdown(guest, GUESTLOCK_SHUTDOWN_FORCE, &ignored);
 	}
 	guest->bound = false;
@@ -254,7 +257,7 @@ static int lead(struct guestlock_guest *guest, int fd, pid_t pid, const char *st
 		status = wait_for_exec(guest, pid, fd, err);
 	}
 	if (status < 0) {
-		give_up(guest, pid);
+		give_up(guest, pid, status);
 	}
 	return status;
 }

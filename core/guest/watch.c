@@ -25,9 +25,9 @@ static int watch(struct guestlock_guest *guest, struct gl_operation_run *run, st
 			       "cannot watch over guest %s: its life lock cannot be had (%m)", guest->uuid);
 	}
 	if (gl_process_look(getpid(), &run->record->watcher) < 0) {
-		return gl_fail(err, GUESTLOCK_FAILED, errno,
-			       "cannot watch over guest %s: /proc does not tell about this process (%m)",
-			       guest->uuid);
+		return gl_fail(err, errno == EACCES ? GUESTLOCK_UNAVAILABLE : gl_status_of_errno(errno),
+			       errno, "cannot watch over guest %s: %s", guest->uuid,
+			       gl_process_why_hidden(errno));
 	}
 	return gl_run_save(run, err);
 }
@@ -50,8 +50,10 @@ int guestlock_guest_watch(struct guestlock_guest *guest, struct guestlock_error 
 	return status;
 }
 
-int guestlock_guest_untethered(struct guestlock_guest *guest, pid_t **out_pids, size_t *out_count,
-			       struct guestlock_error *err)
+typedef int gl_find_members_fn(const struct gl_membership *by, pid_t **out_pids, size_t *out_count);
+
+static int tell_processes(struct guestlock_guest *guest, gl_find_members_fn *find, pid_t **out_pids,
+			  size_t *out_count, struct guestlock_error *err)
 {
 	struct guestlock_owner owner;
 	struct gl_membership by;
@@ -63,11 +65,23 @@ int guestlock_guest_untethered(struct guestlock_guest *guest, pid_t **out_pids, 
 	}
 	gl_record_owner(guest->gl, record, &owner);
 	by = gl_record_membership(&owner, record);
-	if (gl_members_untethered(&by, out_pids, out_count) < 0) {
+	if (find(&by, out_pids, out_count) < 0) {
 		status = gl_fail(err, GUESTLOCK_FAILED, errno,
 				 "cannot tell the processes of guest %s: /proc cannot be read (%m)",
 				 guest->uuid);
 	}
 	gl_record_free(record);
 	return status;
+}
+
+int guestlock_guest_processes(struct guestlock_guest *guest, pid_t **out_pids, size_t *out_count,
+			      struct guestlock_error *err)
+{
+	return tell_processes(guest, gl_members_find, out_pids, out_count, err);
+}
+
+int guestlock_guest_untethered(struct guestlock_guest *guest, pid_t **out_pids, size_t *out_count,
+			       struct guestlock_error *err)
+{
+	return tell_processes(guest, gl_members_untethered, out_pids, out_count, err);
 }

@@ -53,8 +53,12 @@ static bool gl_is_of_family(const struct gl_family *family, const struct gl_stat
 	return getpid() == family->pid || (parent == family->pid && stat->parent == (uint64_t)parent);
 }
 
+/* With errno of why it could not be read: what we lack ourselves says nothing of /proc. */
 static int gl_fail_hidden(pid_t pid)
 {
+	if (errno == EMFILE || errno == ENFILE || errno == ENOMEM) {
+		return -1;
+	}
 	errno = gl_pid_exists(pid) ? EACCES : ESRCH;
 	return -1;
 }
@@ -84,6 +88,7 @@ int gl_process_look(pid_t pid, struct gl_process *out_process)
 	struct gl_process process = {.pid = pid};
 	struct gl_stat stat = {0};
 
+	errno = 0;
 	if (pid <= 0) {
 		errno = EINVAL;
 		return -1;
@@ -140,6 +145,20 @@ int gl_process_signal(pid_t pid, uint64_t start, int number)
 				      : kill(pid, number);
 
 	return result < 0 && errno != ESRCH ? -1 : 0;
+}
+
+const char *gl_process_why_hidden(int sys_errno)
+{
+	switch (sys_errno) {
+	case EMFILE:
+		return "this process has no descriptor left; close some, or raise its limit of open files (ulimit -n)";
+	case ENFILE:
+		return "the system has no file left to open; raise fs.file-max";
+	case ENOMEM:
+		return "out of memory; free some and try again";
+	default:
+		return "/proc does not tell about this process; mount /proc, of this pid namespace";
+	}
 }
 
 /*

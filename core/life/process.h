@@ -20,6 +20,8 @@ enum gl_presence {
 
 /* What there is to know of a process of this pid namespace. 0 or -1 with errno (ESRCH: gone or a zombie). */
 int gl_process_look(pid_t pid, struct gl_process *out_process);
+/* Why a process that lives could not be looked at, and what to do. Static storage. */
+const char *gl_process_why_hidden(int sys_errno);
 
 /*
  * What a process has in common with those that it forks, so that these need not ask again. A child can be of

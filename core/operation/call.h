@@ -40,6 +40,13 @@ enum guestlock_result gl_call(struct guestlock *gl, enum gl_call_type type,
 			      const struct guestlock_owner *owner, struct gl_batch *batch, unsigned flags,
 			      int64_t deadline_ms, struct guestlock_error *err);
 
+/*
+ * "pid N" of the guest of a record, as a person has to know it: who has it where the first process has ended, and
+ * whether the number is that of another pid namespace.
+ */
+#define GL_PID_WORDS 96
+void gl_pid_words(const struct guestlock *gl, const struct gl_record *record, char out[GL_PID_WORDS]);
+
 /* err says that item is held by somebody else, with the holder. Returns GUESTLOCK_BUSY. */
 int gl_fail_busy(const struct guestlock *gl, const struct gl_resource *resource,
 		 const struct guestlock_holder *holder, struct guestlock_error *err);

@@ -2,6 +2,8 @@
 /* Who holds a resource, in words. */
 #include "operation/call.h"
 
+#include "handle/owner.h"
+
 #include "base/base.h"
 #include "base/error.h"
 
@@ -42,11 +44,53 @@ static void put_since(int64_t since, char *out, size_t size)
 		 seconds / 3600, seconds / 60 % 60, seconds % 60);
 }
 
+void gl_pid_words(const struct guestlock *gl, const struct gl_record *record, char out[GL_PID_WORDS])
+{
+	const struct gl_process *process = &record->process;
+	GL_AUTOFREE pid_t *pids = NULL;
+	struct guestlock_owner owner;
+	struct gl_membership by;
+	size_t count = 0;
+
+	snprintf(out, GL_PID_WORDS, "pid %ld", (long)process->pid);
+	if (process->ns && gl->family.ns && process->ns != gl->family.ns) {
+		snprintf(out, GL_PID_WORDS, "pid %ld of another pid namespace", (long)process->pid);
+		return;
+	}
+	if (gl_process_presence(process) != GL_PRESENCE_GONE) {
+		return;
+	}
+	gl_record_owner(gl, record, &owner);
+	by = gl_record_membership(&owner, record);
+	if (gl_members_find(&by, &pids, &count) == 0 && count > 0) {
+		snprintf(out, GL_PID_WORDS, "pid %ld (its first process, %ld, has ended)", (long)pids[0],
+			 (long)process->pid);
+	}
+}
+
+/* What the record of the holder tells, if there is one here; else what the backend knows. */
+static void holder_pid(const struct guestlock *gl, const struct guestlock_holder *holder,
+		       char out[GL_PID_WORDS])
+{
+	struct gl_record *record = NULL;
+	bool here = strcmp(holder->host, gl->host) == 0 &&
+		    gl_store_load(&gl->store, holder->uuid, &record, NULL) == GUESTLOCK_OK &&
+		    record->instance == holder->instance;
+
+	if (here) {
+		gl_pid_words(gl, record, out);
+	} else {
+		snprintf(out, GL_PID_WORDS, "pid %ld", (long)holder->pid);
+	}
+	gl_record_free(record);
+}
+
 /* "guest NAME (UUID) on HOST, pid N, since DATE", as much of it as is known. */
-static void holder_text(const struct guestlock_holder *holder, char *out, size_t size)
+static void holder_text(const struct guestlock *gl, const struct guestlock_holder *holder, char *out,
+			size_t size)
 {
 	GL_AUTOFREE char *name = gl_printable(holder->name);
-	char since[48] = "", pid[24] = "";
+	char since[48] = "", pid[GL_PID_WORDS] = "";
 
 	if (!holder->uuid[0]) {
 		snprintf(out, size, "somebody%s%s whom the backend cannot name",
@@ -57,20 +101,20 @@ static void holder_text(const struct guestlock_holder *holder, char *out, size_t
 		put_since(holder->since, since, sizeof(since));
 	}
 	if (holder->pid) {
-		snprintf(pid, sizeof(pid), ", pid %ld", (long)holder->pid);
+		holder_pid(gl, holder, pid);
 	}
-	snprintf(out, size, "guest %s%s%s%s%s%s%s%s", name ? name : "", holder->name[0] ? " (" : "",
-		 holder->uuid, holder->name[0] ? ")" : "", holder->host[0] ? " on " : "", holder->host, pid,
-		 since);
+	snprintf(out, size, "guest %s%s%s%s%s%s%s%s%s", name ? name : "", holder->name[0] ? " (" : "",
+		 holder->uuid, holder->name[0] ? ")" : "", holder->host[0] ? " on " : "", holder->host,
+		 pid[0] ? ", " : "", pid, since);
 }
 
 int gl_fail_busy(const struct guestlock *gl, const struct gl_resource *resource,
 		 const struct guestlock_holder *holder, struct guestlock_error *err)
 {
 	GL_AUTOFREE char *words = gl_resource_words(resource);
-	char who[3 * GUESTLOCK_HOLDER_TEXT];
+	char who[3 * GUESTLOCK_HOLDER_TEXT + GL_PID_WORDS];
 
-	holder_text(holder, who, sizeof(who));
+	holder_text(gl, holder, who, sizeof(who));
 	gl_fail(err, GUESTLOCK_BUSY, 0,
 		"cannot lock %s: it is held%s%s%s by %s; end that guest, or wait until it has ended",
 		words ? words : "a resource", holder->mode ? " (" : "",

@@ -211,10 +211,13 @@ void gl_run_resolve(struct gl_operation_run *run, bool finish_taken, enum gl_eve
 	if (batch.count > 0 && !inquire_under_way(run, &batch, &cause)) {
 		step_all(run, &batch, GL_RES_UNSURE);
 		gl_fail(err, GUESTLOCK_INDETERMINATE, cause.sys_errno,
-			"%s of guest %s: it is not known what the backend did%s%s; the guest must not run "
-			"until this is settled: try again, or run guestlock reap",
+			"%s of guest %s: it is not known what the backend did%s%s%s",
 			gl_operation_name(run->record->op), run->record->uuid, cause.message[0] ? ": " : "",
-			cause.message);
+			cause.message,
+			/* One that is dead does not run, and what it held is nobody's until then. */
+			run->life == GUESTLOCK_LIFE_DEAD
+				? ""
+				: "; the guest must not run until this is settled: try again, or run guestlock reap");
 	} else if (finish_taken && !gl_operation_finishes(run->record->op) && all_taken(run, &batch)) {
 		note_epochs(run, &batch);
 		step_all(run, &batch, GL_RES_DONE);

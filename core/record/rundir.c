@@ -7,6 +7,7 @@
 #include "base/base.h"
 #include "base/error.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -148,6 +149,46 @@ int gl_store_check(const struct gl_store *store, struct guestlock_error *err)
 		}
 	}
 	return GUESTLOCK_OK;
+}
+
+/* Are there any records? */
+static bool has_records(const char *run_dir)
+{
+	char path[PATH_MAX];
+	DIR *directory =
+		snprintf(path, sizeof(path), "%s/guests", run_dir) < (int)sizeof(path) ? opendir(path) : NULL;
+	const struct dirent *entry;
+	bool any = false;
+
+	while (directory && !any && (entry = readdir(directory))) {
+		any = entry->d_name[0] != '.';
+	}
+	if (directory) {
+		closedir(directory);
+	}
+	return any;
+}
+
+bool gl_store_beside(const struct gl_store *store, char out_path[PATH_MAX])
+{
+	const char *slash = strrchr(store->run_dir, '/'), *name = slash ? slash + 1 : "";
+	GL_AUTOFREE char *above = slash ? strndup(store->run_dir, (size_t)(slash - store->run_dir)) : NULL;
+	DIR *directory = above && strncmp(name, "run-", 4) == 0 ? opendir(above) : NULL;
+	const struct dirent *entry;
+	bool found = false;
+
+	while (directory && !found && (entry = readdir(directory))) {
+		found = strncmp(entry->d_name, "run-", 4) == 0 && strcmp(entry->d_name, name) != 0 &&
+			snprintf(out_path, PATH_MAX, "%s/%s", above, entry->d_name) < PATH_MAX &&
+			has_records(out_path);
+	}
+	if (!found) {
+		out_path[0] = '\0';
+	}
+	if (directory) {
+		closedir(directory);
+	}
+	return found;
 }
 
 /* Locks fd. 0 or -1 with errno. */

@@ -72,6 +72,12 @@ void gl_store_tidy(const struct gl_store *store, const char *uuid);
 int gl_store_uuids(const struct gl_store *store, char (**out_uuids)[GUESTLOCK_UUID_STRING], size_t *out_count,
 		   struct guestlock_error *err);
 
+/*
+ * A run directory that is called run-HOST may have been another one before the host was renamed: one beside it that
+ * has records, if there is any.
+ */
+bool gl_store_beside(const struct gl_store *store, char out_path[PATH_MAX]);
+
 /* ---- Hints: who on this host has a file, a name; always to be checked against the record ---- */
 
 enum gl_hint_kind {

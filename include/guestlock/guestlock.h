@@ -410,6 +410,14 @@ int guestlock_guest_watch(struct guestlock_guest *guest, struct guestlock_error 
 void guestlock_guest_unwatch(struct guestlock_guest *guest);
 
 /*
+ * The processes of the guest, as far as /proc shows them: who holds its tether, the one that was registered, and the
+ * descendants of these. *out_pids is one block, freed with free(); *out_count may be 0. Errors: NOT_FOUND, REPLACED,
+ * FAILED.
+ */
+int guestlock_guest_processes(struct guestlock_guest *guest, pid_t **out_pids, size_t *out_count,
+			      struct guestlock_error *err);
+
+/*
  * The processes of the guest that do not hold its tether, as far as /proc shows them: these keep no lock of it, and
  * who watches waits for them. *out_pids is one block, freed with free(); *out_count may be 0. Errors: NOT_FOUND,
  * REPLACED, FAILED.

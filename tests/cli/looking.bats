@@ -91,7 +91,7 @@ load helpers
 		run -66 gl $command 6e6f6e65-0000-4000-8000-0000000000ff
 	done
 	begin twin --disk "$disk"
-	begin twin --disk "$dir/second.img"
+	begin twin --uuid 33fe0000-1111-4222-8333-444444444444 --disk "$dir/second.img"
 	run -64 --separate-stderr gl show twin
 	contains "$stderr" uuid
 }
@@ -249,4 +249,61 @@ check_of()
 		test "$magic $version" = "guestlock-entry 1"
 		test "$(tail -n +2 "$file" | head -c "$((10#$length))" | check_of)" = "$check"
 	done
+}
+
+@test "a guest whose first process has ended: who has its disks is named" {
+	run -0 --separate-stderr gl run --name daemon --disk "$disk" -- sh -c 'setsid sleep 300 >/dev/null 2>&1 & echo $! >"$0"' "$dir/pid"
+	pid=$(cat "$dir/pid")
+	contains "$stderr" "live on (pid $pid (sleep))"
+	run -1 --separate-stderr gl run --name other --disk "$disk" -- true
+	contains "$stderr" "pid $pid (its first process, "
+	run -0 gl show daemon
+	[[ $output =~ processes:\ +pid\ $pid\ \(sleep\) ]]
+	run -1 --separate-stderr gl run --uuid "$(property daemon uuid)" --disk "$disk" -- true
+	contains "$stderr" "pid $pid (its first process, "
+	kill -KILL "$pid"
+}
+
+@test "a guest of another pid namespace: its number is said to be of that one" {
+	test "$(id -u)" = 0 || skip "only root can make namespaces"
+	unshare --pid --fork --mount-proc true 2>/dev/null || skip "cannot make namespaces here"
+	unshare --pid --fork --mount-proc "$GUESTLOCK" run --name inner --disk "$disk" -- sleep 300 >/dev/null 2>&1 3>&- &
+	eventually has inner state running
+	run -1 --separate-stderr gl run --name other --disk "$disk" -- true
+	contains "$stderr" "of another pid namespace"
+	kill -KILL "$!"
+	pkill -KILL -P "$!" || :
+}
+
+@test "a disk that was renamed while its guest runs: nobody is sent to the old name" {
+	begin web --disk "$disk"
+	mv "$disk" "$dir/renamed.img"
+	run ! --separate-stderr gl run --name other --disk "$dir/renamed.img" -- true
+	contains "$stderr" "$disk by guest web"
+	contains "$stderr" "it was renamed since"
+	[[ $stderr != *"name it by that path"* ]]
+}
+
+@test "a damaged lock entry: the path and the key are said" {
+	begin web --disk "$disk"
+	key=$(gl check --json "$disk" | jq -r '.resources[0].key')
+	: >"$dir/state/fcntl/keys/$key"
+	run -65 --separate-stderr gl run --name other --disk "$disk" -- true
+	contains "$stderr" "file:$disk: the lock entry"
+	contains "$stderr" "release --orphan $key --force"
+	test "$(grep -c "cannot be trusted" <<<"$stderr")" = 1
+	rm "$dir/state/fcntl/keys/$key"
+}
+
+@test "no guest of that name, but a run directory of before the host was renamed: it is named" {
+	mkdir -m 700 "$dir/user"
+	gl -q -o "guestlock.run_dir=$dir/user/run-old" run --name web --disk "$disk" -- sleep 300 3>&- &
+	old()
+	{
+		gl -o "guestlock.run_dir=$dir/user/run-old" show web >/dev/null 2>&1
+	}
+	eventually old
+	run -66 --separate-stderr gl -o "guestlock.run_dir=$dir/user/run-new" pause web
+	contains "$stderr" "There are guests in $dir/user/run-old"
+	gl -o "guestlock.run_dir=$dir/user/run-old" show web --json | jq '.guests[0].pid' | xargs kill -KILL
 }

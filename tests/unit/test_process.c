@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -737,6 +738,26 @@ START_TEST(gives_up_at_the_deadline)
 }
 END_TEST
 
+/* What is missing is said, not that /proc tells nothing. */
+START_TEST(without_a_descriptor)
+{
+	struct gl_process process;
+	struct rlimit limit, none;
+	int result, failure;
+
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	none = (struct rlimit){.rlim_cur = 0, .rlim_max = limit.rlim_max};
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+	result = gl_process_look_here(&(struct gl_family){0}, &process);
+	failure = errno;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	ck_assert_int_lt(result, 0);
+	ck_assert_int_eq(failure, EMFILE);
+	ck_assert_ptr_nonnull(strstr(gl_process_why_hidden(failure), "ulimit -n"));
+	ck_assert_ptr_nonnull(strstr(gl_process_why_hidden(EACCES), "mount /proc"));
+}
+END_TEST
+
 Suite *process_suite(void)
 {
 	Suite *suite = suite_create("process");
@@ -744,6 +765,7 @@ Suite *process_suite(void)
 	TCase *stop = tcase_create("stop");
 	TCase *executing = tcase_create("executing");
 
+	tcase_add_test(look, without_a_descriptor);
 	tcase_add_test(look, looks_at_itself);
 	tcase_add_test(look, looks_like_its_family);
 	tcase_add_loop_test(look, parses_stat, 0, GL_COUNT(stat_texts));

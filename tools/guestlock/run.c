@@ -358,6 +358,21 @@ static void wait_for_the_rest(const struct cli_supervision *supervision)
 	cli_supervise_children(supervision, may_leave);
 }
 
+static void say_who_lives_on(struct vigil *vigil, const char *words)
+{
+	CLI_AUTOFREE pid_t *pids = NULL;
+	CLI_AUTOFREE char *rest = NULL;
+	size_t count = 0;
+
+	if (guestlock_guest_processes(vigil->guest, &pids, &count, NULL) == GUESTLOCK_OK && count > 0) {
+		rest = cli_process_words(pids, count);
+	}
+	cli_log(vigil->cli, GUESTLOCK_LOG_INFO,
+		"the command of guest %s has ended, but processes of it live on%s%s%s: its locks stay until the last "
+		"of them is gone",
+		words, rest ? " (" : "", rest ? rest : "", rest ? ")" : "");
+}
+
 static void settle_guest(struct vigil *vigil, const struct cli_supervision *supervision)
 {
 	CLI_AUTOFREE char *words = cli_guest_words(vigil->name, vigil->uuid);
@@ -367,10 +382,7 @@ static void settle_guest(struct vigil *vigil, const struct cli_supervision *supe
 	wait_for_the_rest(supervision);
 	guestlock_guest_unwatch(vigil->guest);
 	if (!wait_until_dead(vigil)) {
-		cli_log(vigil->cli, GUESTLOCK_LOG_INFO,
-			"the command of guest %s has ended, but processes of it live on: its locks stay "
-			"until the last of them is gone",
-			words);
+		say_who_lives_on(vigil, words);
 		return;
 	}
 	status = guestlock_guest_shutdown(vigil->guest, 0, &err);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* show: everything that the record of one guest says. */
 #include "cli.h"
+#include "signals.h"
 
 const struct cli_option cli_show_options[] = {{0}};
 
@@ -36,7 +37,20 @@ static void show_line(const char *name, const char *value)
 	printf("%-12s %s\n", name, *printable ? printable : "-");
 }
 
-static void show_lines(const struct guestlock_info *info)
+/* The first process may be gone: who has the disks now? */
+static void show_processes(struct guestlock_guest *guest)
+{
+	CLI_AUTOFREE pid_t *pids = NULL;
+	CLI_AUTOFREE char *words = NULL;
+	size_t count = 0;
+
+	if (guestlock_guest_processes(guest, &pids, &count, NULL) == GUESTLOCK_OK && count > 0) {
+		words = cli_process_words(pids, count);
+		show_line("processes:", words ? words : "");
+	}
+}
+
+static void show_lines(const struct guestlock_info *info, struct guestlock_guest *guest)
 {
 	CLI_AUTOFREE char *since = cli_time(info->since), *pid = cli_format("%d", (int)info->pid);
 	CLI_AUTOFREE char *instance = cli_hex(info->instance);
@@ -46,6 +60,7 @@ static void show_lines(const struct guestlock_info *info)
 	show_line("instance:", instance);
 	show_line("id:", info->id);
 	show_line("pid:", info->pid > 0 ? pid : "");
+	show_processes(guest);
 	show_line("state:", guestlock_guest_state_name(info->state));
 	show_line("pending:", info->pending);
 	show_line("life:", guestlock_life_name(info->life));
@@ -61,13 +76,13 @@ static void show_lines(const struct guestlock_info *info)
 	}
 }
 
-static void show(const struct cli *cli, const struct guestlock_info *info)
+static void show(const struct cli *cli, const struct guestlock_info *info, struct guestlock_guest *guest)
 {
 	const struct cli_listing listing =
 		cli_begin_listing(cli, "guests", resource_columns, CLI_COUNT(resource_columns));
 
 	if (!cli->json) {
-		show_lines(info);
+		show_lines(info, guest);
 	}
 	cli_json_append(listing.array, cli_json_guest(info));
 	for (size_t i = 0; i < info->n_resources; i++) {
@@ -94,6 +109,6 @@ int cli_show(struct cli *cli, int argc, char **argv)
 	if (status != GUESTLOCK_OK) {
 		return cli_fail(cli, status, &err);
 	}
-	show(cli, info);
+	show(cli, info, guest);
 	return EX_OK;
 }
