@@ -221,14 +221,15 @@ static bool end_child(struct guestlock_guest *guest, pid_t pid)
 }
 
 /*
- * What one that does not end was granted is released when it is found dead. What cannot be read was said, and would
- * only be said once more: who mends it settles this, too.
+ * What one that does not end was granted is released when it is found dead. What the backend cannot read was said,
+ * and would only be said once more: who mends it settles this, too.
  */
-static void give_up(struct guestlock_guest *guest, pid_t pid, int status)
+static void give_up(struct guestlock_guest *guest, pid_t pid, const struct guestlock_error *why)
 {
+	bool unreadable = why && why->code == GUESTLOCK_DAMAGED && why->backend[0];
 	struct guestlock_error ignored;
 
-	if (end_child(guest, pid) && status != GUESTLOCK_DAMAGED) {
+	if (end_child(guest, pid) && !unreadable) {
 		guestlock_guest_shutdown(guest, GUESTLOCK_SHUTDOWN_FORCE, &ignored);
 	}
 	guest->bound = false;
@@ -257,7 +258,7 @@ static int lead(struct guestlock_guest *guest, int fd, pid_t pid, const char *st
 		status = wait_for_exec(guest, pid, fd, err);
 	}
 	if (status < 0) {
-		give_up(guest, pid, status);
+		give_up(guest, pid, err);
 	}
 	return status;
 }
