@@ -138,7 +138,9 @@ int gl_identify_whole(const char *text, struct gl_identity *out, struct guestloc
 
 bool gl_identity_is_local(const char *text)
 {
-	for (const char *whole = text; whole; whole = gl_identity_whole(text)) {
+	const char *whole;
+
+	while ((whole = gl_identity_whole(text))) {
 		text = whole;
 	}
 	return strncmp(text, "device:", 7) == 0;

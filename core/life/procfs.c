@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <linux/magic.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -121,11 +120,17 @@ static bool gl_inode_of(const char *path, ino_t *out_inode)
 static int64_t gl_shift_of(const char *text)
 {
 	const char *line = strstr(text, "boottime");
-	int64_t ticks = sysconf(_SC_CLK_TCK), seconds, shift;
-	int nanoseconds;
+	int64_t ticks = sysconf(_SC_CLK_TCK), seconds, nanoseconds, shift;
+	char *rest, *end;
 
-	if (!line || sscanf(line, "boottime %" SCNd64 " %d", &seconds, &nanoseconds) != 2 ||
-	    nanoseconds % (GL_SECOND_NS / ticks) != 0 || __builtin_mul_overflow(seconds, ticks, &shift)) {
+	if (!line) {
+		return GL_SHIFT_UNKNOWN;
+	}
+	errno = 0;
+	seconds = strtoll(line + strlen("boottime"), &rest, 10);
+	nanoseconds = strtoll(rest, &end, 10);
+	if (errno != 0 || end == rest || nanoseconds % (GL_SECOND_NS / ticks) != 0 ||
+	    __builtin_mul_overflow(seconds, ticks, &shift)) {
 		return GL_SHIFT_UNKNOWN;
 	}
 	return shift + nanoseconds / (GL_SECOND_NS / ticks);

@@ -12,6 +12,7 @@
 
 #define UNTIE_EACH 4           /* looks that were in vain */
 #define GL_LONGEST_PAUSE_MS 16 /* between two looks at processes that were told to stop */
+#define GL_UNTIED_MS 250 /* at most for one that goes on for a moment: it may have to wait for a processor */
 
 static int gl_target_open(struct gl_target *target)
 {
@@ -134,10 +135,13 @@ static int gl_targets_wait(struct gl_target *targets, size_t count, int64_t dead
 		if (result != 0) {
 			return result < 0 ? -1 : 0;
 		}
-		if (attempt % UNTIE_EACH == UNTIE_EACH - 1) {
+		bool untie = attempt % UNTIE_EACH == UNTIE_EACH - 1;
+
+		if (untie) {
 			gl_targets_untie(targets, count);
 		}
-		if (!gl_pause_before_retry(attempt, GL_LONGEST_PAUSE_MS, deadline_ms)) {
+		if (!gl_pause_before_retry(attempt, untie ? GL_UNTIED_MS : GL_LONGEST_PAUSE_MS,
+					   deadline_ms)) {
 			errno = ETIMEDOUT;
 			return -1;
 		}

@@ -2,9 +2,8 @@
 /*
  * Follows the guests of a run directory. A pidfd tells when a guest's registered process has ended; the guest
  * may live on, as its tether tells, so it is polled from then on. New guests show up in the run directory, as
- * inotify tells, or who looks there where that is used up.
- * What neither tells (guests of other pid namespaces, operations left unfinished) is found by a sweep over
- * everything.
+ * inotify tells, or who looks there where that is used up. What neither tells (guests of other pid namespaces,
+ * operations left unfinished) is found by a sweep over everything.
  */
 #include "burial.h"
 #include "descriptors.h"
@@ -298,11 +297,11 @@ static void look_at_polled(struct follower *follower)
 	follower->next_tick_ms = guestlock_monotonic_ms() + TICK_MS;
 }
 
-static int add_source(struct follower *follower, int *fd)
+static int add_source(struct follower *follower, int fd, void *source)
 {
-	struct epoll_event event = {.events = EPOLLIN, .data.ptr = fd};
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = source};
 
-	return *fd < 0 ? -1 : epoll_ctl(follower->epoll, EPOLL_CTL_ADD, *fd, &event);
+	return fd < 0 ? -1 : epoll_ctl(follower->epoll, EPOLL_CTL_ADD, fd, &event);
 }
 
 /* Its users may have used up what the kernel gives them: then we look ourselves. */
@@ -328,7 +327,7 @@ static void open_inotify(struct follower *follower)
 	follower->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	if (follower->inotify < 0) {
 		say_blind(follower, errno);
-	} else if (add_source(follower, &follower->inotify) != 0) {
+	} else if (add_source(follower, follower->inotify, &follower->inotify) != 0) {
 		failure = errno;
 		close(follower->inotify);
 		follower->inotify = -1;
@@ -458,7 +457,7 @@ static int open_sources(struct follower *follower)
 	raise_descriptor_limit();
 	follower->most = getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur / 2 : RLIM_INFINITY;
 	follower->epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (follower->epoll < 0 || add_source(follower, &follower->stop_fd) != 0) {
+	if (follower->epoll < 0 || add_source(follower, follower->stop_fd, &follower->stop_fd) != 0) {
 		return errno;
 	}
 	open_inotify(follower);
