@@ -285,7 +285,9 @@ static enum gl_event judge_answer(struct gl_operation_run *run, struct gl_batch 
 static void look_again(struct gl_operation_run *run, struct guestlock_error *cause)
 {
 	run->life = gl_record_life(run->gl, run->record);
-	if (run->life != GUESTLOCK_LIFE_DEAD) {
+	/* Who watches over it may not have noticed yet that it has ended. */
+	if (run->life != GUESTLOCK_LIFE_DEAD &&
+	    !(run->life == GUESTLOCK_LIFE_UNTETHERED && gl_run_is_empty(run))) {
 		cause->code = GUESTLOCK_UNTETHERED;
 	}
 }
