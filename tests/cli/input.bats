@@ -184,14 +184,14 @@ named()
 	begin web --disk "$disk"
 	head -c 64k /dev/zero >"$dir/small/filler" 2>/dev/null || :
 	# What fits the record's own file goes on for a while.
-	for ((i = 0; i < 200; i++)); do
-		truncate -s 4K "$dir/disk number $i"
-		run --separate-stderr gl attach web --disk "$dir/disk number $i"
+	for ((nth = 0; nth < 200; nth++)); do
+		truncate -s 4K "$dir/disk number $nth"
+		run --separate-stderr gl attach web --disk "$dir/disk number $nth"
 		test "$status" = 0 || break
 	done
 	test "$status" != 0
 	is_message "$stderr"
-	test -z "$(holder "$dir/disk number $i")"
+	test -z "$(holder "$dir/disk number $nth")"
 	test "$(holder "$disk")" = web
 	rm "$dir/small/filler"
 	kill -TERM "$supervisor"
