@@ -100,6 +100,9 @@ int gl_write_all(int fd, const void *data, size_t size);
  * -1 with errno.
  */
 int gl_leads_to(const char *path, int fd);
+/* The same of a file that was looked at. */
+struct stat;
+int gl_leads_to_file(const char *path, const struct stat *file);
 
 /* What there is, up to size bytes, from where fd stands (offset -1) or from offset on. -1 with errno. */
 ssize_t gl_read_all(int fd, void *out, size_t size, off_t offset);

@@ -217,17 +217,21 @@ static int gl_fill_temporary(int fd, const void *data, size_t size, mode_t mode)
 	return result;
 }
 
-int gl_leads_to(const char *path, int fd)
+int gl_leads_to_file(const char *path, const struct stat *file)
 {
-	struct stat opened, named;
+	struct stat named;
 
-	if (fstat(fd, &opened) < 0) {
-		return -1;
-	}
 	if (lstat(path, &named) < 0) {
 		return errno == ENOENT ? 0 : -1;
 	}
-	return opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
+	return file->st_dev == named.st_dev && file->st_ino == named.st_ino;
+}
+
+int gl_leads_to(const char *path, int fd)
+{
+	struct stat opened;
+
+	return fstat(fd, &opened) < 0 ? -1 : gl_leads_to_file(path, &opened);
 }
 
 int guestlock_write_file(const char *path, const void *data, size_t size, mode_t mode)

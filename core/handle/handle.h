@@ -47,7 +47,7 @@ static inline bool gl_can(const struct guestlock *gl, unsigned capability)
 /* Deadline of an operation that begins now. */
 int64_t gl_deadline(const struct guestlock *gl);
 
-/* The directories are there, the records belong to us, and the backend is joined, by deadline_ms. */
+/* The directories are there, the records belonged to us at first, and the backend is joined, by deadline_ms. */
 int gl_ready(struct guestlock *gl, int64_t deadline_ms, struct guestlock_error *err);
 
 /* Tells the backend the word of the run directory. Any thread may be the first. */

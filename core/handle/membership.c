@@ -145,6 +145,9 @@ int gl_ready(struct guestlock *gl, int64_t deadline_ms, struct guestlock_error *
 	struct guestlock_kept kept = {0};
 	int status;
 
+	if (__atomic_load_n(&gl->joined, __ATOMIC_ACQUIRE)) {
+		return GUESTLOCK_OK;
+	}
 	status = gl_store_prepare(&gl->store, err);
 	if (status == GUESTLOCK_OK) {
 		status = gl_check_pin(gl, deadline_ms, err);
@@ -152,7 +155,7 @@ int gl_ready(struct guestlock *gl, int64_t deadline_ms, struct guestlock_error *
 	if (status == GUESTLOCK_OK) {
 		status = gl_take_run_id(gl, deadline_ms, err);
 	}
-	if (status < 0 || __atomic_load_n(&gl->joined, __ATOMIC_ACQUIRE)) {
+	if (status < 0) {
 		return status;
 	}
 	status = check_directories(gl, err);

@@ -214,13 +214,30 @@ int gl_members_untethered(const struct gl_membership *by, pid_t **out_pids, size
 	return list_members(by, true, out_pids, out_count);
 }
 
+static bool is_here(const struct gl_process *process)
+{
+	return process->pid > 0 && process->ns == gl_pid_namespace() &&
+	       gl_process_presence(process) == GL_PRESENCE_HERE;
+}
+
+/* Those to whom a process leads that lives leave nobody out but orphans; for these all of /proc would be read. */
 bool gl_members_write(const struct gl_membership *by, const struct gl_file *file,
 		      struct gl_culprit *out_writer)
 {
+	const struct gl_process registered = {
+		.pid = by->owner->pid, .start = by->owner->pid_start, .ns = by->owner->pid_ns};
+	bool watched = is_here(by->watcher), first = is_here(&registered);
 	GL_AUTOFREE pid_t *pids = NULL;
+	pid_t writer = registered.pid;
 	size_t count = 0;
 
-	if (gl_members_find(by, &pids, &count) < 0) {
+	if ((first && (gl_process_writes(registered.pid, file) ||
+		       gl_descendant_writes(registered.pid, file, 0, &writer))) ||
+	    (watched && gl_descendant_writes(by->watcher->pid, file, 0, &writer))) {
+		describe(writer, out_writer);
+		return true;
+	}
+	if (first || gl_members_find(by, &pids, &count) < 0) {
 		return false;
 	}
 	for (size_t i = 0; i < count; i++) {

@@ -13,6 +13,7 @@
 #include <sys/sysmacros.h>
 
 #define FDINFO_SIZE 1024 /* bytes; what is looked for comes first */
+#define CHILDREN_SIZE 16384
 
 /* The number that follows a word in the text of fdinfo; -1: it is not told. */
 static int64_t number_after(const char *text, const char *word, int base)
@@ -147,4 +148,46 @@ bool gl_process_writes(pid_t pid, const struct gl_file *file)
 	snprintf(path, sizeof(path), "/proc/%d", (int)pid);
 	result = writes(path, file);
 	return result < 0 ? thread_writes(pid, file) : result == 1;
+}
+
+/* ---- A process with what it has started ---- */
+
+#define DEEPEST 64 /* generations; more are no program's family */
+
+static bool child_writes(const char *children, const struct gl_file *file, unsigned depth, pid_t *out_writer)
+{
+	char *end;
+
+	for (pid_t child; (child = (pid_t)strtol(children, &end, 10)) > 0 && end != children;
+	     children = end) {
+		if (gl_process_writes(child, file)) {
+			*out_writer = child;
+			return true;
+		}
+		if (depth < DEEPEST && gl_descendant_writes(child, file, depth + 1, out_writer)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+bool gl_descendant_writes(pid_t pid, const struct gl_file *file, unsigned depth, pid_t *out_writer)
+{
+	GL_AUTOFREE char *children = malloc(CHILDREN_SIZE);
+	char path[80];
+	bool found = false;
+	uint64_t tid;
+	DIR *tasks;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	tasks = children ? opendir(path) : NULL;
+	while (tasks && !found && gl_next_number(tasks, &tid)) {
+		snprintf(path, sizeof(path), "/proc/%d/task/%" PRIu64 "/children", (int)pid, tid);
+		found = gl_read_proc(path, children, CHILDREN_SIZE) > 0 &&
+			child_writes(children, file, depth, out_writer);
+	}
+	if (tasks) {
+		closedir(tasks);
+	}
+	return found;
 }

@@ -17,4 +17,10 @@ struct gl_file {
 /* Has the process this file open for writing? false where /proc does not say. What it has mapped only is not seen. */
 bool gl_process_writes(pid_t pid, const struct gl_file *file);
 
+/*
+ * Does one of its children, or of theirs, as far as /proc tells? depth: 0. What has lost its parent is not among them,
+ * unless the process is a child subreaper.
+ */
+bool gl_descendant_writes(pid_t pid, const struct gl_file *file, unsigned depth, pid_t *out_writer);
+
 #endif

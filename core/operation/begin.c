@@ -152,6 +152,27 @@ static int put_right(struct gl_operation_run *run, const struct gl_life *life, s
 	return GUESTLOCK_OK;
 }
 
+/*
+ * Another configuration may have come in between. If it has left no records, ours is put in its place, by who has no
+ * record locked.
+ */
+static int lock_record(struct gl_operation_run *run, const char *uuid, struct guestlock_error *err)
+{
+	struct guestlock *gl = run->gl;
+	struct guestlock_error cause = {0};
+	int status = gl_store_lock(&gl->store, uuid, run->deadline_ms, &run->lock, err);
+
+	if (status < 0 || gl_is_pinned(gl, run->deadline_ms, &cause) == GUESTLOCK_OK) {
+		return status;
+	}
+	gl_store_unlock(&gl->store, &run->lock);
+	status = gl_check_pin(gl, run->deadline_ms, err);
+	if (status == GUESTLOCK_OK) {
+		status = gl_store_lock(&gl->store, uuid, run->deadline_ms, &run->lock, err);
+	}
+	return status < 0 ? status : gl_is_pinned(gl, run->deadline_ms, err);
+}
+
 int gl_run_begin(struct gl_operation_run *run, struct guestlock *gl, const char *uuid,
 		 const struct gl_life *life, int64_t deadline_ms, struct guestlock_error *err)
 {
@@ -162,12 +183,7 @@ int gl_run_begin(struct gl_operation_run *run, struct guestlock *gl, const char 
 	if (status < 0) {
 		return status;
 	}
-	status = gl_store_lock(&gl->store, uuid, deadline_ms, &run->lock, err);
-	if (status < 0) {
-		return status;
-	}
-	/* Another configuration may have come in between. */
-	status = gl_is_pinned(gl, deadline_ms, err);
+	status = lock_record(run, uuid, err);
 	if (status == GUESTLOCK_OK) {
 		status = load(run, uuid, err);
 	}

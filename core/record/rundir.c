@@ -225,13 +225,13 @@ static int open_and_lock(const char *path, int flags, int64_t deadline_ms, struc
 }
 
 /* 1: it can be used; 0: it is not that of this name any more; -1 with errno. */
-static int judge_locked(int fd, const char *path, const struct stat *st)
+static int judge_locked(const char *path, const struct stat *st)
 {
 	if (!S_ISREG(st->st_mode)) {
 		errno = EINVAL;
 		return -1;
 	}
-	return gl_leads_to(path, fd);
+	return gl_leads_to_file(path, st);
 }
 
 static int open_locked(const char *path, int flags, int64_t deadline_ms, int *out_fd, size_t *out_size)
@@ -241,7 +241,7 @@ static int open_locked(const char *path, int flags, int64_t deadline_ms, int *ou
 
 	/* Each turn means that somebody else has removed or replaced the file, so somebody made progress. */
 	while ((fd = open_and_lock(path, flags, deadline_ms, &st)) >= 0) {
-		int judged = judge_locked(fd, path, &st), saved_errno = errno;
+		int judged = judge_locked(path, &st), saved_errno = errno;
 
 		if (judged > 0) {
 			*out_fd = fd;

@@ -174,8 +174,9 @@ static void attach_detach(void *guest)
 		snprintf(path, sizeof(path), "%s", path_of("plugged", 0));
 		touch(path);
 	}
+	/* Locks alone: what the guest's processes have open is asked of /proc, which costs what that is. */
 	if (guestlock_guest_acquire_resource(guest, &disk, 0, 0, &err) < 0 ||
-	    guestlock_guest_release_resource(guest, &disk, 0, &err) < 0) {
+	    guestlock_guest_release_resource(guest, &disk, GUESTLOCK_RELEASE_FORCE, &err) < 0) {
 		give_up(path, &err);
 	}
 }
