@@ -461,6 +461,10 @@ int guestlock_reap(struct guestlock *gl, struct guestlock_reap_result *out_resul
 	enum guestlock_result result;
 	int status = gl_ready(gl, gl_deadline(gl), err);
 
+	/* The handle may be older than what the records are of. */
+	if (status == GUESTLOCK_OK) {
+		status = gl_check_pin(gl, gl_deadline(gl), err);
+	}
 	if (status == GUESTLOCK_OK) {
 		status = look_at_records(&reaper, err);
 	}

@@ -154,7 +154,7 @@ static int put_right(struct gl_operation_run *run, const struct gl_life *life, s
 
 /*
  * Another configuration may have come in between. If it has left no records, ours is put in its place, by who has no
- * record locked.
+ * record locked. After a failure none is.
  */
 static int lock_record(struct gl_operation_run *run, const char *uuid, struct guestlock_error *err)
 {
@@ -170,7 +170,13 @@ static int lock_record(struct gl_operation_run *run, const char *uuid, struct gu
 	if (status == GUESTLOCK_OK) {
 		status = gl_store_lock(&gl->store, uuid, run->deadline_ms, &run->lock, err);
 	}
-	return status < 0 ? status : gl_is_pinned(gl, run->deadline_ms, err);
+	if (status == GUESTLOCK_OK) {
+		status = gl_is_pinned(gl, run->deadline_ms, err);
+		if (status < 0) {
+			gl_store_unlock(&gl->store, &run->lock);
+		}
+	}
+	return status;
 }
 
 int gl_run_begin(struct gl_operation_run *run, struct guestlock *gl, const char *uuid,
@@ -184,9 +190,10 @@ int gl_run_begin(struct gl_operation_run *run, struct guestlock *gl, const char 
 		return status;
 	}
 	status = lock_record(run, uuid, err);
-	if (status == GUESTLOCK_OK) {
-		status = load(run, uuid, err);
+	if (status < 0) {
+		return status;
 	}
+	status = load(run, uuid, err);
 	if (status == GUESTLOCK_OK && run->record) {
 		status = put_right(run, life, err);
 	}
