@@ -107,6 +107,20 @@ int gl_leads_to_file(const char *path, const struct stat *file);
 /* What there is, up to size bytes, from where fd stands (offset -1) or from offset on. -1 with errno. */
 ssize_t gl_read_all(int fd, void *out, size_t size, off_t offset);
 
+/*
+ * As fork(), of a process that belongs to nobody, leads a session of its own, and is not waited for: init hears of its
+ * end. Not even a caller that is a child subreaper gets it, which takes each of its children for a process of its
+ * guest. In the caller the result is positive, or -1 with errno.
+ */
+pid_t gl_fork_for_nobody(void);
+
+/*
+ * In such a process: nothing of the caller's stays open, as that may take for ever: not the lock of a record, not a
+ * guest's tether, not a pipe of which somebody awaits the end. fd becomes number `as`, and what is below it
+ * /dev/null.
+ */
+void gl_keep_only(int fd, int as);
+
 /* Sends a message, which may not be empty, and descriptors beside it. 0 or -1 with errno. */
 #define GL_DESCRIPTORS_MAX 8
 int gl_send_descriptors(int socket, const void *data, size_t size, const int *fds, size_t count, int flags);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Storage that hangs does not let go of whoever waits for it, not even for SIGKILL. So the waiting is done by a
- * process that nobody needs: a grandchild, of whom init hears when it ends. It was forked from a program with
- * threads, so it does only what is allowed there.
+ * process that nobody needs.
  */
 #include "disk/flush.h"
 
@@ -11,9 +10,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/wait.h>
 
-/* What the grandchild says of each file, in turn: 0 or an errno. */
+#define RESULTS 3 /* the descriptor on which it says what came of each file */
+
+/* What it says of each file, in turn: 0 or an errno. */
 static int flush_file(const char *path)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
@@ -30,56 +30,17 @@ static int flush_file(const char *path)
 	return result;
 }
 
-/*
- * Nothing of the caller's stays open, as this may take for ever: not the lock of a record, nor a pipe of which
- * somebody awaits the end. Where the pipe of results goes.
- */
-static int keep_pipe_only(int fd)
-{
-	enum {
-		RESULTS = 3
-	};
-	int null;
-
-	fd = fcntl(fd, F_DUPFD, RESULTS + 1);
-	null = open("/dev/null", O_RDWR);
-	for (int i = 0; i < RESULTS; i++) {
-		dup2(null, i);
-	}
-	if (fd < 0 || dup2(fd, RESULTS) < 0) {
-		_exit(1);
-	}
-	closefrom(RESULTS + 1);
-	return RESULTS;
-}
-
 __attribute__((noreturn)) static void flush_files(const char *const paths[], size_t count, int fd)
 {
-	fd = keep_pipe_only(fd);
+	gl_keep_only(fd, RESULTS);
 	for (size_t i = 0; i < count; i++) {
 		int result = flush_file(paths[i]);
 
-		if (gl_write_all(fd, &result, sizeof(result)) < 0 || result != 0) {
+		if (gl_write_all(RESULTS, &result, sizeof(result)) < 0 || result != 0) {
 			break;
 		}
 	}
 	_exit(0);
-}
-
-static int start_flushing(const char *const paths[], size_t count, int fds[2])
-{
-	pid_t child = fork();
-
-	if (child == 0) {
-		/* The end of the caller is not waited for: who only reads gets its end of file from the last. */
-		if (fork() == 0) {
-			flush_files(paths, count, fds[1]);
-		}
-		_exit(0);
-	}
-	while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR) {
-	}
-	return child < 0 ? -1 : 0;
 }
 
 static int next_result(int fd, int64_t deadline_ms, int *out_result)
@@ -104,8 +65,9 @@ static int next_result(int fd, int64_t deadline_ms, int *out_result)
 
 int gl_flush(const char *const paths[], size_t count, int64_t deadline_ms, size_t *out_failed)
 {
-	int fds[2], result = 0;
+	int fds[2], result;
 	size_t done = 0;
+	pid_t pid;
 
 	*out_failed = 0;
 	if (count == 0) {
@@ -114,9 +76,11 @@ int gl_flush(const char *const paths[], size_t count, int64_t deadline_ms, size_
 	if (pipe2(fds, O_CLOEXEC) < 0) {
 		return -1;
 	}
-	if (start_flushing(paths, count, fds) < 0) {
-		result = errno;
+	pid = gl_fork_for_nobody();
+	if (pid == 0) {
+		flush_files(paths, count, fds[1]);
 	}
+	result = pid < 0 ? errno : 0;
 	close(fds[1]);
 	while (result == 0 && done < count && next_result(fds[0], deadline_ms, &result) == 0) {
 		done++;

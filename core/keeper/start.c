@@ -22,8 +22,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 
 #define REPORT_FD 3
 #define REPORT_MAX 1024    /* bytes of why it could not start, with NUL */
@@ -48,22 +46,8 @@ __attribute__((noreturn)) static void be_the_keeper(int report, char *const argv
 {
 	static const char failed[] = "it cannot be executed; install it, or set GUESTLOCK_KEEPER to its path";
 	sigset_t none;
-	int null, high;
 
-	setsid();
-	if (fork() != 0) {
-		_exit(0);
-	}
-	high = fcntl(report, F_DUPFD, 64);
-	null = open("/dev/null", O_RDWR);
-	for (int fd = 0; fd < REPORT_FD; fd++) {
-		dup2(null, fd);
-	}
-	if (high < 0 || dup2(high, REPORT_FD) < 0) {
-		_exit(1);
-	}
-	/* Above all a guest's tether: with it, the keeper would keep that guest alive. */
-	closefrom(REPORT_FD + 1);
+	gl_keep_only(report, REPORT_FD);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	execve(argv[0], argv, environ);
@@ -107,31 +91,6 @@ static enum guestlock_result not_started(const struct gl_keeper *keeper, int sys
 				      keeper->run_dir, keeper->backend, keeper->program, why);
 }
 
-/*
- * As fork(), of a child that makes another process and ends: it is waited for, and what it made belongs to nobody,
- * not even to us if we are a child subreaper. Such a caller takes each of its children for a process of its guest.
- */
-static pid_t fork_for_nobody(void)
-{
-	int subreaper = 0, saved_errno;
-	pid_t pid;
-
-	prctl(PR_GET_CHILD_SUBREAPER, &subreaper);
-	if (subreaper) {
-		prctl(PR_SET_CHILD_SUBREAPER, 0);
-	}
-	pid = fork();
-	saved_errno = errno;
-	/* Somebody's handler of SIGCHLD may have waited for it already. */
-	while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
-	}
-	if (pid != 0 && subreaper) {
-		prctl(PR_SET_CHILD_SUBREAPER, 1);
-	}
-	errno = saved_errno;
-	return pid;
-}
-
 static enum guestlock_result spawn(const struct gl_keeper *keeper, int64_t deadline_ms,
 				   struct guestlock_error *err)
 {
@@ -147,7 +106,7 @@ static enum guestlock_result spawn(const struct gl_keeper *keeper, int64_t deadl
 		free(argv);
 		return not_started(keeper, errno, "no pipe can be made; close some descriptors", err);
 	}
-	pid = fork_for_nobody();
+	pid = gl_fork_for_nobody();
 	if (pid == 0) {
 		be_the_keeper(fds[1], argv);
 	}
