@@ -306,6 +306,29 @@ START_TEST(a_chain_of_short_lives)
 }
 END_TEST
 
+/* A shell waits in vfork() for its child to execute, again and again; both are of one group. */
+static void start_shell(void)
+{
+	execlp("sh", "sh", "-c", "while :; do /bin/true; done", NULL);
+	_exit(127);
+}
+
+START_TEST(a_parent_that_waits_in_vfork)
+{
+	struct guestlock_owner owner = start_guest(start_shell);
+
+	for (unsigned i = 0; i < 30; i++) {
+		struct gl_culprit culprit;
+
+		child_sleep_us(i * 97);
+		expect_stopped(&owner);
+		ck_assert_int_eq(gl_members_continue(by(&owner), &culprit), 0);
+		reap_orphans(&owner);
+	}
+	end_guest(&owner);
+}
+END_TEST
+
 static void start_chain_of_sessions(void)
 {
 	signal(SIGCHLD, SIG_IGN);
@@ -498,6 +521,7 @@ Suite *members_suite(void)
 	tcase_add_test(basic, orphans_of_who_is_watched_over);
 	tcase_add_test(basic, a_chain_of_short_lives);
 	tcase_add_test(basic, a_chain_of_sessions);
+	tcase_add_test(basic, a_parent_that_waits_in_vfork);
 	tcase_add_test(basic, who_is_older_is_no_member);
 	tcase_add_test(basic, who_was_sent_the_tether_is_not_signalled);
 	tcase_add_test(basic, whose_it_is_when_the_first_is_gone);
