@@ -832,7 +832,12 @@ parked()
 	test -n "$node" || skip "every disk has an identity here"
 	begin other
 	run -0 gl run --disk "$node" -- true
+	run -0 gl check "$node" "$disk"
+	[[ $output != *"other host"* ]]
 	export GUESTLOCK_FAULT_WITH=hosts
+	run -0 gl check "$node" "$disk"
+	contains "$output" "allow_local_names"
+	contains "$output" "other hosts know a file by its path"
 	refused 69 run --disk "$node" -- touch "$dir/ran"
 	contains "$stderr" "allow_local_names"
 	refused 69 attach other --disk "$node"

@@ -209,6 +209,46 @@ static void check_host(struct checks *checks, const struct guestlock_resource *r
 	}
 }
 
+/* Has the selected backend that capability? */
+static bool can(struct checks *checks, const char *capability)
+{
+	struct guestlock_backend_info *infos;
+	size_t count;
+	bool found = false;
+	const char *name;
+
+	if (guestlock_backends(checks->cli->gl, &infos, &count, NULL) != GUESTLOCK_OK) {
+		return false;
+	}
+	for (unsigned bit = 0; (name = guestlock_capability_name(bit)) != NULL; bit++) {
+		for (size_t i = 0; i < count && strcmp(name, capability) == 0; i++) {
+			found |= infos[i].selected && (infos[i].capabilities & 1U << bit);
+		}
+	}
+	guestlock_backends_free(infos, count);
+	return found;
+}
+
+/* What makes a disk the same on other hosts is for people to see to where it is a name. */
+static void check_identity(struct checks *checks, const struct guestlock_resource *resource,
+			   const char *identity)
+{
+	if (resource->type != GUESTLOCK_DISK || !can(checks, "hosts")) {
+		return;
+	}
+	if (strncmp(identity, "file:", 5) == 0 || strstr(identity, ":file:")) {
+		note(checks, resource->name, "note",
+		     cli_format(
+			     "other hosts know a file by its path: it must be mounted there, too, where it is "
+			     "here"));
+	} else if (strncmp(identity, "device:", 7) == 0 || strstr(identity, ":device:")) {
+		note(checks, resource->name, "note",
+		     cli_format(
+			     "the kernel gives this device no identity but its name here, which may be that of "
+			     "another disk on another host: guests get it only with allow_local_names = yes"));
+	}
+}
+
 static void check_resource(struct checks *checks, const struct guestlock_resource *resource,
 			   struct json_object *array)
 {
@@ -230,6 +270,7 @@ static void check_resource(struct checks *checks, const struct guestlock_resourc
 	}
 	words = holder_words(holders, count);
 	note(checks, resource->name, "ok", cli_format("identity %s, key %s, %s", identity, key, words));
+	check_identity(checks, resource, identity);
 	check_host(checks, resource);
 	object = cli_json_object();
 	cli_json_text(object, "resource", resource->name);
