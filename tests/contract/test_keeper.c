@@ -253,7 +253,7 @@ START_TEST(other_users_are_refused)
 	snprintf(path, sizeof(path), "%s/" GL_KEEPER_SOCKET, host_a.run_dir);
 	ck_assert_int_eq(chmod(contract.base, 0777), 0);
 	ck_assert_int_eq(chmod(contract.dir, 0777), 0);
-	ck_assert_int_eq(chmod(host_a.run_dir, 0777), 0);
+	ck_assert_int_eq(chmod(host_a.run_dir, 0755), 0);
 	ck_assert_int_eq(chmod(path, 0777), 0);
 	if (!is_reachable_for_others()) {
 		return;
