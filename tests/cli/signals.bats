@@ -152,7 +152,7 @@ need_strace()
 
 @test "SIGTERM between the guest's start and its supervision is passed on" {
 	need_strace
-	strace -o "$dir/trace" -e trace=recvfrom -e inject=recvfrom:delay_exit=1500000 \
+	strace -o "$dir/trace" -e trace=sendto -e inject=sendto:delay_exit=1500000 \
 		"$GUESTLOCK" run --name late --disk "$disk" -- sleep 300 >/dev/null 2>&1 3>&- &
 	tracer=$!
 	eventually has late state running

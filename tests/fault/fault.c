@@ -45,9 +45,17 @@ static struct guestlock_module inner_module;
 
 static struct guestlock_backend *inner_of(struct guestlock_backend *backend)
 {
-	struct guestlock_backend *inner = ((struct fault_backend *)backend)->inner;
+	return ((struct fault_backend *)backend)->inner;
+}
 
-	inner->run_id = backend->run_id;
+/* Where the word of the run directory may be new; before other threads call, as it is with us. */
+static struct guestlock_backend *begin_inner(struct guestlock_backend *backend)
+{
+	struct guestlock_backend *inner = inner_of(backend);
+
+	if (!inner->run_id) {
+		inner->run_id = backend->run_id;
+	}
 	return inner;
 }
 
@@ -144,13 +152,13 @@ static enum guestlock_result fault_join(struct guestlock_backend *backend, struc
 					struct guestlock_error *err)
 {
 	END_AS_PLANNED("join", err);
-	return inner_module.ops->join(inner_of(backend), kept, err);
+	return inner_module.ops->join(begin_inner(backend), kept, err);
 }
 
 static enum guestlock_result fault_leave(struct guestlock_backend *backend, struct guestlock_error *err)
 {
 	END_AS_PLANNED("leave", err);
-	return inner_module.ops->leave(inner_of(backend), err);
+	return inner_module.ops->leave(begin_inner(backend), err);
 }
 
 static enum guestlock_join_state fault_status(struct guestlock_backend *backend, struct guestlock_error *err)
@@ -285,7 +293,7 @@ static enum guestlock_result fault_bind(struct guestlock_backend *backend, struc
 
 	/* It is the keeper that joined, and the inner one does not know of that. */
 	if (backend->module->capabilities & GUESTLOCK_CAP_BIND_HERE) {
-		inner_module.ops->join(inner_of(backend), &kept, err);
+		inner_module.ops->join(begin_inner(backend), &kept, err);
 	}
 	return call(backend, "bind", inner_module.ops->bind, batch, err);
 }

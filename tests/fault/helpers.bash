@@ -219,8 +219,8 @@ all_end()
 	# The files of hints stay, without a line in them.
 	left=$(
 		exec 2>/dev/null
-		find "$dir"/{run,other-run,rival-run}/{guests,damaged} "$dir/state/fcntl/life" -type f
-		grep -rlE '^[^ ]+ [0-9a-f-]{36}' "$dir"/{run,other-run,rival-run}/hints
+		find "$dir"/{run,other-run,rival-run}/{guests,damaged} "$dir/state/fcntl/life" -name .files -prune -o -type f -print
+		grep -rlE '^[^ ]+ [0-9a-f-]{36}' "$dir"/{run,other-run,rival-run}/hints "$dir/state/fcntl/life/.files"
 	) || :
 	if test -n "$left"; then
 		echo "left behind: $left" >&2

@@ -37,7 +37,7 @@ started_with_its_locks_or_not_at_all()
 @test "start: the command is killed" {
 	hosts
 	trace "$GUESTLOCK" "${command_of_a_guest[@]}" "$disk" -- true
-	points "$GUESTLOCK_CONFIG" 'recvfrom(' <"$dir/trace" >"$dir/points"
+	points "$GUESTLOCK_CONFIG" 'sendto(' <"$dir/trace" >"$dir/points"
 	each_kill hosts started_with_its_locks_or_not_at_all \
 		"$GUESTLOCK" "${command_of_a_guest[@]}" "$disk" -- /bin/sh -c "$long" <"$dir/points"
 }
@@ -62,7 +62,7 @@ free_and_reaped()
 @test "run: killed after its guest has ended" {
 	hosts
 	trace "$GUESTLOCK" "${command_of_a_guest[@]}" "$disk" -- true
-	points 'recvfrom(' "" <"$dir/trace" >"$dir/points"
+	points 'sendto(' "" <"$dir/trace" >"$dir/points"
 	short=yes
 	each_kill hosts free_and_reaped "$GUESTLOCK" "${command_of_a_guest[@]}" "$disk" -- true <"$dir/points"
 }
@@ -363,7 +363,7 @@ ran_or_source_alone()
 	at_target "${arriving[@]}" "$disk" --
 	trace "${target_command[@]}" true
 	all_end
-	points "$dir/other.conf" 'recvfrom(' <"$dir/trace" >"$dir/points"
+	points "$dir/other.conf" 'sendto(' <"$dir/trace" >"$dir/points"
 	each_kill prepared target_never_came "${target_command[@]}" /bin/sh -c "$long" <"$dir/points"
 }
 
