@@ -22,10 +22,11 @@ static int backend_status(const struct guestlock *gl, enum guestlock_result resu
 
 int gl_take_run_id(struct guestlock *gl, int64_t deadline_ms, struct guestlock_error *err)
 {
-	char id[GL_RUN_ID_SIZE], *fresh, *none = NULL;
+	char id[GL_RUN_ID_SIZE], *fresh;
+	const char *known = __atomic_load_n(&gl->backend->run_id, __ATOMIC_ACQUIRE);
 	int status;
 
-	if (__atomic_load_n(&gl->run_id, __ATOMIC_ACQUIRE)) {
+	if (known[0]) {
 		return GUESTLOCK_OK;
 	}
 	status = gl_run_id(&gl->store, deadline_ms, id, err);
@@ -36,9 +37,10 @@ int gl_take_run_id(struct guestlock *gl, int64_t deadline_ms, struct guestlock_e
 	if (!fresh) {
 		return gl_fail_memory(err);
 	}
-	if (__atomic_compare_exchange_n(&gl->run_id, &none, fresh, false, __ATOMIC_ACQ_REL,
+	/* Whoever finds it there may call the backend with it. */
+	if (__atomic_compare_exchange_n(&gl->backend->run_id, &known, fresh, false, __ATOMIC_ACQ_REL,
 					__ATOMIC_ACQUIRE)) {
-		gl->backend->run_id = fresh;
+		gl->run_id = fresh;
 	} else {
 		free(fresh);
 	}

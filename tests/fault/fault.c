@@ -48,13 +48,15 @@ static struct guestlock_backend *inner_of(struct guestlock_backend *backend)
 	return ((struct fault_backend *)backend)->inner;
 }
 
-/* Where the word of the run directory may be new; before other threads call, as it is with us. */
+/* Where the word of the run directory may be new, and several threads come at once. */
 static struct guestlock_backend *begin_inner(struct guestlock_backend *backend)
 {
 	struct guestlock_backend *inner = inner_of(backend);
+	const char *known = __atomic_load_n(&inner->run_id, __ATOMIC_ACQUIRE);
 
-	if (!inner->run_id) {
-		inner->run_id = backend->run_id;
+	if (!known[0]) {
+		__atomic_compare_exchange_n(&inner->run_id, &known, backend->run_id, false, __ATOMIC_ACQ_REL,
+					    __ATOMIC_ACQUIRE);
 	}
 	return inner;
 }
