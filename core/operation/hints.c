@@ -161,7 +161,15 @@ static int for_each_file(struct gl_operation_run *run, const struct gl_resource 
 	file_name(&self, name);
 	status = visit(&judgement, name, err);
 	if (status == GUESTLOCK_OK && resource->inode == 0) {
-		status = gl_disk_below(resource->device, "/sys", &below, &count, err);
+		struct guestlock_error cause = {0};
+
+		status = gl_disk_below(resource->device, "/sys", &below, &count, &cause);
+		/* Where devices are known by their nodes, sysfs need not be there. */
+		if (status == GUESTLOCK_NOT_FOUND && run->gl->identity_scheme == GL_IDENTITY_PATH) {
+			status = GUESTLOCK_OK;
+		} else if (status < 0) {
+			gl_error_pass(err, &cause);
+		}
 	}
 	judgement.part = true;
 	for (size_t i = 0; i < count && status == GUESTLOCK_OK; i++) {

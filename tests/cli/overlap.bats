@@ -183,3 +183,14 @@ refused_for()
 	run -0 --separate-stderr gl run --disk "$dir/img,readonly" -- true
 	[[ $stderr != *"the host and"* ]]
 }
+
+@test "devices by their nodes need no sysfs" {
+	image "$dir/img"
+	loop_of "$dir/img"
+	sed -i '/^\[guestlock\]/a disk_identity = path' "$GUESTLOCK_CONFIG"
+	run -0 unshare --mount sh -c 'umount -l /sys && exec "$1" run --disk "$2" -- true' sh "$GUESTLOCK" "${loop}p1"
+	sed -i '/disk_identity/d' "$GUESTLOCK_CONFIG"
+	rm -r "$dir/run" "$dir/state"
+	run ! --separate-stderr unshare --mount sh -c 'umount -l /sys && exec "$1" run --disk "$2" -- true' sh "$GUESTLOCK" "${loop}p1"
+	contains "$stderr" "/sys"
+}
