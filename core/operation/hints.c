@@ -223,7 +223,9 @@ static int leave(const struct judgement *judgement, const char *name, struct gue
 	struct gl_operation_run *run = judgement->run;
 
 	(void)err;
-	gl_hint_remove(&run->gl->store, GL_HINT_FILE, name, run->lock.uuid, run->deadline_ms);
+	/* Another part of this may be the guest's, too. */
+	gl_hint_remove(&run->gl->store, GL_HINT_FILE, name, run->lock.uuid, judgement->resource->key,
+		       run->deadline_ms);
 	return GUESTLOCK_OK;
 }
 
@@ -254,6 +256,6 @@ void gl_unhint_name(struct gl_operation_run *run)
 
 	if (run->record->name[0]) {
 		guestlock_digest(run->record->name, strlen(run->record->name), name);
-		gl_hint_remove(&run->gl->store, GL_HINT_NAME, name, run->lock.uuid, run->deadline_ms);
+		gl_hint_remove(&run->gl->store, GL_HINT_NAME, name, run->lock.uuid, "", run->deadline_ms);
 	}
 }

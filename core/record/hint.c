@@ -287,7 +287,8 @@ int gl_hint_add(const struct gl_store *store, enum gl_hint_kind kind, const char
 
 /* ---- Removing, reading ---- */
 
-static void remove_locked(const char *path, int *fd, size_t size, const char *name, const char *uuid)
+static void remove_locked(const char *path, int *fd, size_t size, const char *name, const char *uuid,
+			  const char *value)
 {
 	AUTOHINTS struct hints hints = {.items = NULL};
 	size_t kept = 0, old_count;
@@ -297,7 +298,10 @@ static void remove_locked(const char *path, int *fd, size_t size, const char *na
 	}
 	old_count = hints.count;
 	for (size_t i = 0; i < old_count; i++) {
-		if (!is_named(&hints.items[i], name) || strcmp(hints.items[i].hint.uuid, uuid) != 0) {
+		const struct gl_hint *hint = &hints.items[i].hint;
+
+		if (!is_named(&hints.items[i], name) || strcmp(hint->uuid, uuid) != 0 ||
+		    (value && strcmp(hint->value, value) != 0)) {
 			hints.items[kept++] = hints.items[i];
 		}
 	}
@@ -308,7 +312,7 @@ static void remove_locked(const char *path, int *fd, size_t size, const char *na
 }
 
 void gl_hint_remove(const struct gl_store *store, enum gl_hint_kind kind, const char *name, const char *uuid,
-		    int64_t deadline_ms)
+		    const char *value, int64_t deadline_ms)
 {
 	GL_AUTOFREE char *path = NULL;
 	size_t size;
@@ -318,7 +322,7 @@ void gl_hint_remove(const struct gl_store *store, enum gl_hint_kind kind, const 
 	    gl_rundir_open_locked(store, path, false, deadline_ms, &fd, &size) < 0) {
 		return;
 	}
-	remove_locked(path, &fd, size, name, uuid);
+	remove_locked(path, &fd, size, name, uuid, value);
 	gl_rundir_close_locked(fd);
 }
 

@@ -109,9 +109,12 @@ int gl_hint_path(const struct gl_store *store, enum gl_hint_kind kind, const cha
 int gl_hint_add(const struct gl_store *store, enum gl_hint_kind kind, const char *name,
 		const struct gl_hint *hint, gl_hint_judge_fn *judge, void *data, int64_t deadline_ms,
 		struct guestlock_error *err);
-/* Removes all of that guest under that name. Missing is fine; errors are not reported. */
+/*
+ * Removes those of that guest under that name with that value (NULL: any), of any of its lives. Missing is fine; errors are not
+ * reported.
+ */
 void gl_hint_remove(const struct gl_store *store, enum gl_hint_kind kind, const char *name, const char *uuid,
-		    int64_t deadline_ms);
+		    const char *value, int64_t deadline_ms);
 /* All hints of a name: one block, freed with free(). None: *out_count 0. */
 int gl_hint_read(const struct gl_store *store, enum gl_hint_kind kind, const char *name,
 		 struct gl_hint **out_hints, size_t *out_count, struct guestlock_error *err);

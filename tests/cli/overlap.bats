@@ -194,3 +194,15 @@ refused_for()
 	run ! --separate-stderr unshare --mount sh -c 'umount -l /sys && exec "$1" run --disk "$2" -- true' sh "$GUESTLOCK" "${loop}p1"
 	contains "$stderr" "/sys"
 }
+
+@test "a guest with two parts of a disk that gives back one still has the other" {
+	image "$dir/img"
+	loop_of "$dir/img"
+	begin web --disk "${loop}p1" --disk "${loop}p2"
+	gl detach web --disk "${loop}p1"
+	refused_for web run --disk "$dir/img" -- true
+	refused_for web run --disk "$loop" -- true
+	run -0 gl run --disk "${loop}p1" -- true
+	gl detach web --disk "${loop}p2"
+	run -0 gl run --disk "$dir/img" -- true
+}

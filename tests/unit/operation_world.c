@@ -263,7 +263,7 @@ int __wrap_gl_hint_add(const struct gl_store *store, enum gl_hint_kind kind, con
 		       const struct gl_hint *hint, gl_hint_judge_fn *judge, void *data, int64_t deadline_ms,
 		       struct guestlock_error *err);
 void __wrap_gl_hint_remove(const struct gl_store *store, enum gl_hint_kind kind, const char *name,
-			   const char *uuid);
+			   const char *uuid, const char *value);
 enum guestlock_life __wrap_guestlock_owner_life(const struct guestlock_owner *owner);
 void __wrap_gl_tether_remove(const struct guestlock_owner *owner);
 enum gl_presence __wrap_gl_process_presence(void);
@@ -383,7 +383,7 @@ int __wrap_gl_hint_add(const struct gl_store *store, enum gl_hint_kind kind, con
 
 /* Its name is the digest of DEVICE-INODE-BORN, and the inode is the letter. */
 void __wrap_gl_hint_remove(const struct gl_store *store, enum gl_hint_kind kind, const char *name,
-			   const char *uuid)
+			   const char *uuid, const char *value)
 {
 	char text[24], digest[GUESTLOCK_KEY_SIZE] = "";
 	int letter = 'a' - 1;
@@ -395,6 +395,8 @@ void __wrap_gl_hint_remove(const struct gl_store *store, enum gl_hint_kind kind,
 		guestlock_digest(text, (size_t)snprintf(text, sizeof(text), "0-%x-0", (unsigned)letter),
 				 digest);
 	}
+	/* Keys begin with their letter. */
+	ck_assert_int_eq(value[0], letter);
 	act("%sunhint %c", person_of(uuid)->prefix, (char)letter);
 }
 

@@ -128,13 +128,18 @@ START_TEST(test_add_and_remove)
 	check_add(KEY, UUID_B, "other");
 	check_add("x", UUID_C, KEY);
 	check_hints(KEY, UUID_A " ," UUID_B " value," UUID_B " other,");
-	gl_hint_remove(&store, GL_HINT_FILE, KEY, UUID_B, soon());
+	gl_hint_remove(&store, GL_HINT_FILE, KEY, UUID_B, "third", soon());
+	check_hints(KEY, UUID_A " ," UUID_B " value," UUID_B " other,");
+	gl_hint_remove(&store, GL_HINT_FILE, KEY, UUID_B, "value", soon());
+	check_hints(KEY, UUID_A " ," UUID_B " other,");
+	check_add(KEY, UUID_B, "value");
+	gl_hint_remove(&store, GL_HINT_FILE, KEY, UUID_B, NULL, soon());
 	check_hints(KEY, UUID_A " ,");
-	gl_hint_remove(&store, GL_HINT_FILE, KEY, UUID_B, soon());
+	gl_hint_remove(&store, GL_HINT_FILE, KEY, UUID_B, NULL, soon());
 	check_hints(KEY, UUID_A " ,");
-	gl_hint_remove(&store, GL_HINT_FILE, KEY, UUID_A, soon());
+	gl_hint_remove(&store, GL_HINT_FILE, KEY, UUID_A, NULL, soon());
 	check_hints(KEY, "");
-	gl_hint_remove(&store, GL_HINT_FILE, KEY, UUID_A, soon());
+	gl_hint_remove(&store, GL_HINT_FILE, KEY, UUID_A, NULL, soon());
 	check_hints(KEY, "");
 	check_hints("x", UUID_C " " KEY ",");
 }
@@ -159,7 +164,7 @@ START_TEST(test_neighbours)
 	check_add(other, UUID_B, "3");
 	check_hints("x", UUID_A " 1,");
 	check_hints(other, UUID_A " 2," UUID_B " 3,");
-	gl_hint_remove(&store, GL_HINT_FILE, other, UUID_A, soon());
+	gl_hint_remove(&store, GL_HINT_FILE, other, UUID_A, NULL, soon());
 	check_hints("x", UUID_A " 1,");
 	check_hints(other, UUID_B " 3,");
 }
@@ -271,7 +276,7 @@ START_TEST(test_invalid)
 
 	for (size_t i = 0; i < GL_COUNT(names); i++) {
 		ck_assert_int_eq(add(names[i], UUID_A, ""), GUESTLOCK_INVALID);
-		gl_hint_remove(&store, GL_HINT_FILE, names[i], UUID_A, 0);
+		gl_hint_remove(&store, GL_HINT_FILE, names[i], UUID_A, NULL, 0);
 	}
 	ck_assert_int_eq(add(KEY, "AAAAAAAA-edaf-9455-926a-d65c16db1809", ""), GUESTLOCK_INVALID);
 	ck_assert_int_eq(add(KEY, "", ""), GUESTLOCK_INVALID);
@@ -292,7 +297,7 @@ START_TEST(test_without_directory)
 	snprintf(command, sizeof(command), "rm -r '%s/hints'", run_dir);
 	ck_assert_int_eq(system(command), 0);
 	check_hints(KEY, "");
-	gl_hint_remove(&store, GL_HINT_FILE, KEY, UUID_A, 0);
+	gl_hint_remove(&store, GL_HINT_FILE, KEY, UUID_A, NULL, 0);
 	check_add(KEY, UUID_A, "");
 	check_hints(KEY, UUID_A " ,");
 }
@@ -316,14 +321,14 @@ START_TEST(test_many)
 		ck_assert_uint_eq(strtoul(hints[i].uuid, NULL, 16), i);
 		ck_assert_str_eq(hints[i].value, KEY);
 		if (i != 7) {
-			gl_hint_remove(&store, GL_HINT_FILE, KEY, hints[i].uuid, soon());
+			gl_hint_remove(&store, GL_HINT_FILE, KEY, hints[i].uuid, NULL, soon());
 		}
 	}
 	free(hints);
 	check_hints(KEY, "00000007-edaf-9455-926a-d65c16db1809 " KEY ",");
 	free(read_text(KEY, &size));
 	ck_assert_uint_le(size, 4096);
-	gl_hint_remove(&store, GL_HINT_FILE, KEY, "00000007-edaf-9455-926a-d65c16db1809", soon());
+	gl_hint_remove(&store, GL_HINT_FILE, KEY, "00000007-edaf-9455-926a-d65c16db1809", NULL, soon());
 	check_hints(KEY, "");
 }
 END_TEST
@@ -392,7 +397,7 @@ START_TEST(test_empty_file)
 	ck_assert_str_eq(court.heard, "");
 	check_hints(KEY, UUID_A " 1,");
 	write_text(KEY, "", 0);
-	gl_hint_remove(&store, GL_HINT_FILE, KEY, UUID_A, soon());
+	gl_hint_remove(&store, GL_HINT_FILE, KEY, UUID_A, NULL, soon());
 	check_hints(KEY, "");
 }
 END_TEST
@@ -433,12 +438,12 @@ START_TEST(test_garbage)
 	check_add(KEY, UUID_B, "2");
 	check_hints(KEY, UUID_A " 1," UUID_B " 2," UUID_C " ,");
 	write_text(KEY, garbage, sizeof(garbage) - 1);
-	gl_hint_remove(&store, GL_HINT_FILE, KEY, "00000000-edaf-9455-926a-d65c16db1809", soon());
+	gl_hint_remove(&store, GL_HINT_FILE, KEY, "00000000-edaf-9455-926a-d65c16db1809", NULL, soon());
 	check_add(KEY, UUID_A, "1");
 	check_hints(KEY, UUID_A " 1," UUID_B " 2," UUID_C " ,");
 	write_text(KEY, "nothing", 7);
 	check_hints(KEY, "");
-	gl_hint_remove(&store, GL_HINT_FILE, KEY, UUID_A, soon());
+	gl_hint_remove(&store, GL_HINT_FILE, KEY, UUID_A, NULL, soon());
 	check_hints(KEY, "");
 }
 END_TEST
@@ -503,9 +508,9 @@ START_TEST(test_rest_of_longer_content)
 	check_add(KEY, UUID_A, "1");
 	check_add(KEY, UUID_B, "2");
 	check_add(KEY, UUID_C, "3");
-	gl_hint_remove(&store, GL_HINT_FILE, KEY, UUID_A, soon());
+	gl_hint_remove(&store, GL_HINT_FILE, KEY, UUID_A, NULL, soon());
 	check_hints(KEY, UUID_B " 2," UUID_C " 3,");
-	gl_hint_remove(&store, GL_HINT_FILE, KEY, UUID_C, soon());
+	gl_hint_remove(&store, GL_HINT_FILE, KEY, UUID_C, NULL, soon());
 	check_hints(KEY, UUID_B " 2,");
 	check_add(KEY, UUID_B, "2");
 	check_hints(KEY, UUID_B " 2,");
@@ -557,7 +562,7 @@ START_TEST(test_read_only)
 	check_add_fails(KEY, GUESTLOCK_CANNOT_CREATE, "Read-only file system");
 	check_add_fails("new", GUESTLOCK_CANNOT_CREATE, "Read-only file system");
 	check_hints(KEY, UUID_A " 1,");
-	gl_hint_remove(&store, GL_HINT_FILE, KEY, UUID_A, 0);
+	gl_hint_remove(&store, GL_HINT_FILE, KEY, UUID_A, NULL, 0);
 	check_hints(KEY, UUID_A " 1,");
 }
 END_TEST
@@ -640,7 +645,7 @@ START_TEST(test_timeout)
 	ck_assert_int_lt(guestlock_monotonic_ms() - begun, 3000);
 	ck_assert_ptr_nonnull(strstr(err.message, path_of(KEY)));
 	begun = guestlock_monotonic_ms();
-	gl_hint_remove(&store, GL_HINT_FILE, KEY, UUID_A, begun + 200);
+	gl_hint_remove(&store, GL_HINT_FILE, KEY, UUID_A, NULL, begun + 200);
 	ck_assert_int_lt(guestlock_monotonic_ms() - begun, 3000);
 	/* Reading takes no lock. */
 	check_hints(KEY, UUID_A " 1,");
@@ -674,7 +679,7 @@ static int write_hints(void *data)
 		    gl_hint_add(&store, GL_HINT_FILE, name, &hint, NULL, NULL, soon() + 50000, NULL)) {
 			return 2;
 		}
-		gl_hint_remove(&store, GL_HINT_FILE, name, passing, soon() + 50000);
+		gl_hint_remove(&store, GL_HINT_FILE, name, passing, NULL, soon() + 50000);
 	}
 	return 0;
 }
@@ -749,7 +754,7 @@ static int come_and_go(void *data)
 		if (found != 1) {
 			return 2;
 		}
-		gl_hint_remove(&store, GL_HINT_FILE, KEY, uuid, soon() + 50000);
+		gl_hint_remove(&store, GL_HINT_FILE, KEY, uuid, NULL, soon() + 50000);
 	}
 	return 0;
 }
@@ -778,7 +783,7 @@ static int change_for_ever(void *data)
 		if (add(KEY, UUID_B, "")) {
 			return 1;
 		}
-		gl_hint_remove(&store, GL_HINT_FILE, KEY, UUID_B, soon());
+		gl_hint_remove(&store, GL_HINT_FILE, KEY, UUID_B, NULL, soon());
 	}
 }
 
@@ -798,7 +803,7 @@ START_TEST(test_killed_writer)
 		ck_assert_str_eq(hints[0].uuid, UUID_A);
 		ck_assert_str_eq(hints[0].value, "1");
 		free(hints);
-		gl_hint_remove(&store, GL_HINT_FILE, KEY, UUID_B, soon());
+		gl_hint_remove(&store, GL_HINT_FILE, KEY, UUID_B, NULL, soon());
 		check_hints(KEY, UUID_A " 1,");
 	}
 }
