@@ -31,7 +31,7 @@ static void check_values(struct gl_settings *settings)
 	size_t count, i;
 	const struct guestlock_setting *all = gl_settings_all(settings, &count);
 
-	GL_FUZZ_ASSERT(count == 17);
+	GL_FUZZ_ASSERT(count == 18);
 	for (i = 0; i < count; i++) {
 		if (strcmp(all[i].type, "path") == 0) {
 			GL_FUZZ_ASSERT(all[i].value[0] == '/');
