@@ -53,7 +53,7 @@ static dev_t device_of(uint64_t encoded)
 int gl_disk_is_behind(dev_t number, const char *node, const char *path)
 {
 	GL_AUTOCLOSE int fd = open_device(number, node);
-	struct loop_info64 info;
+	struct loop_info64 info = {0};
 	struct stat st;
 
 	if (fd < 0 || ioctl(fd, LOOP_GET_STATUS64, &info) < 0) {

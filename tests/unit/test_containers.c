@@ -66,7 +66,7 @@ static void see_another_boot_id(const struct gl_process *process)
 	CHILD_ASSERT(fd >= 0 && write(fd, OTHER_BOOT "\n", 37) == 37 && close(fd) == 0);
 	CHILD_ASSERT(unshare(CLONE_NEWNS) == 0);
 	CHILD_ASSERT(mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == 0);
-	CHILD_ASSERT(mount(path, "/proc/sys/kernel/random/boot_id", NULL, MS_BIND, NULL) == 0);
+	CHILD_ASSERT(mount(path, "/proc/sys/kernel/random/boot_id", "none", MS_BIND, NULL) == 0);
 	CHILD_ASSERT(unlink(path) == 0);
 	guestlock_boot_id(boot_id);
 	CHILD_ASSERT(boot_id[0] == '\0');
@@ -84,7 +84,7 @@ static void see_a_random_boot_id(const struct gl_process *process)
 
 	CHILD_ASSERT(unshare(CLONE_NEWNS) == 0);
 	CHILD_ASSERT(mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == 0);
-	CHILD_ASSERT(mount("/proc/sys/kernel/random/uuid", "/proc/sys/kernel/random/boot_id", NULL, MS_BIND,
+	CHILD_ASSERT(mount("/proc/sys/kernel/random/uuid", "/proc/sys/kernel/random/boot_id", "none", MS_BIND,
 			   NULL) == 0);
 	guestlock_boot_id(boot_id);
 	CHILD_ASSERT(boot_id[0] == '\0');

@@ -632,7 +632,7 @@ START_TEST(another_file_under_its_path)
 		SKIP("no loop devices for this user");
 	}
 	expect_real(node, path_of("file:%s", path), st.st_dev, st.st_ino);
-	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) < 0 ||
 	    mount("tmpfs", path_of("%s/moved", directory), "tmpfs", 0, NULL) < 0) {
 		close(fd);
 		SKIP("may not mount");
