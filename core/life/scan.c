@@ -52,8 +52,9 @@ static bool gl_is_file(const char *target, const char *name)
 }
 
 /* Does this descriptor hold the tether? owner_dir is /proc/PID or /proc/PID/task/TID. */
-static bool gl_is_tether(const char *owner_dir, int directory, uint64_t fd, const struct gl_sought *sought)
+static bool gl_is_tether(const char *owner_dir, int directory, uint64_t fd, const void *data)
 {
+	const struct gl_sought *sought = data;
 	char number[24];
 	char target[PATH_MAX];
 	ssize_t length;
@@ -70,8 +71,8 @@ static bool gl_is_tether(const char *owner_dir, int directory, uint64_t fd, cons
 	return gl_is_file(target, sought->name) && gl_has_lock(owner_dir, fd, sought->inode);
 }
 
-/* 1 it holds the tether, 0 it does not, -1 it has no descriptors at all, or none that we may see. */
-static int gl_holds(const char *owner_dir, const struct gl_sought *sought)
+/* 1 one is it, 0 none is, -1 it has no descriptors at all, or none that we may see. */
+static int gl_any_of(const char *owner_dir, gl_descriptor_fn *is_it, const void *data)
 {
 	char path[80];
 	uint64_t fd;
@@ -84,17 +85,17 @@ static int gl_holds(const char *owner_dir, const struct gl_sought *sought)
 		return -1;
 	}
 	while (result != 1 && gl_next_number(fds, &fd)) {
-		result = gl_is_tether(owner_dir, dirfd(fds), fd, sought) ? 1 : 0;
+		result = is_it(owner_dir, dirfd(fds), fd, data) ? 1 : 0;
 	}
 	closedir(fds);
 	return result;
 }
 
 /* A process whose first thread has ended shows its descriptors only at the other threads. */
-static bool gl_thread_holds(pid_t pid, const struct gl_sought *sought)
+static bool gl_any_of_threads(pid_t pid, gl_descriptor_fn *is_it, const void *data)
 {
 	char path[64];
-	bool holds = false;
+	bool any = false;
 	uint64_t tid;
 	DIR *tasks;
 
@@ -103,24 +104,29 @@ static bool gl_thread_holds(pid_t pid, const struct gl_sought *sought)
 	if (!tasks) {
 		return false;
 	}
-	while (!holds && gl_next_number(tasks, &tid)) {
+	while (!any && gl_next_number(tasks, &tid)) {
 		if (tid != (uint64_t)pid) {
 			snprintf(path, sizeof(path), "/proc/%d/task/%" PRIu64, (int)pid, tid);
-			holds = gl_holds(path, sought) == 1;
+			any = gl_any_of(path, is_it, data) == 1;
 		}
 	}
 	closedir(tasks);
-	return holds;
+	return any;
 }
 
-bool gl_process_holds(pid_t pid, const struct gl_sought *sought)
+bool gl_any_descriptor(pid_t pid, gl_descriptor_fn *is_it, const void *data)
 {
 	char path[64];
 	int result;
 
 	snprintf(path, sizeof(path), "/proc/%d", (int)pid);
-	result = gl_holds(path, sought);
-	return result < 0 ? gl_thread_holds(pid, sought) : result == 1;
+	result = gl_any_of(path, is_it, data);
+	return result < 0 ? gl_any_of_threads(pid, is_it, data) : result == 1;
+}
+
+bool gl_process_holds(pid_t pid, const struct gl_sought *sought)
+{
+	return gl_any_descriptor(pid, gl_is_tether, sought);
 }
 
 void gl_seek_tether(const struct guestlock_owner *owner, uint64_t inode, struct gl_sought *out)

@@ -4,6 +4,7 @@
 
 #include "base/base.h"
 #include "life/procfs.h"
+#include "life/scan.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -84,8 +85,9 @@ static bool is_inode(const char *owner_dir, const char *info, const struct gl_fi
 	       is_mount_of(owner_dir, number_after(info, "mnt_id:", 10), file->device);
 }
 
-static bool descriptor_writes(const char *owner_dir, int directory, uint64_t fd, const struct gl_file *file)
+static bool descriptor_writes(const char *owner_dir, int directory, uint64_t fd, const void *data)
 {
+	const struct gl_file *file = data;
 	char path[96], number[24], target[PATH_MAX], info[FDINFO_SIZE];
 	ssize_t length;
 
@@ -100,54 +102,9 @@ static bool descriptor_writes(const char *owner_dir, int directory, uint64_t fd,
 	       (has_name(target, file) || is_inode(owner_dir, info, file));
 }
 
-/* 1 it does, 0 it does not, -1 it has no descriptors at all, or none that we may see. */
-static int writes(const char *owner_dir, const struct gl_file *file)
-{
-	char path[80];
-	uint64_t fd;
-	int result = -1;
-	DIR *fds;
-
-	snprintf(path, sizeof(path), "%s/fd", owner_dir);
-	fds = opendir(path);
-	if (!fds) {
-		return -1;
-	}
-	while (result != 1 && gl_next_number(fds, &fd)) {
-		result = descriptor_writes(owner_dir, dirfd(fds), fd, file) ? 1 : 0;
-	}
-	closedir(fds);
-	return result;
-}
-
-/* A process whose first thread has ended shows its descriptors only at the other threads. */
-static bool thread_writes(pid_t pid, const struct gl_file *file)
-{
-	char path[64];
-	bool found = false;
-	uint64_t tid;
-	DIR *tasks;
-
-	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
-	tasks = opendir(path);
-	while (tasks && !found && gl_next_number(tasks, &tid)) {
-		snprintf(path, sizeof(path), "/proc/%d/task/%" PRIu64, (int)pid, tid);
-		found = tid != (uint64_t)pid && writes(path, file) == 1;
-	}
-	if (tasks) {
-		closedir(tasks);
-	}
-	return found;
-}
-
 bool gl_process_writes(pid_t pid, const struct gl_file *file)
 {
-	char path[64];
-	int result;
-
-	snprintf(path, sizeof(path), "/proc/%d", (int)pid);
-	result = writes(path, file);
-	return result < 0 ? thread_writes(pid, file) : result == 1;
+	return gl_any_descriptor(pid, descriptor_writes, file);
 }
 
 /* ---- A process with what it has started ---- */
