@@ -3,6 +3,7 @@
 #include "base/base.h"
 #include "child.h"
 #include "life/process.h"
+#include "namespaces.h"
 #include "suites.h"
 
 #include <fcntl.h>
@@ -22,27 +23,6 @@ static void wait_for_ever(void)
 	for (;;) {
 		pause();
 	}
-}
-
-static bool write_text(const char *path, const char *text)
-{
-	GL_AUTOCLOSE int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	return fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-}
-
-/* A pid and a mount namespace of its own, also for those who are not root; the next child is in them. */
-static bool unshare_pids(void)
-{
-	char map[64];
-	uid_t uid = getuid();
-
-	if (uid == 0) {
-		return unshare(CLONE_NEWPID | CLONE_NEWNS) == 0;
-	}
-	snprintf(map, sizeof(map), "0 %u 1", (unsigned)uid);
-	return unshare(CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS) == 0 &&
-	       write_text("/proc/self/uid_map", map);
 }
 
 /* In a child of its own, which is told about the caller's child `pid`; needs root. */
@@ -145,7 +125,7 @@ START_TEST(sees_start_times_of_the_host)
 		if (unshare(CLONE_NEWTIME) < 0) {
 			_exit(77);
 		}
-		CHILD_ASSERT(write_text("/proc/self/timens_offsets", time_namespaces[_i].offsets));
+		CHILD_ASSERT(namespaces_write("/proc/self/timens_offsets", time_namespaces[_i].offsets));
 		/* This one is in the old namespace, and /proc tells it of the new one. */
 		CHILD_ASSERT(gl_process_presence(&process) == GL_PRESENCE_HERE);
 		inner = fork();

@@ -3,6 +3,7 @@
 #include "child.h"
 #include "life/process.h"
 #include "life/procfs.h"
+#include "namespaces.h"
 #include "suites.h"
 
 #include <fcntl.h>
@@ -288,27 +289,6 @@ START_TEST(refuses_no_pid)
 	ck_assert_int_eq(errno, EINVAL);
 }
 END_TEST
-
-static bool write_text(const char *path, const char *text)
-{
-	GL_AUTOCLOSE int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	return fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-}
-
-/* A pid and a mount namespace of its own, also for those who are not root; the next child is in them. */
-static bool unshare_pids(void)
-{
-	char map[64];
-	uid_t uid = getuid();
-
-	if (uid == 0) {
-		return unshare(CLONE_NEWPID | CLONE_NEWNS) == 0;
-	}
-	snprintf(map, sizeof(map), "0 %u 1", (unsigned)uid);
-	return unshare(CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS) == 0 &&
-	       write_text("/proc/self/uid_map", map);
-}
 
 /* A process of another namespace than the family's finds that out. */
 static void look_here_from_within(const struct gl_family *family)
