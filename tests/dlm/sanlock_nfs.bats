@@ -11,7 +11,8 @@ readonly server=3
 
 setup_file()
 {
-	cluster_begin 3 memory=192
+	# Its server has the files of all three in its memory, and the protocol's buffers.
+	cluster_begin 3 memory=320
 	test -z "${cluster_missing-}" || return 0
 	serve
 	host_begin 1 4.2
