@@ -7,12 +7,12 @@
 
 #include "calls/calls.h"
 #include "cluster/cluster.h"
-#include "kernel/dump.h"
 #include "owners/owners.h"
 #include "recovery/recovery.h"
 #include "view/view.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #define JOIN_MS 20000
+#define ORPHANS_MS 120000 /* by when what was under way at the end of a predecessor has come out */
 
 enum guestlock_result gl_dlm_probe(struct guestlock_backend *backend, struct guestlock_error *err)
 {
@@ -108,10 +109,11 @@ static enum guestlock_result compare_format(struct gl_dlm *dlm, struct guestlock
 /* Nobody has written it, or nobody of those who knew it is left: alone for a moment, we write it. */
 static enum guestlock_result write_format(struct gl_dlm *dlm, struct guestlock_error *err)
 {
-	enum guestlock_result result = ask_format(dlm, DLM_LOCK_EX, dlm->format->bytes, err);
+	enum guestlock_result result;
 	unsigned char ours[GL_DLM_BLOCK];
 
 	put_format(dlm, ours);
+	result = ask_format(dlm, DLM_LOCK_EX, ours, err);
 	if (result == GUESTLOCK_RES_GRANTED) {
 		result = ask_format(dlm, DLM_LOCK_PR, ours, err);
 	}
@@ -121,11 +123,34 @@ static enum guestlock_result write_format(struct gl_dlm *dlm, struct guestlock_e
 	return result;
 }
 
+/*
+ * Whoever shares it has checked it when he began to, and while it is shared nobody changes it. Where it is not to be
+ * read any more it is written again, if nobody else shares it at this moment.
+ */
+static enum guestlock_result keep_format(struct gl_dlm *dlm, struct guestlock_error *err)
+{
+	const struct gl_dlm_lock *format = dlm->format;
+	struct guestlock_error ignored;
+	unsigned char ours[GL_DLM_BLOCK];
+
+	if (gl_dlm_in_flight(format) || !format->content) {
+		return GUESTLOCK_RES_GRANTED;
+	}
+	if (!format->lost && format->bytes[0] != '\0') {
+		return compare_format(dlm, err);
+	}
+	put_format(dlm, ours);
+	if (ask_format(dlm, DLM_LOCK_EX, ours, &ignored) == GUESTLOCK_RES_GRANTED) {
+		ask_format(dlm, DLM_LOCK_PR, ours, &ignored);
+	}
+	return GUESTLOCK_RES_GRANTED;
+}
+
 static enum guestlock_result check_format(struct gl_dlm *dlm, struct guestlock_error *err)
 {
-	const unsigned char none[GL_DLM_BLOCK] = {0};
 	enum guestlock_result result;
 
+	gl_dlm_adopt_late(dlm, GL_DLM_FORMAT_NAME, gl_dlm_host_xid(dlm));
 	pthread_mutex_lock(&dlm->mutex);
 	dlm->format = gl_dlm_table_find(&dlm->table, GL_DLM_FORMAT_NAME, gl_dlm_host_xid(dlm));
 	if (!dlm->format) {
@@ -135,7 +160,10 @@ static enum guestlock_result check_format(struct gl_dlm *dlm, struct guestlock_e
 	if (!dlm->format) {
 		return gl_dlm_fail(err, ENOMEM, "join the DLM lockspace", dlm->lockspace);
 	}
-	result = ask_format(dlm, DLM_LOCK_PR, none, err);
+	if (dlm->format->mode == DLM_LOCK_PR) {
+		return keep_format(dlm, err);
+	}
+	result = ask_format(dlm, DLM_LOCK_PR, dlm->format->bytes, err);
 	if (result != GUESTLOCK_RES_GRANTED) {
 		return result;
 	}
@@ -145,21 +173,53 @@ static enum guestlock_result check_format(struct gl_dlm *dlm, struct guestlock_e
 	return compare_format(dlm, err);
 }
 
+/* ---- The ledger ---- */
+
+static enum guestlock_result fail_ledger(const struct gl_dlm *dlm, struct guestlock_error *err)
+{
+	return errno == EPROTO
+		       ? guestlock_backend_fail(
+				 err, GUESTLOCK_RES_NOT_JOINED, errno, errno,
+				 "cannot read the locks of this host in %s: another version of guestlock wrote "
+				 "it; end the guests of this host with that version, and leave the cluster "
+				 "with it (guestlock leave)",
+				 dlm->ledger_path)
+		       : gl_dlm_fail(err, errno, "open the list of this host's locks", dlm->ledger_path);
+}
+
+/* kept: of a predecessor, -1: there is none. */
+static enum guestlock_result open_ledger(struct gl_dlm *dlm, int kept, struct guestlock_error *err)
+{
+	int fd = kept >= 0 ? kept : open(dlm->ledger_path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+	if (fd < 0) {
+		return fail_ledger(dlm, err);
+	}
+	if (gl_dlm_ledger_open(&dlm->table, fd) < 0) {
+		int saved_errno = errno;
+
+		if (kept < 0) {
+			close(fd);
+		}
+		errno = saved_errno;
+		return fail_ledger(dlm, err);
+	}
+	return GUESTLOCK_RES_GRANTED;
+}
+
 /* ---- Joining ---- */
 
 /* The descriptor of a predecessor, if it gave us one and the lockspace is still there. */
-static int take_kept(const struct gl_dlm *dlm, const struct guestlock_kept *kept)
+static bool is_kept(const struct gl_dlm *dlm, const struct guestlock_kept *kept)
 {
 	struct stat st;
 
-	if (kept->count == 0 || !gl_dlm_lockspace_exists(dlm) || fstat(kept->fds[0], &st) < 0 ||
-	    !S_ISCHR(st.st_mode)) {
-		return -1;
-	}
-	return kept->fds[0];
+	return kept->count > 1 && gl_dlm_lockspace_exists(dlm) && fstat(kept->fds[0], &st) == 0 &&
+	       S_ISCHR(st.st_mode);
 }
 
-static void close_lockspace(struct gl_dlm *dlm)
+/* gone: the lockspace is, and with it all locks; else they stay, and the ledger has them. */
+static void close_lockspace(struct gl_dlm *dlm, bool gone)
 {
 	bool unused;
 
@@ -175,8 +235,11 @@ static void close_lockspace(struct gl_dlm *dlm)
 	dlm->runs_fd = -1;
 	dlm->joined = false;
 	dlm->format = NULL;
+	if (gone && dlm->table.ledger) {
+		unlink(dlm->ledger_path);
+	}
 	if (unused) {
-		gl_dlm_table_clear(&dlm->table);
+		gl_dlm_ledger_close(&dlm->table);
 	} else {
 		/* A call hangs in the kernel. What it uses stays, should it come back. */
 		gl_dlm_table_init(&dlm->table);
@@ -184,26 +247,55 @@ static void close_lockspace(struct gl_dlm *dlm)
 	pthread_mutex_unlock(&dlm->mutex);
 }
 
-static enum guestlock_result start(struct gl_dlm *dlm, bool kept, struct guestlock_error *err)
+/* The locks that the ledger has are as they were; what was under way for them is found out. */
+static enum guestlock_result go_on(struct gl_dlm *dlm, const struct guestlock_kept *kept,
+				   struct guestlock_error *err)
 {
-	enum guestlock_result result = gl_dlm_recover(dlm, kept, err);
-	int error;
+	enum guestlock_result result = open_ledger(dlm, kept->fds[1], err);
 
 	if (result != GUESTLOCK_RES_GRANTED) {
 		return result;
 	}
-	error = gl_dlm_answers_begin(dlm);
-	if (error) {
-		return gl_dlm_fail(err, error, "read the answers of the DLM lockspace", dlm->lockspace);
+	if (gl_dlm_table_load(&dlm->table, true) < 0) {
+		gl_dlm_table_init(&dlm->table);
+		return gl_dlm_fail(err, ENOMEM, "list the locks of", dlm->lockspace);
 	}
-	if (!dlm->unsettled) {
-		gl_dlm_owners_sweep(dlm);
-	}
-	result = gl_dlm_prove(dlm, kept, err);
-	return result == GUESTLOCK_RES_GRANTED ? check_format(dlm, err) : result;
+	dlm->fd = kept->fds[0];
+	gl_dlm_settle(dlm);
+	return GUESTLOCK_RES_GRANTED;
 }
 
-static enum guestlock_result open_lockspace(struct gl_dlm *dlm, struct guestlock_kept *kept, bool *out_kept,
+/* Locks that the ledger has are orphans, if the lockspace was there before us. */
+static enum guestlock_result begin_anew(struct gl_dlm *dlm, struct guestlock_kept *kept,
+					struct guestlock_error *err)
+{
+	enum guestlock_result result = open_ledger(dlm, -1, err);
+	bool existed = gl_dlm_lockspace_exists(dlm);
+	int fd = -1;
+
+	if (result != GUESTLOCK_RES_GRANTED) {
+		return result;
+	}
+	if (!existed) {
+		gl_dlm_table_clear(&dlm->table);
+	}
+	dlm->strangers = existed && dlm->table.ledger->made == 0;
+	dlm->orphans_until_ms = guestlock_monotonic_ms() + ORPHANS_MS;
+	result = gl_dlm_lockspace_open(dlm, &fd, err);
+	if (result == GUESTLOCK_RES_GRANTED && gl_dlm_table_load(&dlm->table, false) < 0) {
+		close(fd);
+		result = gl_dlm_fail(err, ENOMEM, "list the locks of", dlm->lockspace);
+	}
+	if (result != GUESTLOCK_RES_GRANTED) {
+		gl_dlm_ledger_close(&dlm->table);
+		return result;
+	}
+	dlm->fd = fd;
+	*kept = (struct guestlock_kept){.fds = {fd, dlm->table.fd}, .count = 2};
+	return GUESTLOCK_RES_GRANTED;
+}
+
+static enum guestlock_result open_lockspace(struct gl_dlm *dlm, struct guestlock_kept *kept,
 					    struct guestlock_error *err)
 {
 	enum guestlock_result result =
@@ -215,40 +307,38 @@ static enum guestlock_result open_lockspace(struct gl_dlm *dlm, struct guestlock
 		*err = state;
 		return GUESTLOCK_RES_NOT_JOINED;
 	}
-	if (result != GUESTLOCK_RES_GRANTED) {
+	if (result != GUESTLOCK_RES_GRANTED || dlm->fd >= 0) {
 		return result;
 	}
-	dlm->fd = take_kept(dlm, kept);
-	*out_kept = dlm->fd >= 0;
-	if (*out_kept) {
-		return GUESTLOCK_RES_GRANTED;
-	}
-	kept->count = 0;
-	result = gl_dlm_lockspace_open(dlm, &dlm->fd, err);
-	if (result == GUESTLOCK_RES_GRANTED) {
-		kept->fds[kept->count++] = dlm->fd;
-	}
-	return result;
+	return is_kept(dlm, kept) ? go_on(dlm, kept, err) : begin_anew(dlm, kept, err);
 }
 
+/* What one that failed has done is not done again: whatever it has opened stays open. */
 static enum guestlock_result join(struct gl_dlm *dlm, struct guestlock_kept *kept,
 				  struct guestlock_error *err)
 {
-	enum guestlock_result result;
-	bool was_kept = false;
+	enum guestlock_result result = open_lockspace(dlm, kept, err);
+	int error;
 
-	result = open_lockspace(dlm, kept, &was_kept, err);
 	if (result != GUESTLOCK_RES_GRANTED) {
 		return result;
 	}
 	if (gl_dlm_cluster_self(&gl_dlm_this_world, &dlm->node) < 0) {
 		dlm->node = 0;
 	}
-	result = start(dlm, was_kept, err);
+	error = dlm->stop_fd < 0 ? gl_dlm_answers_begin(dlm) : 0;
+	if (error) {
+		return gl_dlm_fail(err, error, "read the answers of the DLM lockspace", dlm->lockspace);
+	}
+	result = gl_dlm_adopt_all(dlm, err);
+	if (result == GUESTLOCK_RES_GRANTED) {
+		result = check_format(dlm, err);
+	}
 	if (result != GUESTLOCK_RES_GRANTED) {
-		kept->count = 0;
-		close_lockspace(dlm);
 		return result;
+	}
+	if (!dlm->strangers) {
+		gl_dlm_owners_sweep(dlm);
 	}
 	pthread_mutex_lock(&dlm->mutex);
 	dlm->runs_fd = gl_dlm_cluster_open(dlm->lockspace);
@@ -274,12 +364,12 @@ enum guestlock_result gl_dlm_join(struct guestlock_backend *backend, struct gues
 	pthread_mutex_lock(&dlm->mutex);
 	joined = dlm->joined;
 	pthread_mutex_unlock(&dlm->mutex);
-	if (joined && !gl_dlm_lockspace_exists(dlm)) {
+	if (dlm->fd >= 0 && !gl_dlm_lockspace_exists(dlm)) {
 		/* Somebody took it away, with every lock in it. */
 		pthread_mutex_lock(&dlm->mutex);
-		dlm->taken_away = dlm->lost != dlm->joins;
+		dlm->taken_away = joined && dlm->lost != dlm->joins;
 		pthread_mutex_unlock(&dlm->mutex);
-		close_lockspace(dlm);
+		close_lockspace(dlm, true);
 		kept->count = 0;
 		joined = false;
 	}
@@ -293,69 +383,92 @@ enum guestlock_result gl_dlm_join(struct guestlock_backend *backend, struct gues
 /* ---- Leaving ---- */
 
 /* Whatever a guest of ours has keeps us here, unless it is dead. Interest of nobody is nothing. */
-static bool keeps_us(const struct gl_dlm *dlm, const struct gl_dlm_row *row)
+static bool keeps_us(const struct gl_dlm *dlm, const struct gl_dlm_lock *lock)
 {
 	struct gl_dlm_owner owner = {.text = NULL};
-	bool counts = row->mode > DLM_LOCK_NL || gl_dlm_owner_read(dlm, row->xid, &owner) == 0;
+	bool counts = lock->mode > DLM_LOCK_NL || gl_dlm_owner_read(dlm, lock->xid, &owner) == 0;
 
 	gl_dlm_owner_free(&owner);
-	return counts && !gl_dlm_owner_is_dead(dlm, row->xid);
+	return counts && !gl_dlm_owner_is_dead(dlm, lock->xid);
 }
 
-static enum guestlock_result give_up(struct gl_dlm *dlm, const struct gl_dlm_row *row,
+static enum guestlock_result give_up(struct gl_dlm *dlm, const struct gl_dlm_lock *lock,
 				     struct guestlock_error *err)
 {
-	if (keeps_us(dlm, row)) {
+	if (keeps_us(dlm, lock)) {
 		return guestlock_backend_fail(
 			err, GUESTLOCK_RES_BUSY, 0, 0,
 			"cannot leave the DLM lockspace %s: a guest of this host has a lock or waits "
 			"paused (%s); shut it down or migrate it first",
-			dlm->lockspace, row->name);
+			dlm->lockspace, lock->name);
 	}
-	return gl_dlm_release_xid(dlm, row->name, row->xid, err);
+	return gl_dlm_release_xid(dlm, lock->name, lock->xid, err);
 }
 
-/* *out_others: locks of others of this node, which would go with the lockspace. */
-static enum guestlock_result give_up_all(struct gl_dlm *dlm, bool *out_others, struct guestlock_error *err)
+/* Locks of guests; malloc'd. */
+static struct gl_dlm_lock *guest_locks(struct gl_dlm *dlm, size_t *out_count)
 {
-	enum guestlock_result result = GUESTLOCK_RES_GRANTED;
-	struct gl_dlm_dump dump;
+	struct gl_dlm_lock *locks;
+	size_t count, kept = 0;
 
-	*out_others = false;
-	if (gl_dlm_dump_read(dlm, &dump) < 0) {
-		return gl_dlm_fail(err, errno, "read the kernel's list of locks", dlm->dump_path);
-	}
-	for (size_t i = 0; i < dump.count && result == GUESTLOCK_RES_GRANTED; i++) {
-		const struct gl_dlm_row *row = &dump.rows[i];
-
-		if (!gl_dlm_is_ours(dlm, row->xid)) {
-			*out_others = true;
-		} else if (strcmp(row->name, GL_DLM_FORMAT_NAME) != 0) {
-			result = give_up(dlm, row, err);
+	pthread_mutex_lock(&dlm->mutex);
+	locks = gl_dlm_table_copy(&dlm->table, NULL, &count);
+	pthread_mutex_unlock(&dlm->mutex);
+	for (size_t i = 0; locks && i < count; i++) {
+		if (!locks[i].passing && strcmp(locks[i].name, GL_DLM_FORMAT_NAME) != 0) {
+			locks[kept++] = locks[i];
 		}
 	}
-	gl_dlm_dump_free(&dump);
-	return result;
+	*out_count = kept;
+	return locks;
+}
+
+static enum guestlock_result give_up_all(struct gl_dlm *dlm, struct guestlock_error *err)
+{
+	enum guestlock_result result = GUESTLOCK_RES_GRANTED;
+	size_t count;
+	struct gl_dlm_lock *locks = guest_locks(dlm, &count);
+
+	if (!locks) {
+		return gl_dlm_fail(err, ENOMEM, "list the locks of", dlm->lockspace);
+	}
+	for (size_t i = 0; i < count && result == GUESTLOCK_RES_GRANTED; i++) {
+		result = give_up(dlm, &locks[i], err);
+	}
+	free(locks);
+	if (result != GUESTLOCK_RES_GRANTED) {
+		return result;
+	}
+	free(guest_locks(dlm, &count));
+	return count == 0
+		       ? result
+		       : guestlock_backend_fail(
+				 err, GUESTLOCK_RES_AGAIN, 0, 0,
+				 "cannot leave the DLM lockspace %s: the cluster has not answered yet what was "
+				 "asked for %zu locks (dlm_tool ls); try again",
+				 dlm->lockspace, count);
 }
 
 static enum guestlock_result leave(struct gl_dlm *dlm, struct guestlock_error *err)
 {
 	enum guestlock_result result = gl_dlm_check_running(dlm, err);
-	bool others;
+	unsigned references;
+	bool created;
 
 	if (result == GUESTLOCK_RES_GRANTED) {
-		result = gl_dlm_refresh(dlm, err);
-	}
-	if (result == GUESTLOCK_RES_GRANTED) {
-		result = give_up_all(dlm, &others, err);
+		gl_dlm_tidy(dlm);
+		result = give_up_all(dlm, err);
 	}
 	if (result != GUESTLOCK_RES_GRANTED) {
 		return result;
 	}
 	gl_dlm_remote_stop(dlm);
 	drop_format(dlm);
-	close_lockspace(dlm);
-	return others ? GUESTLOCK_RES_GRANTED : gl_dlm_lockspace_leave(dlm, err);
+	references = dlm->table.ledger->references;
+	created = dlm->table.ledger->created;
+	/* What is open would keep the lockspace from going. */
+	close_lockspace(dlm, true);
+	return gl_dlm_lockspace_leave(dlm, references, created, err);
 }
 
 enum guestlock_result gl_dlm_leave(struct guestlock_backend *backend, struct guestlock_error *err)
@@ -378,5 +491,5 @@ enum guestlock_result gl_dlm_leave(struct guestlock_backend *backend, struct gue
 void gl_dlm_close(struct gl_dlm *dlm)
 {
 	gl_dlm_remote_stop(dlm);
-	close_lockspace(dlm);
+	close_lockspace(dlm, false);
 }

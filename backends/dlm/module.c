@@ -44,8 +44,7 @@ static void finish_dlm(struct guestlock_backend *backend)
 	pthread_condattr_destroy(&dlm->monotonic);
 	free(dlm->lockspace);
 	free(dlm->owners_dir);
-	free(dlm->dump_path);
-	free(dlm->waiters_path);
+	free(dlm->ledger_path);
 }
 
 /* The kernel hangs, for good, on a name with a '/' in it. */
@@ -63,13 +62,10 @@ static bool set_paths(struct gl_dlm *dlm, const char *lockspace)
 	if (asprintf(&dlm->owners_dir, "%s/owners", dlm->base.run_dir) < 0) {
 		dlm->owners_dir = NULL;
 	}
-	if (asprintf(&dlm->dump_path, "/sys/kernel/debug/dlm/%s_locks", lockspace) < 0) {
-		dlm->dump_path = NULL;
+	if (asprintf(&dlm->ledger_path, "%s/locks.%s", dlm->base.run_dir, lockspace) < 0) {
+		dlm->ledger_path = NULL;
 	}
-	if (asprintf(&dlm->waiters_path, "/sys/kernel/debug/dlm/%s_waiters", lockspace) < 0) {
-		dlm->waiters_path = NULL;
-	}
-	return dlm->lockspace && dlm->owners_dir && dlm->dump_path && dlm->waiters_path;
+	return dlm->lockspace && dlm->owners_dir && dlm->ledger_path;
 }
 
 static void init_threads(struct gl_dlm *dlm)

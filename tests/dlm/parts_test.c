@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The parts of the backend that need no cluster: value blocks, the kernel's list of locks, the table, notes
- * of owners.
+ * The parts of the backend that need no cluster: value blocks, the ledger and its table, what is told of the lockspace.
  */
 #include "dlm.h"
-#include "kernel/dump.h"
 #include "world.h"
 
 #include <errno.h>
@@ -12,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -60,89 +59,6 @@ START_TEST(a_foreign_block_says_nothing)
 }
 END_TEST
 
-/* ---- The kernel's list ---- */
-
-static const struct {
-	const char *line;
-	bool good;
-	struct gl_dlm_row row;
-} lines[] = {
-	{"2f 0 0 570 18446744073709551615 88 1 2 5 -1 1234 0 43 "
-	 "\"Ee98sa0cVLaV38ON-cdoo42M7bcCfqBFivHCmOJWfzo\"\n",
-	 true,
-	 {.lkid = 0x2f, .xid = UINT64_MAX, .sign = GL_DLM_SIGN_GRANTED, .mode = 5, .wanted = -1}},
-	{"3 2 a 0 7 8 3 3 0 5 0 2 3 \"k\"y\"\n",
-	 true,
-	 {.lkid = 3, .xid = 7, .sign = GL_DLM_SIGN_CONVERTING, .mode = 0, .wanted = 5}},
-	/* A copy of another node's lock. */
-	{"4 2 a 0 7 8 10001 2 5 -1 0 2 1 \"k\"\n", false, {0}},
-	{"id nodeid remid pid xid exflags flags sts grmode rqmode time_us r_nodeid r_len r_name\n",
-	 false,
-	 {0}},
-	{"5 2 a 0 7 8 1 2 5\n", false, {0}},
-	{"5 2 a 0 7 8 1 2 5 -1 0 2 0 \"\"\n", false, {0}},
-	{"5 2 a 0 7 8 1 2 5 -1 0 2 1 k\n", false, {0}},
-	{"0 2 a 0 7 8 1 2 5 -1 0 2 1 \"k\"\n", false, {0}},
-	{"5 2 a 0 7 8 1 2 5 -1 0 2 65 "
-	 "\"12345678901234567890123456789012345678901234567890123456789012345\"\n",
-	 false,
-	 {0}},
-	{"", false, {0}},
-};
-
-START_TEST(a_line_of_the_list)
-{
-	struct gl_dlm_row row;
-
-	ck_assert_int_eq(gl_dlm_dump_line(lines[_i].line, &row), lines[_i].good);
-	if (lines[_i].good) {
-		ck_assert_uint_eq(row.lkid, lines[_i].row.lkid);
-		ck_assert_uint_eq(row.xid, lines[_i].row.xid);
-		ck_assert_int_eq(row.sign, lines[_i].row.sign);
-		ck_assert_int_eq(row.mode, lines[_i].row.mode);
-		ck_assert_int_eq(row.wanted, lines[_i].row.wanted);
-	}
-}
-END_TEST
-
-static void put(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-
-	ck_assert_int_ge(fd, 0);
-	ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
-	close(fd);
-}
-
-START_TEST(what_is_waited_for)
-{
-	char dir[] = "/tmp/guestlock-parts.XXXXXX", locks[64], waiters[64];
-	struct gl_dlm dlm = {.dump_path = locks, .waiters_path = waiters};
-	struct gl_dlm_dump dump;
-
-	ck_assert_ptr_nonnull(mkdtemp(dir));
-	snprintf(locks, sizeof(locks), "%s/locks", dir);
-	snprintf(waiters, sizeof(waiters), "%s/waiters", dir);
-	put(locks, "id nodeid\n9 2 a 0 7 8 1 2 5 -1 0 2 1 \"b\"\n3 2 a 0 7 8 1 2 0 5 0 2 1 \"a\"\n");
-	ck_assert_int_eq(gl_dlm_dump_read(&dlm, &dump), -1);
-	ck_assert_int_eq(errno, ENOENT);
-	/* One of them is known, the other is a lock that is only asked for. */
-	put(waiters, "3 2 2 a\n77 1 2 c\n");
-	ck_assert_int_eq(gl_dlm_dump_read(&dlm, &dump), 0);
-	ck_assert_uint_eq(dump.count, 2);
-	ck_assert_uint_eq(dump.waiters, 1);
-	ck_assert_uint_eq(dump.rows[0].lkid, 3);
-	ck_assert(dump.rows[0].waited);
-	ck_assert(!dump.rows[1].waited);
-	ck_assert_ptr_eq(gl_dlm_dump_row(&dump, 9), &dump.rows[1]);
-	ck_assert_ptr_null(gl_dlm_dump_row(&dump, 4));
-	gl_dlm_dump_free(&dump);
-	unlink(locks);
-	unlink(waiters);
-	rmdir(dir);
-}
-END_TEST
-
 /* ---- The table ---- */
 
 static int count_one(void *data, struct gl_dlm_lock *lock)
@@ -154,6 +70,13 @@ static int count_one(void *data, struct gl_dlm_lock *lock)
 	return 0;
 }
 
+static void open_table(struct gl_dlm_table *table, int fd)
+{
+	gl_dlm_table_init(table);
+	ck_assert_int_eq(gl_dlm_ledger_open(table, fd), 0);
+	ck_assert_int_eq(gl_dlm_table_load(table, true), 0);
+}
+
 START_TEST(locks_are_found_again)
 {
 	struct gl_dlm_table table;
@@ -162,37 +85,39 @@ START_TEST(locks_are_found_again)
 	size_t seen = 0;
 	char name[16];
 
-	gl_dlm_table_init(&table);
+	open_table(&table, -1);
 	first = gl_dlm_table_add(&table, "key", 1);
 	second = gl_dlm_table_add(&table, "key", 2);
-	for (int i = 0; i < 500; i++) {
+	/* More than there is room for at first. */
+	for (int i = 0; i < 1500; i++) {
 		snprintf(name, sizeof(name), "other %d", i);
 		ck_assert_ptr_nonnull(gl_dlm_table_add(&table, name, 1));
 	}
-	ck_assert_uint_ne(first->token, second->token);
 	ck_assert_ptr_eq(gl_dlm_table_find(&table, "key", 1), first);
 	ck_assert_ptr_eq(gl_dlm_table_find(&table, "key", 2), second);
 	ck_assert_ptr_null(gl_dlm_table_find(&table, "key", 3));
 	ck_assert_ptr_null(gl_dlm_table_find(&table, "ke", 1));
-	ck_assert_ptr_eq(gl_dlm_table_token(&table, second->token), second);
 	ck_assert(gl_dlm_table_has(&table, 1) && gl_dlm_table_has(&table, 2) && !gl_dlm_table_has(&table, 3));
-	token = first->token;
+	token = gl_dlm_table_token(&table, first);
+	ck_assert_uint_ne(token, gl_dlm_table_token(&table, second));
+	ck_assert_ptr_null(gl_dlm_table_asked(&table, token));
+	first->flight += GL_DLM_SENT;
+	ck_assert_ptr_eq(gl_dlm_table_asked(&table, token), first);
 	gl_dlm_table_remove(&table, first);
-	ck_assert_ptr_null(gl_dlm_table_token(&table, token));
+	ck_assert_ptr_null(gl_dlm_table_asked(&table, token));
 	ck_assert_ptr_null(gl_dlm_table_find(&table, "key", 1));
 	ck_assert_ptr_eq(gl_dlm_table_locks(&table, "key"), second);
 	gl_dlm_table_each(&table, count_one, &seen);
-	ck_assert_uint_eq(seen, 501);
-	ck_assert_uint_eq(table.count, 501);
+	ck_assert_uint_eq(seen, 1501);
+	ck_assert_uint_eq(table.count, 1501);
 	gl_dlm_table_remove(&table, second);
 	ck_assert_ptr_null(gl_dlm_table_locks(&table, "key"));
 	ck_assert(gl_dlm_table_has(&table, 1) && !gl_dlm_table_has(&table, 2));
 	gl_dlm_table_clear(&table);
 	ck_assert(!gl_dlm_table_has(&table, 1));
 	ck_assert_uint_eq(table.count, 0);
-	/* What a predecessor was answered is never taken for an answer to us. */
-	ck_assert_uint_ne(gl_dlm_table_add(&table, "key", 1)->token, token);
-	gl_dlm_table_clear(&table);
+	ck_assert_ptr_null(gl_dlm_table_find(&table, "other 7", 1));
+	gl_dlm_ledger_close(&table);
 }
 END_TEST
 
@@ -201,11 +126,104 @@ START_TEST(a_name_that_is_too_long)
 	static const char name[] = "12345678901234567890123456789012345678901234567890123456789012345";
 	struct gl_dlm_table table;
 
-	gl_dlm_table_init(&table);
+	open_table(&table, -1);
 	ck_assert_ptr_null(gl_dlm_table_add(&table, name, 1));
 	ck_assert_ptr_null(gl_dlm_table_find(&table, name, 1));
 	ck_assert_ptr_nonnull(gl_dlm_table_add(&table, name + 1, 1));
-	gl_dlm_table_clear(&table);
+	gl_dlm_ledger_close(&table);
+}
+END_TEST
+
+/* ---- The ledger ---- */
+
+static int memory_file(void)
+{
+	int fd = memfd_create("ledger", MFD_CLOEXEC);
+
+	ck_assert_int_ge(fd, 0);
+	return fd;
+}
+
+/* What one process has written, another one finds: whatever the first had for itself means nothing. */
+START_TEST(the_next_process_finds_it)
+{
+	struct gl_dlm_table table, next;
+	struct gl_dlm_lock *held, *asked, *unasked, *found;
+	struct gl_dlm_request request = {.mode = 0};
+	uint64_t token;
+	int fd = memory_file();
+
+	open_table(&table, dup(fd));
+	held = gl_dlm_table_add(&table, "held", 1);
+	asked = gl_dlm_table_add(&table, "asked", 1);
+	unasked = gl_dlm_table_add(&table, "unasked", 1);
+	held->mode = DLM_LOCK_EX;
+	held->lkid = 7;
+	memset(held->bytes, 3, sizeof(held->bytes));
+	held->content = held->used = true;
+	held->request = &request;
+	asked->wanted = DLM_LOCK_NL;
+	asked->flight = 5 * GL_DLM_ONE_REQUEST + GL_DLM_SENT;
+	token = gl_dlm_table_token(&table, asked);
+	(void)unasked;
+
+	open_table(&next, fd);
+	ck_assert_uint_eq(next.count, 2);
+	found = gl_dlm_table_find(&next, "held", 1);
+	ck_assert_ptr_nonnull(found);
+	ck_assert_int_eq(found->mode, DLM_LOCK_EX);
+	ck_assert_uint_eq(found->lkid, 7);
+	ck_assert_uint_eq(found->bytes[31], 3);
+	ck_assert(found->content && !found->used && found->bound);
+	ck_assert_ptr_null(found->request);
+	ck_assert_ptr_eq(gl_dlm_table_asked(&next, token), gl_dlm_table_find(&next, "asked", 1));
+	/* It was made, and never asked for: nobody has it. */
+	ck_assert_ptr_null(gl_dlm_table_find(&next, "unasked", 1));
+	gl_dlm_ledger_close(&next);
+	gl_dlm_table_forget(&table);
+	gl_dlm_ledger_close(&table);
+}
+END_TEST
+
+START_TEST(a_slot_that_is_used_again_has_other_tokens)
+{
+	struct gl_dlm_table table;
+	struct gl_dlm_lock *lock;
+	uint64_t token;
+
+	open_table(&table, -1);
+	lock = gl_dlm_table_add(&table, "a", 1);
+	lock->flight += GL_DLM_ONE_REQUEST + GL_DLM_SENT;
+	token = gl_dlm_table_token(&table, lock);
+	gl_dlm_table_remove(&table, lock);
+	ck_assert_ptr_eq(gl_dlm_table_add(&table, "b", 1), lock);
+	lock->flight += GL_DLM_ONE_REQUEST + GL_DLM_SENT;
+	ck_assert_ptr_null(gl_dlm_table_asked(&table, token));
+	ck_assert_ptr_eq(gl_dlm_table_asked(&table, gl_dlm_table_token(&table, lock)), lock);
+	gl_dlm_ledger_close(&table);
+}
+END_TEST
+
+START_TEST(a_ledger_of_another_version_or_boot)
+{
+	struct gl_dlm_table table;
+	int fd = memory_file();
+
+	open_table(&table, dup(fd));
+	gl_dlm_table_add(&table, "a", 1)->mode = DLM_LOCK_EX;
+	table.ledger->version++;
+	gl_dlm_ledger_close(&table);
+	ck_assert_int_eq(gl_dlm_ledger_open(&table, fd), -1);
+	ck_assert_int_eq(errno, EPROTO);
+	ck_assert_int_eq(pwrite(fd, &(uint32_t){GL_DLM_LEDGER_VERSION}, sizeof(uint32_t),
+				offsetof(struct gl_dlm_ledger, version)),
+			 (ssize_t)sizeof(uint32_t));
+	/* Of another boot: the locks went with that one. */
+	ck_assert_int_eq(pwrite(fd, "x", 1, offsetof(struct gl_dlm_ledger, boot)), 1);
+	open_table(&table, fd);
+	ck_assert_uint_eq(table.count, 0);
+	ck_assert_uint_eq(table.ledger->made, 0);
+	gl_dlm_ledger_close(&table);
 }
 END_TEST
 
@@ -293,10 +311,11 @@ Suite *parts_suite(void)
 
 	tcase_add_test(tests, a_block_comes_back);
 	tcase_add_test(tests, a_foreign_block_says_nothing);
-	tcase_add_loop_test(tests, a_line_of_the_list, 0, COUNT(lines));
-	tcase_add_test(tests, what_is_waited_for);
 	tcase_add_test(tests, locks_are_found_again);
 	tcase_add_test(tests, a_name_that_is_too_long);
+	tcase_add_test(tests, the_next_process_finds_it);
+	tcase_add_test(tests, a_slot_that_is_used_again_has_other_tokens);
+	tcase_add_test(tests, a_ledger_of_another_version_or_boot);
 	tcase_add_test(tests, stopped_and_running_are_told_once);
 	tcase_add_test(tests, what_passes_by_is_not_told);
 	tcase_add_test(tests, a_long_reason_is_cut);

@@ -378,6 +378,30 @@ static void take_slots(struct gl_dlm_call *call)
 	gl_dlm_seats_leave(call);
 }
 
+/*
+ * A grant that was under way for a lock that is deaf cannot be finished: the lock is given up, and asked for anew. Its
+ * guest has not got it yet. One that was finished is held, and stays.
+ */
+static bool drop_deaf(struct gl_dlm_call *call)
+{
+	const int steps[] = {DLM_LOCK_NL, GL_DLM_UNLOCK};
+
+	for (size_t step = 0; step < 2; step++) {
+		for (size_t i = 0; i < call->count; i++) {
+			struct gl_dlm_slot *slot = &call->slots[i];
+
+			if (slot->lock && slot->lock->deaf &&
+			    (slot->lock->mode == DLM_LOCK_NL || gl_dlm_is_unfinished(call, slot))) {
+				gl_dlm_select(call, slot, steps[step], NULL);
+			}
+		}
+		if (!gl_dlm_round(call)) {
+			return false;
+		}
+	}
+	return true;
+}
+
 /* GRANTED, once the owner of the batch is noted. */
 static enum guestlock_result note_owner(struct gl_dlm *dlm, struct guestlock_batch *batch,
 					struct guestlock_error *err)
@@ -421,7 +445,7 @@ enum guestlock_result gl_dlm_acquire(struct guestlock_backend *backend, struct g
 	}
 	gl_dlm_call_begin(&call, dlm, batch, gl_dlm_xid(dlm, batch->owner), "lock", err);
 	check_modes(&call);
-	if (call.result == GUESTLOCK_RES_GRANTED && gl_dlm_read_contents(&call)) {
+	if (call.result == GUESTLOCK_RES_GRANTED && gl_dlm_read_contents(&call) && drop_deaf(&call)) {
 		take_slots(&call);
 		gl_dlm_tell_all(&call);
 	}

@@ -29,7 +29,7 @@ static void take_lock(struct gl_dlm_call *call, struct gl_dlm_slot *slot)
 	if (!lock) {
 		return;
 	}
-	if (lock->in_flight) {
+	if (gl_dlm_in_flight(lock)) {
 		gl_dlm_slot_fail(
 			call, slot, GUESTLOCK_RES_INFLIGHT, 0,
 			"an earlier request for it has no answer yet; ask again when the cluster has "
@@ -38,13 +38,44 @@ static void take_lock(struct gl_dlm_call *call, struct gl_dlm_slot *slot)
 		gl_dlm_slot_errno(call, slot, EBUSY);
 	} else {
 		lock->used = true;
+		lock->passing &= call->passing;
 		slot->lock = lock;
 	}
 }
 
+/* Under the mutex, which is left meanwhile. What somebody else asked of these locks, and did not wait for. */
+static void await_answers(struct gl_dlm_call *call)
+{
+	struct gl_dlm_request *requests = calloc(call->count + 1, sizeof(*requests));
+	size_t count = 0;
+
+	for (size_t i = 0; i < call->count && requests; i++) {
+		struct gl_dlm_lock *lock =
+			gl_dlm_table_find(&call->dlm->table, call->slots[i].item->key->key, call->xid);
+
+		if (lock && gl_dlm_in_flight(lock) && !lock->used) {
+			lock->used = true;
+			requests[count++].lock = lock;
+		}
+	}
+	if (count > 0) {
+		gl_dlm_await(call->dlm, requests, count, call->batch->deadline_ms);
+	}
+	for (size_t i = 0; i < count; i++) {
+		if (requests[i].lock) {
+			requests[i].lock->used = false;
+		}
+	}
+	free(requests);
+}
+
 static void take_locks(struct gl_dlm_call *call)
 {
+	for (size_t i = 0; i < call->count; i++) {
+		gl_dlm_adopt_late(call->dlm, call->slots[i].item->key->key, call->xid);
+	}
 	pthread_mutex_lock(&call->dlm->mutex);
+	await_answers(call);
 	for (size_t i = 0; i < call->count; i++) {
 		take_lock(call, &call->slots[i]);
 	}
@@ -60,9 +91,6 @@ void gl_dlm_call_begin(struct gl_dlm_call *call, struct gl_dlm *dlm, struct gues
 	guestlock_batch_answer(batch, GUESTLOCK_RES_GRANTED);
 	result = gl_dlm_check_running(dlm, err);
 	if (result == GUESTLOCK_RES_GRANTED) {
-		result = gl_dlm_refresh(dlm, err);
-	}
-	if (result == GUESTLOCK_RES_GRANTED) {
 		call->entered = gl_dlm_enter(dlm);
 		result = call->entered ? result
 				       : guestlock_backend_fail(err, GUESTLOCK_RES_NOT_JOINED, 0, 0,
@@ -74,6 +102,7 @@ void gl_dlm_call_begin(struct gl_dlm_call *call, struct gl_dlm *dlm, struct gues
 		fail_all(call, result);
 		return;
 	}
+	gl_dlm_tidy(dlm);
 	call->slots = calloc(batch->count + 1, sizeof(*call->slots));
 	if (!call->slots) {
 		fail_all(call, gl_dlm_fail(err, ENOMEM, verb, "the batch"));
@@ -141,6 +170,7 @@ static struct gl_dlm_lock *make_lock(struct gl_dlm_call *call, const char *name)
 	lock = gl_dlm_table_add(&call->dlm->table, name, call->xid);
 	if (lock) {
 		lock->used = true;
+		lock->passing = call->passing;
 	}
 	pthread_mutex_unlock(&call->dlm->mutex);
 	return lock;
@@ -247,15 +277,15 @@ bool gl_dlm_is_unfinished(const struct gl_dlm_call *call, const struct gl_dlm_sl
 }
 
 /*
- * A lock in mode EX reads nothing: a second one beside it, without mode, does. It is of no owner, so that
- * whoever finds it after a crash drops it.
+ * A lock in mode EX reads nothing, and what is in another one would be sent before it is read: a second one beside
+ * it, without mode, reads. It is of no owner, so that whoever finds it after a crash drops it.
  */
 static void read_beside(struct gl_dlm_call *call, struct gl_dlm_call *beside)
 {
 	for (size_t i = 0; i < call->count; i++) {
 		struct gl_dlm_slot *slot = &call->slots[i];
 
-		if (slot->lock && slot->lock->mode == DLM_LOCK_EX && !slot->lock->content) {
+		if (slot->lock && slot->lock->mode > DLM_LOCK_NL && !slot->lock->content) {
 			beside->slots[beside->count++] =
 				(struct gl_dlm_slot){.item = slot->item, .before = GL_DLM_NO_MODE};
 			gl_dlm_select(beside, &beside->slots[beside->count - 1], DLM_LOCK_NL, NULL);
@@ -281,13 +311,14 @@ static void copy_contents(struct gl_dlm_call *call, const struct gl_dlm_call *be
 	}
 }
 
-static bool read_exclusive(struct gl_dlm_call *call)
+static bool read_held(struct gl_dlm_call *call)
 {
 	struct gl_dlm_call beside = *call;
 
 	beside.count = 0;
 	beside.entered = false;
 	beside.xid = gl_dlm_nobody_xid(call->dlm);
+	beside.passing = true;
 	beside.slots = calloc(call->count + 1, sizeof(*beside.slots));
 	if (!beside.slots) {
 		call->result = gl_dlm_fail(call->err, ENOMEM, call->verb, "the batch");
@@ -301,7 +332,7 @@ static bool read_exclusive(struct gl_dlm_call *call)
 
 bool gl_dlm_read_contents(struct gl_dlm_call *call)
 {
-	bool exclusive = false;
+	bool held = false;
 
 	for (size_t i = 0; i < call->count; i++) {
 		struct gl_dlm_slot *slot = &call->slots[i];
@@ -309,13 +340,13 @@ bool gl_dlm_read_contents(struct gl_dlm_call *call)
 		if (!slot->lock || slot->lock->content) {
 			continue;
 		}
-		if (slot->lock->mode == DLM_LOCK_EX) {
-			exclusive = true;
+		if (slot->lock->mode > DLM_LOCK_NL) {
+			held = true;
 		} else {
 			gl_dlm_select(call, slot, slot->lock->mode, NULL);
 		}
 	}
-	return gl_dlm_round(call) && (!exclusive || read_exclusive(call));
+	return gl_dlm_round(call) && (!held || read_held(call));
 }
 
 /* ---- Failures ---- */

@@ -25,6 +25,7 @@ struct gl_dlm_slot {
 	bool fresh;                     /* the lock was asked for by this call */
 	bool changed;                   /* acquire, convert: more than before is held */
 	bool refused;                   /* acquire, convert: somebody else has it */
+	bool hearsay;                   /* inquire: so says a block, and it need not be true */
 	int before;                     /* the lock's mode when the call began */
 	unsigned char found[GL_DLM_BLOCK];      /* the block when it was granted */
 	bool found_lost;
@@ -37,6 +38,7 @@ struct gl_dlm_call {
 	const char *verb;               /* "lock", "release", ... */
 	enum guestlock_result result;   /* the worst so far */
 	uint64_t xid;
+	bool passing;                   /* locks that it makes are of nobody, and go with it */
 	bool entered;
 	struct gl_dlm_slot *slots;      /* sorted by key */
 	size_t count;

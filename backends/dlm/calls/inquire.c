@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Who has it? Every lock of the owner is converted to the mode that it has, or asked for without a mode: the
- * answer comes from the kernel, waits for whatever was under way before, and brings the block.
+ * answer comes from the kernel, waits for whatever was under way before, and brings the block. No lock is taken for
+ * it that could be in anybody's way.
  *
- * A block that names somebody is a claim. It may be an old one: of a node that left in handover, or whose
- * locks somebody purged. So a claim is tried out with a mode that fits everything but what is claimed.
+ * A block that names somebody who has it exclusively is believed: the kernel takes back what a node wrote that went
+ * away with an exclusive lock. Of handover it does not, so what a block says of that is hearsay: told, and no reason
+ * to refuse anything. That somebody shares a key no block tells.
  */
 #include "calls/call.h"
 
+#include "cluster/cluster.h"
 #include "owners/owners.h"
+#include "peers/peers.h"
 #include "view/view.h"
 
 #include <errno.h>
@@ -22,95 +26,69 @@ static bool ask_in_present_modes(struct gl_dlm_call *call)
 	for (size_t i = 0; i < call->count; i++) {
 		struct gl_dlm_slot *slot = &call->slots[i];
 
-		gl_dlm_select(call, slot, slot->lock ? slot->lock->mode : DLM_LOCK_NL, NULL);
+		/* One that is deaf is as it was. */
+		if (!slot->lock || !slot->lock->deaf) {
+			gl_dlm_select(call, slot, slot->lock ? slot->lock->mode : DLM_LOCK_NL, NULL);
+		}
 	}
 	return gl_dlm_round(call);
 }
 
-/*
- * What goes with everything but what the block claims; DLM_LOCK_NL: it claims nothing, or it is known
- * anyway.
- */
-static int trial_of(const struct gl_dlm_slot *slot)
-{
-	struct gl_dlm_block block;
+/* ---- What blocks claim ---- */
 
-	gl_dlm_slot_block(slot, &block);
-	if (!slot->lock || slot->lock->mode != DLM_LOCK_NL || !block.valid || slot->lock->lost ||
-	    slot->item->n_others > 0) {
-		return DLM_LOCK_NL;
+static bool is_member(const struct gl_dlm *dlm, unsigned node)
+{
+	unsigned nodes[GL_DLM_PEERS_MAX];
+	size_t count = 0;
+
+	if (gl_dlm_cluster_members(&gl_dlm_this_world, dlm->lockspace, nodes, GL_DLM_PEERS_MAX, &count) < 0) {
+		return true;
 	}
-	if (block.flags & GL_DLM_RELEASED) {
-		return block.flags & GL_DLM_SHARED ? DLM_LOCK_CW : DLM_LOCK_NL;
+	for (size_t i = 0; i < count; i++) {
+		if (nodes[i] == node) {
+			return true;
+		}
 	}
-	return block.flags & GL_DLM_HANDOVER ? DLM_LOCK_PR : DLM_LOCK_CR;
+	return false;
 }
 
+/* Of one whom the table does not know: of another node, or of another keeper of this one. */
 static void note_claim(struct gl_dlm_call *call, struct gl_dlm_slot *slot)
 {
+	struct guestlock_item *item = slot->item;
 	struct gl_dlm_block block;
 
 	gl_dlm_slot_block(slot, &block);
-	slot->item->n_others = 1;
-	if (!gl_dlm_block_holder(call->dlm, &block, &slot->item->holder)) {
-		slot->item->holder = (struct guestlock_holder){.mode = GUESTLOCK_MODE_SHARED};
+	if (!slot->lock || slot->lock->mode != DLM_LOCK_NL || slot->lock->lost || item->n_others > 0 ||
+	    !gl_dlm_block_holder(call->dlm, &block, &item->holder)) {
+		return;
 	}
-	gl_dlm_name_holder(call->dlm, slot->item->key->key, call->batch->deadline_ms, &slot->item->holder);
-}
-
-static bool try_claims(struct gl_dlm_call *call)
-{
-	for (size_t i = 0; i < call->count; i++) {
-		struct gl_dlm_slot *slot = &call->slots[i];
-		int trial = trial_of(slot);
-
-		slot->request = (struct gl_dlm_request){.mode = DLM_LOCK_NL};
-		if (trial != DLM_LOCK_NL) {
-			gl_dlm_select(call, slot, trial, NULL);
-		}
+	slot->hearsay = item->holder.mode != GUESTLOCK_MODE_EXCLUSIVE;
+	if (slot->hearsay && !is_member(call->dlm, block.node)) {
+		return;
 	}
-	if (!gl_dlm_round(call)) {
-		return false;
-	}
-	for (size_t i = 0; i < call->count; i++) {
-		struct gl_dlm_slot *slot = &call->slots[i];
-
-		if (slot->request.mode == DLM_LOCK_NL) {
-			continue;
-		}
-		if (slot->request.status == EAGAIN) {
-			note_claim(call, slot);
-		} else {
-			gl_dlm_select(call, slot, DLM_LOCK_NL, NULL);
-		}
-	}
-	return gl_dlm_round(call);
+	item->n_others = 1;
+	gl_dlm_name_holder(call->dlm, item->key->key, call->batch->deadline_ms, &item->holder);
 }
 
 /* ---- Others of this node ---- */
 
-/* Copies of the locks of a resource that belong to others; malloc'd, NULL with *out_count 0. */
+/* Copies of the locks of a resource that others hold; malloc'd, NULL with *out_count 0. */
 static struct gl_dlm_lock *others_of(struct gl_dlm_call *call, const struct gl_dlm_slot *slot,
 				     size_t *out_count)
 {
-	const struct gl_dlm_lock *first, *lock;
-	struct gl_dlm_lock *copies = NULL;
-	size_t count = 0;
+	struct gl_dlm_lock *copies;
+	size_t count, others = 0;
 
 	pthread_mutex_lock(&call->dlm->mutex);
-	first = gl_dlm_table_locks(&call->dlm->table, slot->item->key->key);
-	for (lock = first; lock; lock = lock->next) {
-		count += lock->xid != call->xid && lock->mode > DLM_LOCK_CR;
-	}
-	copies = count ? calloc(count, sizeof(*copies)) : NULL;
-	count = 0;
-	for (lock = copies ? first : NULL; lock; lock = lock->next) {
-		if (lock->xid != call->xid && lock->mode > DLM_LOCK_CR) {
-			copies[count++] = *lock;
+	copies = gl_dlm_table_copy(&call->dlm->table, slot->item->key->key, &count);
+	pthread_mutex_unlock(&call->dlm->mutex);
+	for (size_t i = 0; i < count; i++) {
+		if (copies[i].xid != call->xid && copies[i].mode > DLM_LOCK_NL) {
+			copies[others++] = copies[i];
 		}
 	}
-	pthread_mutex_unlock(&call->dlm->mutex);
-	*out_count = count;
+	*out_count = others;
 	return copies;
 }
 
@@ -137,7 +115,7 @@ static void note_unnamed(struct gl_dlm_slot *slot, size_t n_local, size_t n_remo
 	if (item->n_others > 0 && n_local == 0 && n_remote == 0) {
 		item->holders[item->n_holders++] = item->holder;
 	} else if (n_remote > 0) {
-		bool self = slot->lock && slot->lock->mode > DLM_LOCK_CR;
+		bool self = slot->lock && slot->lock->mode > DLM_LOCK_NL;
 
 		item->n_others = item->n_holders - self;
 		if (item->result == GUESTLOCK_RES_FREE) {
@@ -160,7 +138,7 @@ static void list_holders(struct gl_dlm_call *call, struct gl_dlm_slot *slot)
 	if (!item->holders || !remote) {
 		gl_dlm_slot_errno(call, slot, ENOMEM);
 	} else {
-		if (slot->lock && slot->lock->mode > DLM_LOCK_CR) {
+		if (slot->lock && slot->lock->mode > DLM_LOCK_NL) {
 			gl_dlm_fill_holder(call->dlm, slot->lock, &item->holders[item->n_holders++]);
 		}
 		for (size_t i = 0; i < count; i++) {
@@ -188,7 +166,7 @@ static void answer(struct gl_dlm_call *call, struct gl_dlm_slot *slot)
 	if (item->result != GUESTLOCK_RES_GRANTED) {
 		return;
 	}
-	if (slot->lock && slot->lock->mode > DLM_LOCK_CR && call->batch->owner) {
+	if (slot->lock && slot->lock->mode > DLM_LOCK_NL && call->batch->owner) {
 		item->held_mode = gl_dlm_mode_of(slot->lock->mode);
 		item->result = gl_dlm_is_unfinished(call, slot) ? GUESTLOCK_RES_ORPHAN : GUESTLOCK_RES_HELD;
 	} else {
@@ -204,11 +182,7 @@ static void look(struct gl_dlm_call *call)
 	}
 	for (size_t i = 0; i < call->count; i++) {
 		count_locals(call, &call->slots[i]);
-	}
-	if (!try_claims(call)) {
-		return;
-	}
-	for (size_t i = 0; i < call->count; i++) {
+		note_claim(call, &call->slots[i]);
 		answer(call, &call->slots[i]);
 	}
 }
@@ -220,6 +194,7 @@ static void begin_inquiry(struct gl_dlm_call *call, struct gl_dlm *dlm, struct g
 	uint64_t xid = batch->owner ? gl_dlm_xid(dlm, batch->owner) : gl_dlm_nobody_xid(dlm);
 
 	gl_dlm_call_begin(call, dlm, batch, xid, "ask about", err);
+	call->passing = true;
 }
 
 enum guestlock_result gl_dlm_inquire(struct guestlock_backend *backend, struct guestlock_batch *batch,
@@ -253,7 +228,7 @@ static void judge_slot(struct gl_dlm_call *call, struct gl_dlm_slot *slot)
 	if ((found == GUESTLOCK_RES_HELD || found == GUESTLOCK_RES_ORPHAN) && item->held_mode >= item->mode) {
 		return;
 	}
-	if (item->n_others > 0 &&
+	if (item->n_others > 0 && !slot->hearsay &&
 	    !gl_dlm_modes_fit(gl_dlm_mode(item->holder.mode), gl_dlm_mode(item->mode))) {
 		gl_dlm_slot_fail(call, slot, GUESTLOCK_RES_BUSY, 0, "guest %s on host %s holds it",
 				 item->holder.uuid[0] ? item->holder.uuid : "without a name",

@@ -10,27 +10,24 @@
 
 #define RELEASE_MS 5000
 
-/* The xids of ours that have a key in any mode but none; malloc'd. */
+/* The xids that have a key in any mode but none; malloc'd. */
 static uint64_t *holders_of(struct gl_dlm *dlm, const char *key, size_t *out_count)
 {
-	const struct gl_dlm_lock *first, *lock;
+	struct gl_dlm_lock *locks;
 	uint64_t *xids;
-	size_t count = 0;
+	size_t count, held = 0;
 
 	pthread_mutex_lock(&dlm->mutex);
-	first = gl_dlm_table_locks(&dlm->table, key);
-	for (lock = first; lock; lock = lock->next) {
-		count++;
-	}
+	locks = gl_dlm_table_copy(&dlm->table, key, &count);
+	pthread_mutex_unlock(&dlm->mutex);
 	xids = calloc(count + 1, sizeof(*xids));
-	count = 0;
-	for (lock = xids ? first : NULL; lock; lock = lock->next) {
-		if (gl_dlm_is_ours(dlm, lock->xid) && lock->mode > DLM_LOCK_NL) {
-			xids[count++] = lock->xid;
+	for (size_t i = 0; xids && i < count; i++) {
+		if (locks[i].mode > DLM_LOCK_NL) {
+			xids[held++] = locks[i].xid;
 		}
 	}
-	pthread_mutex_unlock(&dlm->mutex);
-	*out_count = count;
+	free(locks);
+	*out_count = held;
 	return xids;
 }
 

@@ -76,13 +76,7 @@ static void unlock(struct gl_dlm_call *call)
 
 void gl_dlm_forget_if_last(struct gl_dlm *dlm, uint64_t xid)
 {
-	bool unsettled;
-
-	pthread_mutex_lock(&dlm->mutex);
-	unsettled = dlm->unsettled;
-	pthread_mutex_unlock(&dlm->mutex);
-	/* A lock that comes yet would have no owner. */
-	if (!unsettled && !gl_dlm_owner_has_locks(dlm, xid)) {
+	if (!gl_dlm_owner_has_locks(dlm, xid)) {
 		gl_dlm_owner_forget(dlm, xid);
 	}
 }

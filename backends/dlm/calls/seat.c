@@ -27,7 +27,7 @@ static struct gl_dlm_request *make_requests(struct gl_dlm_call *call,
 		}
 		gl_dlm_seat_name(call->slots[i].item->key->key, name);
 		lock = gl_dlm_table_find(&call->dlm->table, name, call->xid);
-		if (lock ? !unlock || lock->in_flight : unlock) {
+		if (lock ? !unlock || gl_dlm_in_flight(lock) : unlock) {
 			continue;
 		}
 		lock = lock ? lock : gl_dlm_table_add(&call->dlm->table, name, call->xid);

@@ -18,11 +18,14 @@
 #define END_MS 5000
 #define PAUSE_MS 20
 
-/* What is read: an answer, and a value block behind it. */
+/* What is read: an answer, and a value block behind it, in the ledger. The kernel writes the answer last. */
 union answer {
 	struct dlm_lock_result result;
 	char bytes[sizeof(struct dlm_lock_result) + GL_DLM_BLOCK];
 };
+
+_Static_assert(sizeof(union answer) <= sizeof((struct gl_dlm_ledger){0}.answer),
+	       "an answer has room in the ledger");
 
 static uint64_t token_of(const void *pointer)
 {
@@ -36,7 +39,7 @@ void gl_dlm_answer_request(struct gl_dlm *dlm, struct gl_dlm_lock *lock, int sta
 {
 	struct gl_dlm_request *request = lock->request;
 
-	lock->in_flight = false;
+	__atomic_store_n(&lock->flight, lock->flight & ~(uint64_t)GL_DLM_FLIGHT, __ATOMIC_RELEASE);
 	lock->request = NULL;
 	if (request) {
 		request->done = true;
@@ -53,43 +56,54 @@ void gl_dlm_answer_request(struct gl_dlm *dlm, struct gl_dlm_lock *lock, int sta
 			pthread_cond_signal(&request->round->woken);
 		}
 	}
+	dlm->litter |= lock->passing && !request;
 	if (gone) {
 		gl_dlm_table_remove(&dlm->table, lock);
 	}
 }
 
-/* The lock has what it was asked for. block: what the kernel read, NULL where it did not. */
-static void note_grant(struct gl_dlm_lock *lock, const unsigned char *block, bool lost)
+/*
+ * The lock has what it was asked for. block: what the kernel read, NULL where it did not. Whoever is killed in between
+ * has it noted once more by the next process, so the mode, which the rest depends on, changes last.
+ */
+static void note_grant(struct gl_dlm_lock *lock, uint32_t lkid, const unsigned char *block, bool lost)
 {
-	bool wrote = lock->mode == DLM_LOCK_EX;
-
+	lock->lkid = lkid;
 	if (lock->wanted != lock->mode) {
 		lock->since = lock->wanted == DLM_LOCK_NL ? 0 : (int64_t)time(NULL);
 	}
-	lock->mode = lock->wanted;
-	if (block) {
-		memcpy(lock->bytes, block, GL_DLM_BLOCK);
+	if (!lock->without_block && (block || lock->mode == DLM_LOCK_EX)) {
+		memcpy(lock->bytes, block ? block : lock->sent, GL_DLM_BLOCK);
 		lock->content = true;
-		lock->lost = lost;
-	} else if (wrote) {
-		memcpy(lock->bytes, lock->sent, GL_DLM_BLOCK);
-		lock->content = true;
-		lock->lost = false;
+		lock->lost = block && lost;
+	}
+	__atomic_store_n(&lock->mode, lock->wanted, __ATOMIC_RELEASE);
+}
+
+void gl_dlm_answer_deaf(struct gl_dlm *dlm, uint64_t token)
+{
+	struct gl_dlm_lock *lock = gl_dlm_table_asked(&dlm->table, token);
+
+	if (lock && lock->wanted == DLM_LOCK_NL) {
+		note_grant(lock, lock->lkid, NULL, false);
+	}
+	if (lock) {
+		gl_dlm_answer_request(dlm, lock, 0, lock->wanted == GL_DLM_UNLOCK);
 	}
 }
 
-static void take_answer(struct gl_dlm *dlm, const union answer *answer, size_t size)
+/* What nobody asked for is not for us: of a request that was settled without it. */
+static void take_answer(struct gl_dlm *dlm, const union answer *answer)
 {
 	const struct dlm_lock_result *result = &answer->result;
-	struct gl_dlm_lock *lock = gl_dlm_table_token(&dlm->table, token_of(result->user_astparam));
+	struct gl_dlm_lock *lock = gl_dlm_table_asked(&dlm->table, token_of(result->user_astparam));
 	int status = -result->lksb.sb_status;
 	const unsigned char *block = NULL;
 
-	if (!lock || !lock->in_flight) {
-		dlm->stray = true;
+	if (!lock) {
 		return;
 	}
-	if (result->lvb_offset && result->lvb_offset + (size_t)GL_DLM_BLOCK <= size) {
+	if (result->lvb_offset && result->lvb_offset + (size_t)GL_DLM_BLOCK <= sizeof(*answer)) {
 		block = (const unsigned char *)answer->bytes + result->lvb_offset;
 	}
 	if (status == DLM_EUNLOCK) {
@@ -97,10 +111,23 @@ static void take_answer(struct gl_dlm *dlm, const union answer *answer, size_t s
 		return;
 	}
 	if (status == 0) {
-		lock->lkid = result->lksb.sb_lkid;
-		note_grant(lock, block, (result->lksb.sb_flags & DLM_SBF_VALNOTVALID) != 0);
+		note_grant(lock, result->lksb.sb_lkid, block,
+			   (result->lksb.sb_flags & DLM_SBF_VALNOTVALID) != 0);
 	}
 	gl_dlm_answer_request(dlm, lock, status, status != 0 && lock->mode == GL_DLM_NO_MODE);
+}
+
+/* An answer in the ledger is taken, once. */
+static bool take_read(struct gl_dlm *dlm)
+{
+	const union answer *answer = (const union answer *)dlm->table.ledger->answer;
+	bool there = answer->result.user_astparam != NULL;
+
+	if (there) {
+		take_answer(dlm, answer);
+	}
+	memset(dlm->table.ledger->answer, 0, sizeof(*answer));
+	return there;
 }
 
 /* ---- Reading ---- */
@@ -116,18 +143,15 @@ static void sleep_until(int64_t deadline_ms, struct timespec *out)
 /* Under the mutex, which is left meanwhile; by the one who reads. false: there is nothing now. */
 static bool read_one(struct gl_dlm *dlm)
 {
-	union answer answer;
+	void *answer = dlm->table.ledger->answer;
 	int fd = dlm->fd;
-	ssize_t size;
 
 	pthread_mutex_unlock(&dlm->mutex);
-	size = read(fd, &answer, sizeof(answer));
-	pthread_mutex_lock(&dlm->mutex);
-	if (size < (ssize_t)sizeof(answer.result)) {
-		return false;
+	if (read(fd, answer, sizeof(union answer)) < 0) {
+		/* Nothing is there, then. */
 	}
-	take_answer(dlm, &answer, (size_t)size);
-	return true;
+	pthread_mutex_lock(&dlm->mutex);
+	return take_read(dlm);
 }
 
 /* The same. false: it is later than that. */
@@ -207,6 +231,8 @@ void gl_dlm_catch_up(struct gl_dlm *dlm)
 	pthread_mutex_lock(&dlm->mutex);
 	if (!dlm->reading && !dlm->closing && dlm->fd >= 0) {
 		dlm->reading = true;
+		/* What a predecessor read, and was killed with. */
+		take_read(dlm);
 		while (!dlm->closing && read_one(dlm)) {
 		}
 		dlm->reading = false;

@@ -54,34 +54,34 @@ static size_t put_name(union packet *packet, const char *name)
 }
 
 /* What the kernel wants to know of any request. */
-static void put_lock(union packet *packet, const struct gl_dlm_lock *lock, unsigned flags)
+static void put_lock(union packet *packet, const struct gl_dlm_lock *lock, uint64_t token, unsigned flags)
 {
 	struct dlm_lock_params *params = &packet->request.i.lock;
 
 	params->flags = flags;
 	params->lkid = lock->lkid;
 	params->xid = lock->xid;
-	params->castparam = pointer_of(lock->token);
+	params->castparam = pointer_of(token);
 	/* The kernel only passes them back, but without them it gives no answer. */
 	params->castaddr = pointer_of(1);
 	params->lksb = pointer_of(1);
 	memcpy(params->lvb, lock->sent, sizeof(params->lvb));
 }
 
-static size_t make_packet(union packet *packet, const struct gl_dlm_lock *lock)
+static size_t make_packet(union packet *packet, const struct gl_dlm_lock *lock, uint64_t token)
 {
-	unsigned flags = DLM_LKF_PERSISTENT | DLM_LKF_VALBLK | DLM_LKF_NOQUEUE;
+	unsigned flags = DLM_LKF_PERSISTENT | DLM_LKF_NOQUEUE | (lock->without_block ? 0 : DLM_LKF_VALBLK);
 
 	if (lock->wanted == GL_DLM_UNLOCK) {
 		begin_packet(packet, DLM_USER_UNLOCK);
 		/* Without VALBLK: it goes from NL, which writes nothing. */
-		put_lock(packet, lock, 0);
+		put_lock(packet, lock, token, 0);
 		return sizeof(packet->request);
 	}
 	begin_packet(packet, DLM_USER_LOCK);
-	put_lock(packet, lock, lock->lkid ? flags | DLM_LKF_CONVERT : flags);
+	put_lock(packet, lock, token, lock->lkid ? flags | DLM_LKF_CONVERT : flags);
 	packet->request.i.lock.mode = (uint8_t)lock->wanted;
-	return put_name(packet, lock->resource->name);
+	return put_name(packet, lock->name);
 }
 
 /* A result of 0 or more, or -errno. */
@@ -97,7 +97,7 @@ static ssize_t send_packet(int fd, const union packet *packet, size_t size)
 
 /* ---- Requests ---- */
 
-/* Under the mutex. */
+/* Under the mutex. What is asked stands in the ledger before it is. */
 static void start(struct gl_dlm_request *request)
 {
 	struct gl_dlm_lock *lock = request->lock;
@@ -106,9 +106,19 @@ static void start(struct gl_dlm_request *request)
 	request->gone = false;
 	request->status = 0;
 	lock->wanted = request->mode;
-	lock->in_flight = true;
+	lock->without_block = request->without_block;
 	lock->request = request;
 	memcpy(lock->sent, request->bytes, GL_DLM_BLOCK);
+	__atomic_store_n(&lock->flight,
+			 (lock->flight & ~(uint64_t)GL_DLM_FLIGHT) + GL_DLM_ONE_REQUEST + GL_DLM_SENDING,
+			 __ATOMIC_RELEASE);
+}
+
+/* Unless it was answered meanwhile. */
+static void note_sent(struct gl_dlm_lock *lock, uint64_t sending)
+{
+	__atomic_compare_exchange_n(&lock->flight, &sending, sending - GL_DLM_SENDING + GL_DLM_SENT, false,
+				    __ATOMIC_RELEASE, __ATOMIC_RELAXED);
 }
 
 /*
@@ -117,10 +127,10 @@ static void start(struct gl_dlm_request *request)
  */
 static void note_failure(struct gl_dlm *dlm, uint64_t token, int error)
 {
-	struct gl_dlm_lock *lock = gl_dlm_table_token(&dlm->table, token);
+	struct gl_dlm_lock *lock = gl_dlm_table_asked(&dlm->table, token);
 	bool gone;
 
-	if (!lock || !lock->in_flight) {
+	if (!lock) {
 		return;
 	}
 	gone = lock->mode == GL_DLM_NO_MODE || error == ENOENT;
@@ -129,13 +139,15 @@ static void note_failure(struct gl_dlm *dlm, uint64_t token, int error)
 
 static void send_one(struct gl_dlm *dlm, struct gl_dlm_request *request)
 {
+	struct gl_dlm_lock *lock = request->lock;
 	union packet packet;
-	uint64_t token;
+	uint64_t token, sending;
 	ssize_t result;
 	size_t size;
+	bool deaf;
 
 	pthread_mutex_lock(&dlm->mutex);
-	if (request->lock->in_flight || dlm->closing) {
+	if (gl_dlm_in_flight(lock) || dlm->closing || (lock->deaf && request->mode > DLM_LOCK_NL)) {
 		request->done = true;
 		request->status = dlm->closing ? ENOTCONN : EBUSY;
 		--request->round->left;
@@ -143,17 +155,23 @@ static void send_one(struct gl_dlm *dlm, struct gl_dlm_request *request)
 		return;
 	}
 	start(request);
-	dlm->unlocks += request->mode == GL_DLM_UNLOCK;
-	token = request->lock->token;
-	size = make_packet(&packet, request->lock);
+	sending = lock->flight;
+	deaf = lock->deaf;
+	token = gl_dlm_table_token(&dlm->table, lock);
+	size = make_packet(&packet, lock, token);
 	pthread_mutex_unlock(&dlm->mutex);
 
 	result = send_packet(dlm->fd, &packet, size);
-	if (result >= 0) {
+	if (result >= 0 && !deaf) {
+		note_sent(lock, sending);
 		return;
 	}
 	pthread_mutex_lock(&dlm->mutex);
-	note_failure(dlm, token, (int)-result);
+	if (result >= 0) {
+		gl_dlm_answer_deaf(dlm, token);
+	} else {
+		note_failure(dlm, token, (int)-result);
+	}
 	pthread_mutex_unlock(&dlm->mutex);
 }
 
@@ -169,6 +187,20 @@ static void abandon(struct gl_dlm_request *requests, size_t count)
 	}
 }
 
+/* Under the mutex, which is left meanwhile. */
+static bool wait_for(struct gl_dlm *dlm, struct gl_dlm_round *round, struct gl_dlm_request *requests,
+		     size_t count, int64_t deadline_ms)
+{
+	bool good;
+
+	gl_dlm_round_wait(dlm, round, deadline_ms);
+	good = round->left == 0;
+	if (!good) {
+		abandon(requests, count);
+	}
+	return good;
+}
+
 bool gl_dlm_ask(struct gl_dlm *dlm, struct gl_dlm_request *requests, size_t count, int64_t deadline_ms)
 {
 	struct gl_dlm_round round = {.left = count};
@@ -182,33 +214,44 @@ bool gl_dlm_ask(struct gl_dlm *dlm, struct gl_dlm_request *requests, size_t coun
 		send_one(dlm, &requests[i]);
 	}
 	pthread_mutex_lock(&dlm->mutex);
-	gl_dlm_round_wait(dlm, &round, deadline_ms);
-	good = round.left == 0;
-	if (!good) {
-		abandon(requests, count);
-	}
+	good = wait_for(dlm, &round, requests, count, deadline_ms);
 	pthread_mutex_unlock(&dlm->mutex);
 	pthread_cond_destroy(&round.woken);
 	return good;
 }
 
-int gl_dlm_tell(struct gl_dlm *dlm, const char *name, uint32_t lkid, uint64_t xid, int mode,
-		const unsigned char bytes[GL_DLM_BLOCK])
+bool gl_dlm_await(struct gl_dlm *dlm, struct gl_dlm_request *requests, size_t count, int64_t deadline_ms)
 {
-	struct gl_dlm_resource resource;
-	struct gl_dlm_lock lock = {.resource = &resource, .lkid = lkid, .xid = xid, .wanted = mode};
+	struct gl_dlm_round round = {.left = count};
+	bool good;
+
+	pthread_cond_init(&round.woken, &dlm->monotonic);
+	for (size_t i = 0; i < count; i++) {
+		requests[i].round = &round;
+		requests[i].lock->request = &requests[i];
+	}
+	good = wait_for(dlm, &round, requests, count, deadline_ms);
+	pthread_cond_destroy(&round.woken);
+	return good;
+}
+
+int gl_dlm_look(struct gl_dlm *dlm, const struct gl_dlm_lock *lock)
+{
 	union packet packet;
 	ssize_t result;
 	size_t size;
 
-	snprintf(resource.name, sizeof(resource.name), "%s", name);
-	memcpy(lock.sent, bytes, sizeof(lock.sent));
-	size = make_packet(&packet, &lock);
+	begin_packet(&packet, DLM_USER_LOCK);
+	/* The kernel takes these over before it looks, so they are those of the request that it may find. */
+	put_lock(&packet, lock, gl_dlm_table_token(&dlm->table, lock),
+		 DLM_LKF_PERSISTENT | DLM_LKF_VALBLK | DLM_LKF_CONVERT | DLM_LKF_QUECVT);
+	packet.request.i.lock.mode = DLM_LOCK_NL;
+	size = put_name(&packet, lock->name);
 	result = send_packet(dlm->fd, &packet, size);
-	return result < 0 ? (int)-result : 0;
+	return result < 0 ? (int)-result : EPROTO;
 }
 
-int gl_dlm_adopt(struct gl_dlm *dlm, const char *name, int mode, uint64_t xid, uint32_t *out_lkid)
+int gl_dlm_adopt(struct gl_dlm *dlm, const struct gl_dlm_lock *lock, int mode, uint32_t *out_lkid)
 {
 	struct dlm_lock_params *params;
 	union packet packet;
@@ -219,10 +262,10 @@ int gl_dlm_adopt(struct gl_dlm *dlm, const char *name, int mode, uint64_t xid, u
 	params = &packet.request.i.lock;
 	params->flags = DLM_LKF_PERSISTENT | DLM_LKF_VALBLK | DLM_LKF_ORPHAN;
 	params->mode = (uint8_t)mode;
-	params->xid = xid;
+	params->xid = lock->xid;
 	params->castaddr = pointer_of(1);
 	params->lksb = pointer_of(1);
-	size = put_name(&packet, name);
+	size = put_name(&packet, lock->name);
 	result = send_packet(dlm->fd, &packet, size);
 	if (result <= 0) {
 		return result < 0 ? (int)-result : EIO;

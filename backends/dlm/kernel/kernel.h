@@ -13,10 +13,11 @@
  *
  * Locks are asked for through the kernel's device protocol on one descriptor, which is kept by a second
  * process (struct guestlock_kept): whoever comes next finds the locks as they were, and reads the answers
- * to requests that its predecessor sent. Tokens, not pointers, tell which request an answer is for.
+ * to requests that its predecessor sent. Tokens, not pointers, tell which request an answer is for: a slot of the
+ * ledger, and how often something was asked of it. libdlm makes and leaves the lockspace.
  *
  *     lockspace.c  creating, leaving           device.c    requests, and answer.c their answers
- *     table.h      the locks we have           dump.h      those that the kernel shows
+ *     table.h      the locks we have, and ledger.c the file that they are in
  *
  * Order of mutexes: membership, then the mutex of struct gl_dlm. Those of the peers (peers/peers_priv.h) and
  * of names of nodes (cluster/nodes.c) are for a moment each, and no other is taken by who holds one of them;
@@ -61,7 +62,7 @@ struct gl_dlm_watch {
 
 struct gl_dlm {
 	struct guestlock_backend base;
-	char *lockspace, *owners_dir, *dump_path, *waiters_path;
+	char *lockspace, *owners_dir, *ledger_path;
 	bool allow_no_fencing;
 	uint64_t manager;               /* the 16 bits of xids, in place */
 	uint32_t node;                  /* of this host; 0: not known */
@@ -84,10 +85,9 @@ struct gl_dlm {
 	TAILQ_HEAD(gl_dlm_rounds, gl_dlm_round) waiting;
 	struct gl_dlm_table table;
 	struct gl_dlm_lock *format;     /* the lock on the format record */
-	bool stray;                     /* an answer came that no lock explains: look at the dump */
-	uint64_t unlocks;               /* sent so far */
-	bool unsettled;                 /* a predecessor's requests for new locks are under way */
-
+	bool strangers;                 /* there may be orphans that no ledger of ours has */
+	int64_t orphans_until_ms;       /* when orphans that have not come up yet are given up */
+	bool litter;                    /* there may be locks of nobody that can go */
 	struct gl_dlm_watch watch;
 };
 
@@ -102,6 +102,7 @@ struct gl_dlm_request {
 	struct gl_dlm_lock *lock;       /* used by the caller */
 	int mode;                       /* DLM_LOCK_NL, ..., or GL_DLM_UNLOCK */
 	unsigned char bytes[GL_DLM_BLOCK];      /* written when the mode goes down or stays exclusive */
+	bool without_block;             /* it is neither written nor read */
 	/* out */
 	bool done;
 	int status;                     /* 0; EAGAIN: refused, nothing changed; else an errno */
@@ -117,17 +118,35 @@ struct gl_dlm_request {
  */
 bool gl_dlm_ask(struct gl_dlm *dlm, struct gl_dlm_request *requests, size_t count, int64_t deadline_ms);
 
-/* No mutex. Takes an orphan of this node. 0 and *out_lkid, or an errno (ENOENT: there is none). */
-int gl_dlm_adopt(struct gl_dlm *dlm, const char *name, int mode, uint64_t xid, uint32_t *out_lkid);
+/*
+ * Wants the mutex, and leaves it meanwhile. The same for requests that are under way already, and that nobody waits
+ * for: only lock is set.
+ */
+bool gl_dlm_await(struct gl_dlm *dlm, struct gl_dlm_request *requests, size_t count, int64_t deadline_ms);
 
-/* No mutex. Sends one request for a lock that gives no answers any more. 0 or an errno. */
-int gl_dlm_tell(struct gl_dlm *dlm, const char *name, uint32_t lkid, uint64_t xid, int mode,
-		const unsigned char bytes[GL_DLM_BLOCK]);
+/*
+ * No mutex, as no request is sent meanwhile. Takes an orphan of that lock's name and mode, whosever it was: they are
+ * all alike. 0 and *out_lkid, or an errno (ENOENT: there is none; EAGAIN: there is one in another mode).
+ */
+int gl_dlm_adopt(struct gl_dlm *dlm, const struct gl_dlm_lock *lock, int mode, uint32_t *out_lkid);
+
+/*
+ * The same. Whether the request for a lock that may be under way is: EBUSY, it is; EINVAL: nothing is under way for that
+ * lock; ENOENT: there is no such lock any more. Asks for what the kernel always refuses, once it has looked whether the
+ * lock is busy (a conversion to NL with QUECVT): nothing changes, but that the block which a granted request brought
+ * is not to be had any more.
+ */
+int gl_dlm_look(struct gl_dlm *dlm, const struct gl_dlm_lock *lock);
 
 /* ---- Answers: answer.c ---- */
 
 /* Wants the mutex. A request under way for that lock has ended. gone: the lock is no more, and freed. */
 void gl_dlm_answer_request(struct gl_dlm *dlm, struct gl_dlm_lock *lock, int status, bool gone);
+/*
+ * Wants the mutex. The kernel does what a lock that is deaf is asked for, but gives no answer: what was sent counts as
+ * done. So it can be given up, and no more than that.
+ */
+void gl_dlm_answer_deaf(struct gl_dlm *dlm, uint64_t token);
 /*
  * Wants the mutex, and leaves it meanwhile. Reads, or waits for who does, until all of it are answered, or
  * the deadline.
@@ -154,10 +173,14 @@ void gl_dlm_exit(struct gl_dlm *dlm);
 
 /* ---- The lockspace: lockspace.c. The first two under membership ---- */
 
-/* No mutex. Creates it or refers to it once more, and opens it: *out_fd. RES_GRANTED, or why not. */
+/*
+ * No mutex. Creates it or refers to it once more, which the ledger notes, and opens it: *out_fd. RES_GRANTED, or why
+ * not.
+ */
 enum guestlock_result gl_dlm_lockspace_open(struct gl_dlm *dlm, int *out_fd, struct guestlock_error *err);
-/* No mutex. Gives back all references; nothing of ours may be in it. */
-enum guestlock_result gl_dlm_lockspace_leave(struct gl_dlm *dlm, struct guestlock_error *err);
+/* No mutex. Gives back so many references; nothing of ours may be in it, nor be open. */
+enum guestlock_result gl_dlm_lockspace_leave(struct gl_dlm *dlm, unsigned references, bool created,
+					     struct guestlock_error *err);
 /*
  * No mutex. Whether this node is a member. Who leaves takes the device away first, and then waits for those
  * who have it open, while the kernel shows the lockspace still: no lock of this node counts any more then.

@@ -18,7 +18,6 @@
 #include <unistd.h>
 
 #define LOCKSPACE_MODE 0600
-#define MOST_REFERENCES 4096
 
 static bool is_in_kernel(const struct gl_dlm *dlm)
 {
@@ -47,12 +46,22 @@ static enum guestlock_result fail_create(const struct gl_dlm *dlm, int error, st
 	return gl_dlm_fail(err, error ? error : ENODEV, "create the DLM lockspace", dlm->lockspace);
 }
 
-/* One reference more; *exclusive: only if there is none yet. NULL with errno. */
-static dlm_lshandle_t refer(const struct gl_dlm *dlm, bool exclusive)
+/*
+ * One reference more, which is counted; exclusive: only if there is none yet, and then the lockspace is ours. NULL with
+ * errno.
+ */
+static dlm_lshandle_t refer(struct gl_dlm *dlm, bool exclusive)
 {
+	dlm_lshandle_t handle;
+
 	errno = 0;
-	return exclusive ? dlm_new_lockspace(dlm->lockspace, LOCKSPACE_MODE, DLM_LSFL_NEWEXCL)
-			 : dlm_create_lockspace(dlm->lockspace, LOCKSPACE_MODE);
+	handle = exclusive ? dlm_new_lockspace(dlm->lockspace, LOCKSPACE_MODE, DLM_LSFL_NEWEXCL)
+			   : dlm_create_lockspace(dlm->lockspace, LOCKSPACE_MODE);
+	if (handle) {
+		dlm->table.ledger->references++;
+		dlm->table.ledger->created |= exclusive;
+	}
+	return handle;
 }
 
 /* A descriptor of the same open file, above those that are used for input and output. */
@@ -102,10 +111,14 @@ enum guestlock_result gl_dlm_lockspace_open(struct gl_dlm *dlm, int *out_fd, str
 	return GUESTLOCK_RES_GRANTED;
 }
 
-enum guestlock_result gl_dlm_lockspace_leave(struct gl_dlm *dlm, struct guestlock_error *err)
+/*
+ * As many references as are ours: what others of this host have holds the lockspace for them. With force where we made
+ * it, for without it other nodes' copies of locks count as being in use.
+ */
+enum guestlock_result gl_dlm_lockspace_leave(struct gl_dlm *dlm, unsigned references, bool created,
+					     struct guestlock_error *err)
 {
-	/* With force, for without it other nodes' copies of locks count as being in use. */
-	for (unsigned i = 0; i < MOST_REFERENCES && is_in_kernel(dlm); i++) {
+	for (unsigned i = 0; i < references && is_in_kernel(dlm); i++) {
 		dlm_lshandle_t handle;
 
 		errno = 0;
@@ -114,13 +127,10 @@ enum guestlock_result gl_dlm_lockspace_leave(struct gl_dlm *dlm, struct guestloc
 			break;
 		}
 		errno = 0;
-		dlm_release_lockspace(dlm->lockspace, handle, 1);
+		dlm_release_lockspace(dlm->lockspace, handle, created);
 		if (errno && errno != EINTR && gl_dlm_lockspace_exists(dlm)) {
 			return gl_dlm_fail(err, errno, "leave the DLM lockspace", dlm->lockspace);
 		}
-	}
-	if (gl_dlm_lockspace_exists(dlm)) {
-		return gl_dlm_fail(err, EBUSY, "leave the DLM lockspace", dlm->lockspace);
 	}
 	return GUESTLOCK_RES_GRANTED;
 }

@@ -1,23 +1,21 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The locks we have: by resource and xid, and by the token that names them in requests. */
+/* The locks we have, which are in the ledger: by resource and xid, and by the token of what is asked of them. */
 #include "kernel/table.h"
 
 #include <search.h>
 #include <stdlib.h>
 #include <string.h>
 
+struct gl_dlm_resource {
+	char name[DLM_RESNAME_MAXLEN + 1];
+	struct gl_dlm_lock *locks;
+};
+
 static int by_name(const void *a, const void *b)
 {
 	const struct gl_dlm_resource *left = a, *right = b;
 
 	return strcmp(left->name, right->name);
-}
-
-static int by_token(const void *a, const void *b)
-{
-	const struct gl_dlm_lock *left = a, *right = b;
-
-	return (left->token > right->token) - (left->token < right->token);
 }
 
 /* How many locks somebody has. */
@@ -74,34 +72,7 @@ bool gl_dlm_table_has(const struct gl_dlm_table *table, uint64_t xid)
 
 void gl_dlm_table_init(struct gl_dlm_table *table)
 {
-	/* Far from those of a predecessor, whose answers may still come. */
-	*table = (struct gl_dlm_table){.next_token = guestlock_random64()};
-}
-
-static void free_resource(void *node)
-{
-	struct gl_dlm_resource *resource = node;
-
-	while (resource->locks) {
-		struct gl_dlm_lock *lock = resource->locks;
-
-		resource->locks = lock->next;
-		free(lock);
-	}
-	free(resource);
-}
-
-static void free_nothing(void *node)
-{
-	(void)node;
-}
-
-void gl_dlm_table_clear(struct gl_dlm_table *table)
-{
-	tdestroy(table->shares, free);
-	tdestroy(table->tokens, free_nothing);
-	tdestroy(table->resources, free_resource);
-	*table = (struct gl_dlm_table){.next_token = table->next_token};
+	*table = (struct gl_dlm_table){.fd = -1};
 }
 
 static struct gl_dlm_resource *find_resource(const struct gl_dlm_table *table, const char *name)
@@ -144,61 +115,153 @@ static void drop_resource(struct gl_dlm_table *table, struct gl_dlm_resource *re
 	}
 }
 
-static bool index_lock(struct gl_dlm_table *table, struct gl_dlm_lock *lock)
+/* ---- Locks ---- */
+
+/* Under its name and xid. false: no memory. */
+static bool enter(struct gl_dlm_table *table, struct gl_dlm_lock *lock)
 {
-	if (!tsearch(lock, &table->tokens, by_token)) {
+	struct gl_dlm_resource *resource = add_resource(table, lock->name);
+
+	if (!resource) {
 		return false;
 	}
 	if (!add_share(table, lock->xid)) {
-		tdelete(lock, &table->tokens, by_token);
+		drop_resource(table, resource);
 		return false;
 	}
+	lock->resource = resource;
+	lock->next = resource->locks;
+	resource->locks = lock;
+	table->count++;
 	return true;
 }
 
-struct gl_dlm_lock *gl_dlm_table_add(struct gl_dlm_table *table, const char *name, uint64_t xid)
+static void leave(struct gl_dlm_table *table, struct gl_dlm_lock *lock)
 {
-	struct gl_dlm_resource *resource = add_resource(table, name);
-	struct gl_dlm_lock *lock = calloc(1, sizeof(*lock));
-
-	if (resource && lock) {
-		*lock = (struct gl_dlm_lock){
-			.resource = resource,
-			.xid = xid,
-			.token = table->next_token ? table->next_token : 1,
-			.mode = GL_DLM_NO_MODE,
-			.wanted = GL_DLM_NO_MODE,
-		};
-		if (index_lock(table, lock)) {
-			table->next_token = lock->token + 1;
-			lock->next = resource->locks;
-			resource->locks = lock;
-			table->count++;
-			return lock;
-		}
-	}
-	free(lock);
-	if (resource) {
-		drop_resource(table, resource);
-	}
-	return NULL;
-}
-
-void gl_dlm_table_remove(struct gl_dlm_table *table, struct gl_dlm_lock *lock)
-{
-	struct gl_dlm_resource *resource = lock->resource;
-	struct gl_dlm_lock **link = &resource->locks;
+	struct gl_dlm_lock **link = &lock->resource->locks;
 
 	while (*link != lock) {
 		link = &(*link)->next;
 	}
 	*link = lock->next;
-	tdelete(lock, &table->tokens, by_token);
 	drop_share(table, lock->xid);
+	drop_resource(table, lock->resource);
 	table->count--;
-	free(lock);
-	drop_resource(table, resource);
 }
+
+static void free_slot(struct gl_dlm_table *table, struct gl_dlm_lock *slot)
+{
+	__atomic_store_n(&slot->made, 0, __ATOMIC_RELEASE);
+	slot->next = table->free;
+	table->free = slot;
+}
+
+struct gl_dlm_lock *gl_dlm_table_add(struct gl_dlm_table *table, const char *name, uint64_t xid)
+{
+	struct gl_dlm_lock *lock = strlen(name) > DLM_RESNAME_MAXLEN ? NULL : gl_dlm_ledger_slot(table);
+
+	if (!lock) {
+		return NULL;
+	}
+	/* The number of requests goes on, whatever the slot was before. */
+	*lock = (struct gl_dlm_lock){
+		.flight = lock->flight & ~(uint64_t)GL_DLM_FLIGHT,
+		.xid = xid,
+		.mode = GL_DLM_NO_MODE,
+		.wanted = GL_DLM_NO_MODE,
+		.bound = true,
+	};
+	memcpy(lock->name, name, strlen(name) + 1);
+	if (!enter(table, lock)) {
+		free_slot(table, lock);
+		return NULL;
+	}
+	__atomic_store_n(&lock->made, ++table->ledger->made, __ATOMIC_RELEASE);
+	return lock;
+}
+
+void gl_dlm_table_remove(struct gl_dlm_table *table, struct gl_dlm_lock *lock)
+{
+	leave(table, lock);
+	free_slot(table, lock);
+}
+
+bool gl_dlm_table_disown(struct gl_dlm_table *table, struct gl_dlm_lock *lock, uint64_t xid)
+{
+	if (!add_share(table, xid)) {
+		return false;
+	}
+	drop_share(table, lock->xid);
+	lock->passing = true;
+	lock->xid = xid;
+	return true;
+}
+
+/* ---- All of them ---- */
+
+int gl_dlm_table_load(struct gl_dlm_table *table, bool bound)
+{
+	size_t count;
+	struct gl_dlm_lock *slots = gl_dlm_ledger_slots(table, &count);
+
+	for (size_t i = 0; i < count; i++) {
+		struct gl_dlm_lock *lock = &slots[i];
+
+		lock->request = NULL;
+		lock->used = false;
+		lock->bound = bound;
+		if (lock->made == 0) {
+			continue;
+		}
+		lock->name[sizeof(lock->name) - 1] = '\0';
+		if (lock->mode == GL_DLM_NO_MODE && !gl_dlm_in_flight(lock)) {
+			/* Whoever made it was killed before it was asked for. */
+			free_slot(table, lock);
+		} else if (!enter(table, lock)) {
+			gl_dlm_table_forget(table);
+			return -1;
+		}
+	}
+	return 0;
+}
+
+void gl_dlm_table_forget(struct gl_dlm_table *table)
+{
+	tdestroy(table->shares, free);
+	tdestroy(table->resources, free);
+	table->shares = table->resources = NULL;
+	table->count = 0;
+}
+
+static int clear_one(void *data, struct gl_dlm_lock *lock)
+{
+	free_slot(data, lock);
+	return 0;
+}
+
+void gl_dlm_table_clear(struct gl_dlm_table *table)
+{
+	gl_dlm_table_each(table, clear_one, table);
+	gl_dlm_table_forget(table);
+	memset(table->ledger->answer, 0, sizeof(table->ledger->answer));
+	table->ledger->references = 0;
+	table->ledger->created = false;
+}
+
+void gl_dlm_table_each(const struct gl_dlm_table *table, gl_dlm_visit_fn *visit, void *data)
+{
+	size_t count;
+	struct gl_dlm_lock *slots = gl_dlm_ledger_slots(table, &count);
+	int result = 0;
+
+	for (size_t i = 0; i < count && result == 0; i++) {
+		if (slots[i].made != 0) {
+			result = visit(data, &slots[i]);
+		}
+	}
+}
+
+/* ---- By name, and by token ---- */
 
 struct gl_dlm_lock *gl_dlm_table_locks(const struct gl_dlm_table *table, const char *name)
 {
@@ -217,33 +280,56 @@ struct gl_dlm_lock *gl_dlm_table_find(const struct gl_dlm_table *table, const ch
 	return lock;
 }
 
-struct gl_dlm_lock *gl_dlm_table_token(const struct gl_dlm_table *table, uint64_t token)
+static uint64_t token_of(size_t slot, uint64_t flight)
 {
-	const struct gl_dlm_lock wanted = {.token = token};
-	struct gl_dlm_lock *const *node = tfind(&wanted, &table->tokens, by_token);
-
-	return node ? *node : NULL;
+	return (uint64_t)(slot + 1) << 32 | (uint32_t)(flight / GL_DLM_ONE_REQUEST);
 }
 
-struct each {
-	gl_dlm_visit_fn *visit;
-	void *data;
-	int result;
+uint64_t gl_dlm_table_token(const struct gl_dlm_table *table, const struct gl_dlm_lock *lock)
+{
+	size_t count;
+
+	return token_of((size_t)(lock - gl_dlm_ledger_slots(table, &count)),
+			__atomic_load_n(&lock->flight, __ATOMIC_RELAXED));
+}
+
+struct gl_dlm_lock *gl_dlm_table_asked(const struct gl_dlm_table *table, uint64_t token)
+{
+	size_t count, slot = (size_t)(token >> 32);
+	struct gl_dlm_lock *slots = gl_dlm_ledger_slots(table, &count), *lock = slots + slot - 1;
+
+	return slot > 0 && slot <= count && lock->made != 0 && gl_dlm_in_flight(lock) &&
+			       gl_dlm_table_token(table, lock) == token
+		       ? lock
+		       : NULL;
+}
+
+/* ---- Copies ---- */
+
+struct copies {
+	struct gl_dlm_lock *locks;
+	size_t count;
 };
 
-static void visit_node(const void *node, VISIT which, void *data)
+static int copy_one(void *data, struct gl_dlm_lock *lock)
 {
-	struct gl_dlm_lock *const *lock = node;
-	struct each *each = data;
+	struct copies *copies = data;
 
-	if ((which == postorder || which == leaf) && each->result == 0) {
-		each->result = each->visit(each->data, *lock);
-	}
+	copies->locks[copies->count++] = *lock;
+	return 0;
 }
 
-void gl_dlm_table_each(const struct gl_dlm_table *table, gl_dlm_visit_fn *visit, void *data)
+struct gl_dlm_lock *gl_dlm_table_copy(const struct gl_dlm_table *table, const char *name, size_t *out_count)
 {
-	struct each each = {.visit = visit, .data = data};
+	struct copies copies = {.locks = calloc(table->count + 1, sizeof(*copies.locks))};
 
-	twalk_r(table->tokens, visit_node, &each);
+	if (copies.locks && !name) {
+		gl_dlm_table_each(table, copy_one, &copies);
+	}
+	for (struct gl_dlm_lock *lock = name ? gl_dlm_table_locks(table, name) : NULL; lock && copies.locks;
+	     lock = lock->next) {
+		copy_one(&copies, lock);
+	}
+	*out_count = copies.count;
+	return copies.locks;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* From what the kernel has to our table: after a start, and after answers to what a predecessor asked. */
+/* From the ledger of those before us to locks that can be used. */
 #ifndef GL_DLM_RECOVERY_H
 #define GL_DLM_RECOVERY_H
 
@@ -8,20 +8,33 @@
 #pragma GCC visibility push(hidden)
 
 /*
- * Under membership; takes the mutex. The table from what the kernel has, before the first request. kept:
- * the descriptor is that of a predecessor, and so are the locks; else they are orphans and are adopted.
+ * Both under membership; they take the mutex.
+ *
+ * settle.c: the descriptor is that of a predecessor, so the locks are as they were. What he may have sent when he was
+ * killed is found out. No request of ours has been sent yet.
  */
-enum guestlock_result gl_dlm_recover(struct gl_dlm *dlm, bool kept, struct guestlock_error *err);
+void gl_dlm_settle(struct gl_dlm *dlm);
 /*
- * Under membership; takes the mutex. Adopting does not prove that a lock is held, so each is converted to
- * the mode that it has; only the answer to that does. Locks that are of no use to anybody go.
+ * adopt.c: nobody has the descriptor any more, so the locks are orphans of this node. Those that the ledger has are
+ * adopted, and then converted to the mode that they have: adopting succeeds also where a request is under way, only the
+ * answer to that proves that a lock is held. What is not found is looked for again when somebody needs it. May be called
+ * again, for those that are left.
  */
-enum guestlock_result gl_dlm_prove(struct gl_dlm *dlm, bool kept, struct guestlock_error *err);
+enum guestlock_result gl_dlm_adopt_all(struct gl_dlm *dlm, struct guestlock_error *err);
 /*
- * Takes the mutex. After answers to what a predecessor asked for: what the kernel has now. Costs nothing
- * where none came.
+ * Takes the mutex; between gl_dlm_enter() and _exit(). A lock of the ledger that was not found among the orphans: it is
+ * adopted now, or taken for gone, and the ledger forgets it.
  */
-enum guestlock_result gl_dlm_refresh(struct gl_dlm *dlm, struct guestlock_error *err);
+void gl_dlm_adopt_late(struct gl_dlm *dlm, const char *name, uint64_t xid);
+
+/*
+ * No mutex; lock is used by the caller. The same for one that is passing, and never taken for gone. false: it is not
+ * there.
+ */
+bool gl_dlm_adopt_passing(struct gl_dlm *dlm, struct gl_dlm_lock *lock);
+
+/* settle.c. Takes the mutex. Gives up what is passing and idle, when somebody left such. Costs nothing otherwise. */
+void gl_dlm_tidy(struct gl_dlm *dlm);
 
 #pragma GCC visibility pop
 

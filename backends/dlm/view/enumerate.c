@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The locks of owners of this node, one by one, as the kernel has them and as they were noted. */
+/* The locks of owners of this node, one by one, as the table has them, with what is noted of their owners. */
 #include "view/view.h"
 
-#include "kernel/dump.h"
 #include "owners/owners.h"
 #include "recovery/recovery.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 static bool is_key(const char *name)
@@ -14,16 +14,15 @@ static bool is_key(const char *name)
 	return strlen(name) == GUESTLOCK_KEY_SIZE - 1;
 }
 
-/* Whether it is there still, which may have gone since the list was read, and its owner's note with it. */
-static bool is_there(struct gl_dlm *dlm, const struct gl_dlm_row *row, int64_t *out_since)
+/* Whether it is there still: it may have gone since it was copied, and its owner's note with it. */
+static bool is_there(struct gl_dlm *dlm, const struct gl_dlm_lock *copy)
 {
-	const struct gl_dlm_lock *known;
+	bool there;
 
 	pthread_mutex_lock(&dlm->mutex);
-	known = gl_dlm_table_find(&dlm->table, row->name, row->xid);
-	*out_since = known ? known->since : 0;
+	there = gl_dlm_table_find(&dlm->table, copy->name, copy->xid) != NULL;
 	pthread_mutex_unlock(&dlm->mutex);
-	return known != NULL;
+	return there;
 }
 
 /* The owner of the lock before: locks that follow one another are mostly one owner's. */
@@ -45,20 +44,23 @@ static bool find_owner(const struct gl_dlm *dlm, uint64_t xid, struct last_owner
 }
 
 /* Visits one lock. Interest of nobody is nothing. */
-static int visit_row(struct gl_dlm *dlm, const struct gl_dlm_row *row, struct last_owner *last,
-		     guestlock_enumerate_fn *visit, void *data)
+static int visit_lock(struct gl_dlm *dlm, const struct gl_dlm_lock *copy, struct last_owner *last,
+		      guestlock_enumerate_fn *visit, void *data)
 {
 	struct guestlock_lock lock = {
-		.mode = gl_dlm_mode_of(row->mode), .key = {.identity = ""}, .readable = true};
+		.mode = gl_dlm_mode_of(copy->mode),
+		.key = {.identity = ""},
+		.readable = true,
+		.since = copy->since,
+	};
 
-	if (!gl_dlm_is_ours(dlm, row->xid) || !is_key(row->name) || row->mode < DLM_LOCK_NL) {
+	if (copy->passing || !is_key(copy->name) || copy->mode < DLM_LOCK_NL) {
 		return 0;
 	}
-	memcpy(lock.key.key, row->name, sizeof(lock.key.key));
-	if (find_owner(dlm, row->xid, last)) {
+	memcpy(lock.key.key, copy->name, sizeof(lock.key.key));
+	if (find_owner(dlm, copy->xid, last)) {
 		lock.owner = last->owner.owner;
-		is_there(dlm, row, &lock.since);
-	} else if (row->mode <= DLM_LOCK_CR || !is_there(dlm, row, &lock.since)) {
+	} else if (copy->mode <= DLM_LOCK_NL || !is_there(dlm, copy)) {
 		return 0;
 	} else {
 		lock.readable = false;
@@ -75,24 +77,29 @@ enum guestlock_result gl_dlm_enumerate(struct guestlock_backend *backend, guestl
 	struct gl_dlm *dlm = gl_dlm_of(backend);
 	enum guestlock_result result = gl_dlm_check_running(dlm, err);
 	struct last_owner last = {.known = false};
-	struct gl_dlm_dump dump;
+	struct gl_dlm_lock *locks;
+	size_t count;
 
 	(void)unchanged; /* one look at all of them costs less than to ask for each */
-	if (result == GUESTLOCK_RES_GRANTED) {
-		result = gl_dlm_refresh(dlm, err);
-	}
 	if (result != GUESTLOCK_RES_GRANTED) {
 		return result;
 	}
-	if (gl_dlm_dump_read(dlm, &dump) < 0) {
-		return gl_dlm_fail(err, errno, "read the kernel's list of locks", dlm->dump_path);
+	if (gl_dlm_enter(dlm)) {
+		gl_dlm_tidy(dlm);
+		gl_dlm_exit(dlm);
 	}
-	for (size_t i = 0; i < dump.count; i++) {
-		if (visit_row(dlm, &dump.rows[i], &last, visit, data) != 0) {
+	pthread_mutex_lock(&dlm->mutex);
+	locks = gl_dlm_table_copy(&dlm->table, NULL, &count);
+	pthread_mutex_unlock(&dlm->mutex);
+	if (!locks) {
+		return gl_dlm_fail(err, ENOMEM, "list the locks of", dlm->lockspace);
+	}
+	for (size_t i = 0; i < count; i++) {
+		if (visit_lock(dlm, &locks[i], &last, visit, data) != 0) {
 			break;
 		}
 	}
 	gl_dlm_owner_free(&last.owner);
-	gl_dlm_dump_free(&dump);
+	free(locks);
 	return GUESTLOCK_RES_GRANTED;
 }
