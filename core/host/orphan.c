@@ -21,6 +21,35 @@ bool gl_record_explains(const struct guestlock *gl, const char *uuid, uint64_t i
 	return explained;
 }
 
+static int fail_explained(const char *key, const char *uuid, struct guestlock_error *err)
+{
+	return gl_fail(
+		err, GUESTLOCK_NOT_FOUND, 0,
+		"key %s is no orphan: the record of guest %s accounts for it; use guestlock release on that "
+		"guest",
+		key, uuid);
+}
+
+/* Does any record name it? The backend need not know whose a lock is: then it may be that guest's. */
+static int check_records(struct guestlock *gl, const char *key, struct guestlock_error *err)
+{
+	GL_AUTOFREE char(*uuids)[GUESTLOCK_UUID_STRING] = NULL;
+	size_t count = 0;
+	int status = gl_store_uuids(&gl->store, &uuids, &count, err);
+
+	for (size_t i = 0; i < count && status == GUESTLOCK_OK; i++) {
+		struct guestlock_error ignored;
+		struct gl_record *record = NULL;
+
+		if (gl_store_load(&gl->store, uuids[i], &record, &ignored) == GUESTLOCK_OK) {
+			status =
+				gl_record_find_key(record, key) ? fail_explained(key, uuids[i], err) : status;
+			gl_record_free(record);
+		}
+	}
+	return status;
+}
+
 static int check_unexplained(struct guestlock *gl, const char *key, struct guestlock_error *err)
 {
 	struct gl_resource resource = {.type = GUESTLOCK_LEASE};
@@ -37,11 +66,10 @@ static int check_unexplained(struct guestlock *gl, const char *key, struct guest
 	for (size_t i = 0; i < batch.items[0].n_holders && status == GUESTLOCK_OK; i++) {
 		const struct guestlock_holder *holder = &batch.items[0].holders[i];
 
-		if (gl_record_explains(gl, holder->uuid, holder->instance, key)) {
-			status = gl_fail(err, GUESTLOCK_NOT_FOUND, 0,
-					 "key %s is no orphan: the record of guest %s accounts for it; use "
-					 "guestlock release on that guest",
-					 key, batch.items[0].holders[i].uuid);
+		if (!holder->uuid[0]) {
+			status = check_records(gl, key, err);
+		} else if (gl_record_explains(gl, holder->uuid, holder->instance, key)) {
+			status = fail_explained(key, holder->uuid, err);
 		}
 	}
 	gl_batch_free(&batch);

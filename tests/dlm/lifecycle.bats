@@ -230,3 +230,15 @@ state_is()
 	refused 2 1 run --name twin --disk /disks/b -- true
 	guest_end 1 other
 }
+
+@test "what a record of a guest names is no orphan, though nobody knows any more whose lock it is" {
+	guest 1 web --disk /disks/a
+	on_for 30 1 'rm /run/guestlock/owners/*'
+	key=$(on 1 guestlock show web --json | jq -r '.guest.resources[] | select(.name == "/disks/a") | .key')
+	run gl 1 release --orphan "$key"
+	test "$status" = 66
+	[[ $output == *"no orphan"* ]]
+	refused 2 1 run --name copy --disk /disks/a -- true
+	guest_end 1 web
+	gl 2 run --name copy --disk /disks/a -- true
+}

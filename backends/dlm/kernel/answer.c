@@ -39,7 +39,7 @@ void gl_dlm_answer_request(struct gl_dlm *dlm, struct gl_dlm_lock *lock, int sta
 {
 	struct gl_dlm_request *request = lock->request;
 
-	__atomic_store_n(&lock->flight, lock->flight & ~(uint64_t)GL_DLM_FLIGHT, __ATOMIC_RELEASE);
+	gl_dlm_land(lock);
 	lock->request = NULL;
 	if (request) {
 		request->done = true;

@@ -109,8 +109,10 @@ static void start(struct gl_dlm_request *request)
 	lock->without_block = request->without_block;
 	lock->request = request;
 	memcpy(lock->sent, request->bytes, GL_DLM_BLOCK);
+	/* Nothing is under way, so nobody else writes it. */
 	__atomic_store_n(&lock->flight,
-			 (lock->flight & ~(uint64_t)GL_DLM_FLIGHT) + GL_DLM_ONE_REQUEST + GL_DLM_SENDING,
+			 __atomic_load_n(&lock->flight, __ATOMIC_RELAXED) + GL_DLM_ONE_REQUEST +
+				 GL_DLM_SENDING,
 			 __ATOMIC_RELEASE);
 }
 

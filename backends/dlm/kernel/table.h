@@ -107,6 +107,12 @@ struct gl_dlm_ledger {
 	uint64_t answer[32];
 };
 
+/* Nothing is under way for it any more. */
+static inline void gl_dlm_land(struct gl_dlm_lock *lock)
+{
+	__atomic_and_fetch(&lock->flight, ~(uint64_t)GL_DLM_FLIGHT, __ATOMIC_ACQ_REL);
+}
+
 struct gl_dlm_table;
 
 /*

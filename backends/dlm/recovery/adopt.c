@@ -68,8 +68,7 @@ static int find(struct gl_dlm *dlm, struct gl_dlm_lock *lock, bool *out_uncertai
 			lock->mode = modes[i];
 			lock->content &= !*out_uncertain;
 			lock->bound = true;
-			__atomic_store_n(&lock->flight, lock->flight & ~(uint64_t)GL_DLM_FLIGHT,
-					 __ATOMIC_RELEASE);
+			gl_dlm_land(lock);
 		}
 	}
 	return error;
@@ -232,8 +231,7 @@ static void note_deaf(struct gl_dlm *dlm, struct adoption *adoption)
 
 		if (lock->bound && gl_dlm_in_flight(lock) && !lock->used) {
 			lock->deaf = true;
-			__atomic_store_n(&lock->flight, lock->flight & ~(uint64_t)GL_DLM_FLIGHT,
-					 __ATOMIC_RELEASE);
+			gl_dlm_land(lock);
 		}
 	}
 	pthread_mutex_unlock(&dlm->mutex);

@@ -20,11 +20,6 @@
 #define TIDY_MS 20000
 #define PART 512
 
-static void land(struct gl_dlm_lock *lock)
-{
-	__atomic_store_n(&lock->flight, lock->flight & ~(uint64_t)GL_DLM_FLIGHT, __ATOMIC_RELEASE);
-}
-
 static void settle_new(struct gl_dlm *dlm, struct gl_dlm_lock *lock)
 {
 	if (!lock->passing && !gl_dlm_table_disown(&dlm->table, lock, gl_dlm_nobody_xid(dlm))) {
@@ -47,7 +42,7 @@ static void settle_known(struct gl_dlm *dlm, struct gl_dlm_lock *lock)
 		if (busy == ENOENT) {
 			gl_dlm_table_remove(&dlm->table, lock);
 		} else {
-			land(lock);
+			gl_dlm_land(lock);
 		}
 	} else if (lock->made == made) {
 		/* The look took away the block that came with it. */
