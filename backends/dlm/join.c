@@ -239,7 +239,7 @@ static void close_lockspace(struct gl_dlm *dlm, bool gone)
 		unlink(dlm->ledger_path);
 	}
 	if (unused) {
-		gl_dlm_ledger_close(&dlm->table);
+		gl_dlm_table_close(&dlm->table);
 	} else {
 		/* A call hangs in the kernel. What it uses stays, should it come back. */
 		gl_dlm_table_init(&dlm->table);
@@ -287,7 +287,7 @@ static enum guestlock_result begin_anew(struct gl_dlm *dlm, struct guestlock_kep
 		result = gl_dlm_fail(err, ENOMEM, "list the locks of", dlm->lockspace);
 	}
 	if (result != GUESTLOCK_RES_GRANTED) {
-		gl_dlm_ledger_close(&dlm->table);
+		gl_dlm_table_close(&dlm->table);
 		return result;
 	}
 	dlm->fd = fd;

@@ -112,7 +112,7 @@ static void teardown(void)
 	pthread_join(kernel, NULL);
 	pthread_mutex_lock(&dlm.mutex);
 	ck_assert(gl_dlm_answers_end(&dlm));
-	gl_dlm_ledger_close(&dlm.table);
+	gl_dlm_table_close(&dlm.table);
 	pthread_mutex_unlock(&dlm.mutex);
 	close(dlm.fd);
 	close(device);

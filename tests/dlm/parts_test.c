@@ -117,7 +117,7 @@ START_TEST(locks_are_found_again)
 	ck_assert(!gl_dlm_table_has(&table, 1));
 	ck_assert_uint_eq(table.count, 0);
 	ck_assert_ptr_null(gl_dlm_table_find(&table, "other 7", 1));
-	gl_dlm_ledger_close(&table);
+	gl_dlm_table_close(&table);
 }
 END_TEST
 
@@ -130,7 +130,7 @@ START_TEST(a_name_that_is_too_long)
 	ck_assert_ptr_null(gl_dlm_table_add(&table, name, 1));
 	ck_assert_ptr_null(gl_dlm_table_find(&table, name, 1));
 	ck_assert_ptr_nonnull(gl_dlm_table_add(&table, name + 1, 1));
-	gl_dlm_ledger_close(&table);
+	gl_dlm_table_close(&table);
 }
 END_TEST
 
@@ -179,9 +179,8 @@ START_TEST(the_next_process_finds_it)
 	ck_assert_ptr_eq(gl_dlm_table_asked(&next, token), gl_dlm_table_find(&next, "asked", 1));
 	/* It was made, and never asked for: nobody has it. */
 	ck_assert_ptr_null(gl_dlm_table_find(&next, "unasked", 1));
-	gl_dlm_ledger_close(&next);
-	gl_dlm_table_forget(&table);
-	gl_dlm_ledger_close(&table);
+	gl_dlm_table_close(&next);
+	gl_dlm_table_close(&table);
 }
 END_TEST
 
@@ -200,7 +199,7 @@ START_TEST(a_slot_that_is_used_again_has_other_tokens)
 	lock->flight += GL_DLM_ONE_REQUEST + GL_DLM_SENT;
 	ck_assert_ptr_null(gl_dlm_table_asked(&table, token));
 	ck_assert_ptr_eq(gl_dlm_table_asked(&table, gl_dlm_table_token(&table, lock)), lock);
-	gl_dlm_ledger_close(&table);
+	gl_dlm_table_close(&table);
 }
 END_TEST
 
@@ -212,7 +211,7 @@ START_TEST(a_ledger_of_another_version_or_boot)
 	open_table(&table, dup(fd));
 	gl_dlm_table_add(&table, "a", 1)->mode = DLM_LOCK_EX;
 	table.ledger->version++;
-	gl_dlm_ledger_close(&table);
+	gl_dlm_table_close(&table);
 	ck_assert_int_eq(gl_dlm_ledger_open(&table, fd), -1);
 	ck_assert_int_eq(errno, EPROTO);
 	ck_assert_int_eq(pwrite(fd, &(uint32_t){GL_DLM_LEDGER_VERSION}, sizeof(uint32_t),
@@ -223,7 +222,7 @@ START_TEST(a_ledger_of_another_version_or_boot)
 	open_table(&table, fd);
 	ck_assert_uint_eq(table.count, 0);
 	ck_assert_uint_eq(table.ledger->made, 0);
-	gl_dlm_ledger_close(&table);
+	gl_dlm_table_close(&table);
 }
 END_TEST
 

@@ -138,17 +138,16 @@ int gl_dlm_ledger_open(struct gl_dlm_table *table, int fd)
 	if (opened >= 0 && fd < 0) {
 		close(opened);
 	}
-	gl_dlm_table_init(table);
+	table->ledger = NULL;
 	errno = saved_errno;
 	return -1;
 }
 
 void gl_dlm_ledger_close(struct gl_dlm_table *table)
 {
-	gl_dlm_table_forget(table);
 	if (table->ledger) {
 		munmap(table->ledger, SIZE_OF(MOST_SLOTS));
 		close(table->fd);
 	}
-	gl_dlm_table_init(table);
+	table->ledger = NULL;
 }

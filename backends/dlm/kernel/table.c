@@ -199,6 +199,15 @@ bool gl_dlm_table_disown(struct gl_dlm_table *table, struct gl_dlm_lock *lock, u
 
 /* ---- All of them ---- */
 
+/* What is in the ledger stays. */
+static void forget(struct gl_dlm_table *table)
+{
+	tdestroy(table->shares, free);
+	tdestroy(table->resources, free);
+	table->shares = table->resources = NULL;
+	table->count = 0;
+}
+
 int gl_dlm_table_load(struct gl_dlm_table *table, bool bound)
 {
 	size_t count;
@@ -218,19 +227,18 @@ int gl_dlm_table_load(struct gl_dlm_table *table, bool bound)
 			/* Whoever made it was killed before it was asked for. */
 			free_slot(table, lock);
 		} else if (!enter(table, lock)) {
-			gl_dlm_table_forget(table);
+			forget(table);
 			return -1;
 		}
 	}
 	return 0;
 }
 
-void gl_dlm_table_forget(struct gl_dlm_table *table)
+void gl_dlm_table_close(struct gl_dlm_table *table)
 {
-	tdestroy(table->shares, free);
-	tdestroy(table->resources, free);
-	table->shares = table->resources = NULL;
-	table->count = 0;
+	forget(table);
+	gl_dlm_ledger_close(table);
+	gl_dlm_table_init(table);
 }
 
 static int clear_one(void *data, struct gl_dlm_lock *lock)
@@ -242,7 +250,7 @@ static int clear_one(void *data, struct gl_dlm_lock *lock)
 void gl_dlm_table_clear(struct gl_dlm_table *table)
 {
 	gl_dlm_table_each(table, clear_one, table);
-	gl_dlm_table_forget(table);
+	forget(table);
 	memset(table->ledger->answer, 0, sizeof(table->ledger->answer));
 	table->ledger->references = 0;
 	table->ledger->created = false;
@@ -306,30 +314,33 @@ struct gl_dlm_lock *gl_dlm_table_asked(const struct gl_dlm_table *table, uint64_
 
 /* ---- Copies ---- */
 
-struct copies {
-	struct gl_dlm_lock *locks;
-	size_t count;
-};
-
-static int copy_one(void *data, struct gl_dlm_lock *lock)
+static size_t copy_all(const struct gl_dlm_table *table, struct gl_dlm_lock *out)
 {
-	struct copies *copies = data;
+	size_t n_slots, count = 0;
+	const struct gl_dlm_lock *slots = gl_dlm_ledger_slots(table, &n_slots);
 
-	copies->locks[copies->count++] = *lock;
-	return 0;
+	for (size_t i = 0; i < n_slots; i++) {
+		if (slots[i].made != 0) {
+			out[count++] = slots[i];
+		}
+	}
+	return count;
 }
 
 struct gl_dlm_lock *gl_dlm_table_copy(const struct gl_dlm_table *table, const char *name, size_t *out_count)
 {
-	struct copies copies = {.locks = calloc(table->count + 1, sizeof(*copies.locks))};
+	struct gl_dlm_lock *copies = calloc(table->count + 1, sizeof(*copies));
+	const struct gl_dlm_lock *lock = name ? gl_dlm_table_locks(table, name) : NULL;
 
-	if (copies.locks && !name) {
-		gl_dlm_table_each(table, copy_one, &copies);
+	*out_count = 0;
+	if (!copies) {
+		return NULL;
 	}
-	for (struct gl_dlm_lock *lock = name ? gl_dlm_table_locks(table, name) : NULL; lock && copies.locks;
-	     lock = lock->next) {
-		copy_one(&copies, lock);
+	if (!name) {
+		*out_count = copy_all(table, copies);
 	}
-	*out_count = copies.count;
-	return copies.locks;
+	for (; lock; lock = lock->next) {
+		copies[(*out_count)++] = *lock;
+	}
+	return copies;
 }

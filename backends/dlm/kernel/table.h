@@ -120,7 +120,7 @@ struct gl_dlm_table;
  * or an empty file, becomes a new one. 0 or -1 with errno (EPROTO: it is of another version); fd is the caller's then.
  */
 int gl_dlm_ledger_open(struct gl_dlm_table *table, int fd);
-/* Closes it. What is in the file stays. */
+/* Closes it. What is in the file stays; what the table knows of it must be forgotten. */
 void gl_dlm_ledger_close(struct gl_dlm_table *table);
 /* A slot that is free, with more room in the file if there is need. NULL: no room, or no memory. */
 struct gl_dlm_lock *gl_dlm_ledger_slot(struct gl_dlm_table *table);
@@ -150,8 +150,8 @@ struct gl_dlm_table {
 void gl_dlm_table_init(struct gl_dlm_table *table);
 /* Finds the locks that are in the ledger. bound: the descriptor is their own. 0, or -1: no memory. */
 int gl_dlm_table_load(struct gl_dlm_table *table, bool bound);
-/* Forgets them, and leaves the ledger as it is. */
-void gl_dlm_table_forget(struct gl_dlm_table *table);
+/* Forgets them, and closes the ledger, which stays as it is. */
+void gl_dlm_table_close(struct gl_dlm_table *table);
 /* There are none any more, and no references. */
 void gl_dlm_table_clear(struct gl_dlm_table *table);
 /* A new lock without mode, or NULL: no memory. */
