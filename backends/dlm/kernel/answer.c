@@ -293,5 +293,6 @@ bool gl_dlm_answers_end(struct gl_dlm *dlm)
 	}
 	dlm->stop_fd = -1;
 	dlm->closing = false;
+	dlm->openings++;
 	return dlm->calls == 0;
 }

@@ -139,6 +139,23 @@ static void note_failure(struct gl_dlm *dlm, uint64_t token, int error)
 	gl_dlm_answer_request(dlm, lock, error, gone);
 }
 
+/*
+ * Why it is not to be sent; 0: it is. While one request hung in the kernel the lockspace may have become another one. What
+ * nobody waits for any more is not asked for; it is given back all the same.
+ */
+static int refusal_of(const struct gl_dlm *dlm, const struct gl_dlm_request *request)
+{
+	if (dlm->closing || request->round->opening != dlm->openings) {
+		return ENOTCONN;
+	}
+	if (gl_dlm_in_flight(request->lock) || (request->lock->deaf && request->mode > DLM_LOCK_NL)) {
+		return EBUSY;
+	}
+	return request->mode > request->lock->mode && guestlock_monotonic_ms() >= request->round->deadline_ms
+		       ? ETIMEDOUT
+		       : 0;
+}
+
 static void send_one(struct gl_dlm *dlm, struct gl_dlm_request *request)
 {
 	struct gl_dlm_lock *lock = request->lock;
@@ -147,11 +164,12 @@ static void send_one(struct gl_dlm *dlm, struct gl_dlm_request *request)
 	ssize_t result;
 	size_t size;
 	bool deaf;
+	int fd;
 
 	pthread_mutex_lock(&dlm->mutex);
-	if (gl_dlm_in_flight(lock) || dlm->closing || (lock->deaf && request->mode > DLM_LOCK_NL)) {
+	request->status = refusal_of(dlm, request);
+	if (request->status) {
 		request->done = true;
-		request->status = dlm->closing ? ENOTCONN : EBUSY;
 		--request->round->left;
 		pthread_mutex_unlock(&dlm->mutex);
 		return;
@@ -159,11 +177,12 @@ static void send_one(struct gl_dlm *dlm, struct gl_dlm_request *request)
 	start(request);
 	sending = lock->flight;
 	deaf = lock->deaf;
+	fd = dlm->fd;
 	token = gl_dlm_table_token(&dlm->table, lock);
 	size = make_packet(&packet, lock, token);
 	pthread_mutex_unlock(&dlm->mutex);
 
-	result = send_packet(dlm->fd, &packet, size);
+	result = send_packet(fd, &packet, size);
 	if (result >= 0 && !deaf) {
 		note_sent(lock, sending);
 		return;
@@ -205,10 +224,13 @@ static bool wait_for(struct gl_dlm *dlm, struct gl_dlm_round *round, struct gl_d
 
 bool gl_dlm_ask(struct gl_dlm *dlm, struct gl_dlm_request *requests, size_t count, int64_t deadline_ms)
 {
-	struct gl_dlm_round round = {.left = count};
+	struct gl_dlm_round round = {.left = count, .deadline_ms = deadline_ms};
 	bool good;
 
 	pthread_cond_init(&round.woken, &dlm->monotonic);
+	pthread_mutex_lock(&dlm->mutex);
+	round.opening = dlm->openings;
+	pthread_mutex_unlock(&dlm->mutex);
 	for (size_t i = 0; i < count; i++) {
 		requests[i].round = &round;
 	}

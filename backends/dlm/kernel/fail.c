@@ -40,6 +40,7 @@ int gl_dlm_mode(enum guestlock_mode mode)
 
 static const struct guestlock_cause causes[] = {
 	{EAGAIN, GUESTLOCK_RES_BUSY, NULL, "somebody else holds it"},
+	{ETIMEDOUT, GUESTLOCK_RES_AGAIN, NULL, "there was no time left to ask for it: try again"},
 	{EBUSY, GUESTLOCK_RES_AGAIN, NULL, "something about it is under way still: try again"},
 	{EDEADLK, GUESTLOCK_RES_AGAIN, NULL, "both ends asked for it at once: try again"},
 	{DLM_ECANCEL, GUESTLOCK_RES_AGAIN, NULL, "the request was cancelled: try again"},

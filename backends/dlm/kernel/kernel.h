@@ -48,6 +48,8 @@ struct gl_dlm_peers;
 /* Requests that somebody waits for together. */
 struct gl_dlm_round {
 	size_t left;                    /* without an answer yet */
+	uint64_t opening;               /* of the lockspace that they are for */
+	int64_t deadline_ms;
 	pthread_cond_t woken;           /* it is done, or its turn to read */
 	TAILQ_ENTRY(gl_dlm_round) next; /* of those that are waited for */
 };
@@ -77,6 +79,7 @@ struct gl_dlm {
 	uint64_t lost;                  /* that of them which was told to be lost */
 	bool taken_away;                /* somebody took the lockspace away, and nobody was told */
 	int fd;                         /* of the lockspace, -1: none */
+	uint64_t openings;              /* tells one descriptor from another */
 	int runs_fd;                    /* of gl_dlm_cluster_open() */
 	int stop_fd;                    /* an eventfd: whoever reads is to end */
 	bool reading;                   /* somebody reads answers, for all who wait */

@@ -32,7 +32,10 @@ static uint64_t hash(const char *text, unsigned characters)
 
 uint64_t gl_dlm_manager_bits(const char *run_dir)
 {
-	return hash(run_dir, 3) >> 2 << OWNER_BITS;
+	uint64_t bits = hash(run_dir, 3) >> 2;
+
+	/* 0 is of all who ask for locks without an xid. */
+	return (bits ? bits : 1) << OWNER_BITS;
 }
 
 uint64_t gl_dlm_xid(const struct gl_dlm *dlm, const struct guestlock_owner *owner)
