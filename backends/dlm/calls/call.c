@@ -71,7 +71,7 @@ static void await_answers(struct gl_dlm_call *call)
 
 static void take_locks(struct gl_dlm_call *call)
 {
-	for (size_t i = 0; i < call->count; i++) {
+	for (size_t i = 0; i < call->count && (call->dlm->missing || call->dlm->strangers); i++) {
 		gl_dlm_adopt_late(call->dlm, call->slots[i].item->key->key, call->xid);
 	}
 	pthread_mutex_lock(&call->dlm->mutex);

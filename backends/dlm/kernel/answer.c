@@ -132,6 +132,14 @@ static bool take_read(struct gl_dlm *dlm)
 
 /* ---- Reading ---- */
 
+int64_t gl_dlm_about_now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 static void sleep_until(int64_t deadline_ms, struct timespec *out)
 {
 	*out = (struct timespec){
@@ -161,12 +169,8 @@ static bool wait_readable(struct gl_dlm *dlm, int64_t deadline_ms)
 		{.fd = dlm->fd, .events = POLLIN},
 		{.fd = dlm->stop_fd, .events = POLLIN},
 	};
-	int64_t left_ms;
-	struct timespec now;
+	int64_t left_ms = deadline_ms - gl_dlm_about_now_ms();
 
-	/* It need not be exact, and this one costs little on any machine. */
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	left_ms = deadline_ms - ((int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000);
 	if (left_ms <= 0) {
 		return false;
 	}

@@ -151,7 +151,7 @@ static int refusal_of(const struct gl_dlm *dlm, const struct gl_dlm_request *req
 	if (gl_dlm_in_flight(request->lock) || (request->lock->deaf && request->mode > DLM_LOCK_NL)) {
 		return EBUSY;
 	}
-	return request->mode > request->lock->mode && guestlock_monotonic_ms() >= request->round->deadline_ms
+	return request->mode > request->lock->mode && gl_dlm_about_now_ms() >= request->round->deadline_ms
 		       ? ETIMEDOUT
 		       : 0;
 }

@@ -88,6 +88,7 @@ struct gl_dlm {
 	TAILQ_HEAD(gl_dlm_rounds, gl_dlm_round) waiting;
 	struct gl_dlm_table table;
 	struct gl_dlm_lock *format;     /* the lock on the format record */
+	bool missing;                   /* locks of the ledger were not found among the orphans */
 	bool strangers;                 /* there may be orphans that no ledger of ours has */
 	int64_t orphans_until_ms;       /* when orphans that have not come up yet are given up */
 	bool litter;                    /* there may be locks of nobody that can go */
@@ -143,6 +144,8 @@ int gl_dlm_look(struct gl_dlm *dlm, const struct gl_dlm_lock *lock);
 
 /* ---- Answers: answer.c ---- */
 
+/* guestlock_monotonic_ms(), not to the millisecond: this one costs little on any machine. */
+int64_t gl_dlm_about_now_ms(void);
 /* Wants the mutex. A request under way for that lock has ended. gone: the lock is no more, and freed. */
 void gl_dlm_answer_request(struct gl_dlm *dlm, struct gl_dlm_lock *lock, int status, bool gone);
 /*

@@ -164,6 +164,7 @@ static void name_missing(struct gl_dlm *dlm, const struct adoption *adoption)
 				dlm->lockspace, lock->name, guestlock_mode_name(gl_dlm_mode_of(lock->mode)));
 		}
 	}
+	dlm->missing = missing > 0;
 	if (missing > MOST_NAMED) {
 		guestlock_backend_log(&dlm->base, GUESTLOCK_LOG_WARNING, "lockspace %s: and %zu more",
 				      dlm->lockspace, missing - MOST_NAMED);
