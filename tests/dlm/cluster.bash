@@ -65,7 +65,7 @@ cluster_is_possible()
 	local program missing=''
 
 	: "${top_srcdir:?is the tree}" "${top_builddir:?is the build}"
-	export cluster_tree=$top_srcdir/tests/dlm cluster_image=$top_builddir/tests/dlm/boot
+	export cluster_tree=$top_srcdir/tests/dlm cluster_image=$top_builddir/tests/dlm/boot${GUESTLOCK_DLM_KERNEL:+-$GUESTLOCK_DLM_KERNEL}
 	for program in qemu-system-x86_64 cpio xz depmod modprobe ip unshare nsenter jq strace apt-get; do
 		command -v "$program" >/dev/null || test -x "/sbin/$program" || missing="$program is not installed"
 	done

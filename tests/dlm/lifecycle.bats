@@ -234,7 +234,7 @@ state_is()
 @test "what a record of a guest names is no orphan, though nobody knows any more whose lock it is" {
 	guest 1 web --disk /disks/a
 	on_for 30 1 'rm /run/guestlock/owners/*'
-	key=$(on 1 guestlock show web --json | jq -r '.guest.resources[] | select(.name == "/disks/a") | .key')
+	key=$(on 1 guestlock show web --json | jq -r '.guests[0].resources[] | select(.name == "/disks/a") | .key')
 	run gl 1 release --orphan "$key"
 	test "$status" = 66
 	[[ $output == *"no orphan"* ]]
