@@ -199,7 +199,7 @@ static void hand_on(struct gl_dlm *dlm)
 
 static bool is_done(const struct gl_dlm *dlm, const struct gl_dlm_round *round)
 {
-	return round->left == 0 || dlm->closing;
+	return round->left == 0 || dlm->closing || round->opening != dlm->openings;
 }
 
 /* For all, until the round is done. */

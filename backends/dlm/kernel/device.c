@@ -246,7 +246,7 @@ bool gl_dlm_ask(struct gl_dlm *dlm, struct gl_dlm_request *requests, size_t coun
 
 bool gl_dlm_await(struct gl_dlm *dlm, struct gl_dlm_request *requests, size_t count, int64_t deadline_ms)
 {
-	struct gl_dlm_round round = {.left = count};
+	struct gl_dlm_round round = {.left = count, .opening = dlm->openings};
 	bool good;
 
 	pthread_cond_init(&round.woken, &dlm->monotonic);
