@@ -17,6 +17,19 @@ enum guestlock_join_state gl_dlm_status(struct guestlock_backend *backend, struc
 /* Lets go of the lockspace without leaving it, when nobody else is there any more. */
 void gl_dlm_close(struct gl_dlm *dlm);
 
+/* ---- What is kept: kept.c. All but busy under membership ---- */
+
+/* No mutex. Whether a predecessor left what can be used: the lockspace is still there. */
+bool gl_dlm_is_kept(const struct gl_dlm *dlm);
+/* No mutex. Lockspace (closed where it fails) and ledger, before anything is asked through them. GRANTED or AGAIN. */
+enum guestlock_result gl_dlm_keep(struct gl_dlm *dlm, int fd, struct guestlock_error *err);
+/* No mutex. Nobody of ours has open any more what was kept. false: the guard may, and nothing was done. */
+bool gl_dlm_let_go(struct gl_dlm *dlm);
+/* No mutex. AGAIN, as the guard has not done what it was told. */
+enum guestlock_result gl_dlm_fail_keep(const struct gl_dlm *dlm, struct guestlock_error *err);
+/* Takes the mutex. Whether any request has no answer yet, of a predecessor too. */
+bool gl_dlm_busy(struct guestlock_backend *backend);
+
 /* ---- Stopped, and running again: watch.c ---- */
 
 /*

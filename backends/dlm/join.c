@@ -209,25 +209,16 @@ static enum guestlock_result open_ledger(struct gl_dlm *dlm, int kept, struct gu
 
 /* ---- Joining ---- */
 
-/* The descriptor of a predecessor, if it gave us one and the lockspace is still there. */
-static bool is_kept(const struct gl_dlm *dlm, const struct guestlock_kept *kept)
-{
-	struct stat st;
-
-	return kept->count > 1 && gl_dlm_lockspace_exists(dlm) && fstat(kept->fds[0], &st) == 0 &&
-	       S_ISCHR(st.st_mode);
-}
-
-/* gone: the lockspace is, and with it all locks; else they stay, and the ledger has them. */
+/*
+ * gone: the lockspace is, and with it all locks; else they stay, and the ledger has them. What is kept stays open, as
+ * requests may be under way.
+ */
 static void close_lockspace(struct gl_dlm *dlm, bool gone)
 {
 	bool unused;
 
 	pthread_mutex_lock(&dlm->mutex);
 	unused = gl_dlm_answers_end(dlm);
-	if (dlm->fd >= 0) {
-		close(dlm->fd);
-	}
 	dlm->fd = -1;
 	if (dlm->runs_fd >= 0) {
 		close(dlm->runs_fd);
@@ -238,6 +229,7 @@ static void close_lockspace(struct gl_dlm *dlm, bool gone)
 	if (gone && dlm->table.ledger) {
 		unlink(dlm->ledger_path);
 	}
+	dlm->table.fd = -1;
 	if (unused) {
 		gl_dlm_table_close(&dlm->table);
 	} else {
@@ -266,13 +258,16 @@ static enum guestlock_result go_on(struct gl_dlm *dlm, const struct guestlock_ke
 }
 
 /* Locks that the ledger has are orphans, if the lockspace was there before us. */
-static enum guestlock_result begin_anew(struct gl_dlm *dlm, struct guestlock_kept *kept,
-					struct guestlock_error *err)
+static enum guestlock_result begin_anew(struct gl_dlm *dlm, struct guestlock_error *err)
 {
-	enum guestlock_result result = open_ledger(dlm, -1, err);
 	bool existed = gl_dlm_lockspace_exists(dlm);
+	enum guestlock_result result;
 	int fd = -1;
 
+	if (!gl_dlm_let_go(dlm)) {
+		return gl_dlm_fail_keep(dlm, err);
+	}
+	result = open_ledger(dlm, -1, err);
 	if (result != GUESTLOCK_RES_GRANTED) {
 		return result;
 	}
@@ -286,13 +281,13 @@ static enum guestlock_result begin_anew(struct gl_dlm *dlm, struct guestlock_kep
 		close(fd);
 		result = gl_dlm_fail(err, ENOMEM, "list the locks of", dlm->lockspace);
 	}
+	if (result == GUESTLOCK_RES_GRANTED) {
+		result = gl_dlm_keep(dlm, fd, err);
+	}
 	if (result != GUESTLOCK_RES_GRANTED) {
 		gl_dlm_table_close(&dlm->table);
-		return result;
 	}
-	dlm->fd = fd;
-	*kept = (struct guestlock_kept){.fds = {fd, dlm->table.fd}, .count = 2};
-	return GUESTLOCK_RES_GRANTED;
+	return result;
 }
 
 static enum guestlock_result open_lockspace(struct gl_dlm *dlm, struct guestlock_kept *kept,
@@ -310,7 +305,7 @@ static enum guestlock_result open_lockspace(struct gl_dlm *dlm, struct guestlock
 	if (result != GUESTLOCK_RES_GRANTED || dlm->fd >= 0) {
 		return result;
 	}
-	return is_kept(dlm, kept) ? go_on(dlm, kept, err) : begin_anew(dlm, kept, err);
+	return gl_dlm_is_kept(dlm) ? go_on(dlm, kept, err) : begin_anew(dlm, err);
 }
 
 /* What one that failed has done is not done again: whatever it has opened stays open. */
@@ -370,9 +365,10 @@ enum guestlock_result gl_dlm_join(struct guestlock_backend *backend, struct gues
 		dlm->taken_away = joined && dlm->lost != dlm->joins;
 		pthread_mutex_unlock(&dlm->mutex);
 		close_lockspace(dlm, true);
-		kept->count = 0;
+		gl_dlm_let_go(dlm);
 		joined = false;
 	}
+	dlm->kept = kept;
 	if (!joined) {
 		result = join(dlm, kept, err);
 	}
@@ -462,11 +458,14 @@ static enum guestlock_result leave(struct gl_dlm *dlm, struct guestlock_error *e
 	if (result != GUESTLOCK_RES_GRANTED) {
 		return result;
 	}
-	gl_dlm_remote_stop(dlm);
 	drop_format(dlm);
 	references = dlm->table.ledger->references;
 	created = dlm->table.ledger->created;
 	/* What is open would keep the lockspace from going. */
+	if (gl_dlm_busy(&dlm->base) || !gl_dlm_let_go(dlm)) {
+		return gl_dlm_fail_keep(dlm, err);
+	}
+	gl_dlm_remote_stop(dlm);
 	close_lockspace(dlm, true);
 	return gl_dlm_lockspace_leave(dlm, references, created, err);
 }

@@ -122,6 +122,7 @@ static const struct guestlock_backend_ops ops = {
 	.release_orphan = gl_dlm_release_orphan,
 	.watch = gl_dlm_watch,
 	.next_event = gl_dlm_next_event,
+	.busy = gl_dlm_busy,
 };
 
 __attribute__((visibility("default"))) const struct guestlock_module guestlock_backend_module = {

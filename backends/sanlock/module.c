@@ -191,6 +191,13 @@ static enum guestlock_result init(struct guestlock_backend *backend, struct gues
 	return GUESTLOCK_RES_GRANTED;
 }
 
+/* What is asked is the daemon's to finish, whatever becomes of who asked. */
+static bool busy(struct guestlock_backend *backend)
+{
+	(void)backend;
+	return false;
+}
+
 static const struct guestlock_backend_ops ops = {
 	.init = init,
 	.finish = finish_sanlock,
@@ -207,6 +214,7 @@ static const struct guestlock_backend_ops ops = {
 	.unprovision = gl_sanlock_unprovision,
 	.watch = gl_sanlock_watch,
 	.next_event = gl_sanlock_next_event,
+	.busy = busy,
 };
 
 __attribute__((visibility("default"))) const struct guestlock_module guestlock_backend_module = {

@@ -50,6 +50,7 @@ static const struct gl_function gl_functions[] = {
 	GL_FUNCTION(unprovision, GUESTLOCK_CAP_UNPROVISION),
 	GL_FUNCTION(watch, GUESTLOCK_CAP_WATCH),
 	GL_FUNCTION(next_event, GUESTLOCK_CAP_WATCH),
+	GL_FUNCTION(busy, GUESTLOCK_CAP_MAY_BLOCK),
 };
 
 static const char *gl_capability_text(unsigned capability)

@@ -71,6 +71,8 @@ static enum guestlock_result other_settings(const struct gl_keeper *keeper,
 					    const struct gl_keeper_answer *answer,
 					    struct guestlock_error *err)
 {
+	const struct gl_keeper_about *about = &answer->about;
+	long pid = (long)(about->guard > 0 ? about->guard : about->worker);
 	char ours[256], theirs[256];
 
 	first_difference(keeper->text, answer->settings, ours, theirs, sizeof(ours));
@@ -79,8 +81,8 @@ static enum guestlock_result other_settings(const struct gl_keeper *keeper,
 		"the keeper of %s (pid %ld) runs with %s, but here it is %s: use the same configuration "
 		"everywhere, or end the keeper (kill -TERM %ld, or restart guestlock-keeper.service; locks "
 		"stay), and the next one starts with the new settings",
-		keeper->run_dir, (long)answer->about.guard, theirs[0] ? theirs : "fewer settings",
-		ours[0] ? ours : "set otherwise", (long)answer->about.guard);
+		keeper->run_dir, pid, theirs[0] ? theirs : "fewer settings", ours[0] ? ours : "set otherwise",
+		pid);
 }
 
 /* The deadline has passed: says so, and why, if the keeper still tells. */
@@ -364,6 +366,13 @@ static int keeper_next_event(struct guestlock_backend *backend, struct guestlock
 	return 0;
 }
 
+/* What the keeper waits for, its callers need not wait for. */
+static bool keeper_busy(struct guestlock_backend *backend)
+{
+	(void)backend;
+	return false;
+}
+
 const struct guestlock_backend_ops gl_keeper_ops = {
 	.init = keeper_init,
 	.finish = keeper_finish,
@@ -382,6 +391,7 @@ const struct guestlock_backend_ops gl_keeper_ops = {
 	.unprovision = keeper_unprovision,
 	.watch = keeper_watch,
 	.next_event = keeper_next_event,
+	.busy = keeper_busy,
 };
 
 int gl_keeper_ask_about(struct gl_keeper *keeper, int64_t deadline_ms, struct gl_keeper_about *out_about,

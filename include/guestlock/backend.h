@@ -182,14 +182,22 @@ enum guestlock_join_state {
 };
 
 /*
- * Descriptors that must survive the process which uses the backend: the keeper's guard holds them and hands
- * them to the next worker. On join: what the predecessor kept (count 0: nothing), replaced by what is to be
- * kept from now on. They belong to the backend, which closes them on leave; the guard has copies, and has
- * closed them by then.
+ * Descriptors that must survive the process which uses the backend: the keeper's guard has copies, and hands
+ * them to the next worker. At the first join of a process they are what its predecessor left (count 0:
+ * nothing). The backend uses them, and closes what it gives up, and only that: finish leaves them open. Only
+ * keep changes what the guard has: a join that fails takes nothing from it, and the next one, in this process
+ * or another, goes on with the same. The structure is the core's, and stays where it is until finish.
  */
 struct guestlock_kept {
 	int fds[8];
 	size_t count;
+	/*
+	 * MAY_BLOCK. The guard is to have fds, count of them, and nothing else. Called in join, as soon as
+	 * they are open and before anything is asked through them; and with count 0 in join or leave, once
+	 * nothing is under way, for what is gone or given up. Takes 5 seconds at most. false: the guard has
+	 * not said that it did so. Nothing may be asked through them then: join and leave are AGAIN.
+	 */
+	bool (*keep)(struct guestlock_kept *kept);
 };
 
 enum guestlock_event_type {
@@ -351,6 +359,13 @@ struct guestlock_backend_ops {
 	/* CAP_WATCH. A descriptor that polls readable when next_event has something (1), else 0. */
 	int (*watch)(struct guestlock_backend *backend, struct guestlock_error *err);
 	int (*next_event)(struct guestlock_backend *backend, struct guestlock_event *out_event);
+
+	/*
+	 * CAP_MAY_BLOCK. Whether something that was asked of the technology has no answer yet, also when its
+	 * caller has given up or was killed: then the last process must not end. Takes in what has come, and
+	 * does not wait. Asked again and again while a keeper ends.
+	 */
+	bool (*busy)(struct guestlock_backend *backend);
 };
 
 /* What a module exports under the name guestlock_backend_module. */

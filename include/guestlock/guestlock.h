@@ -644,7 +644,7 @@ int guestlock_leave(struct guestlock *gl, struct guestlock_error *err);
 struct guestlock_keeper_info {
 	bool used;                      /* this handle's calls are made by the keeper */
 	bool running;                   /* false: nothing below is set */
-	pid_t guard, worker;            /* its two processes */
+	pid_t guard, worker;            /* its two processes; guard 0: it was killed */
 	int64_t since;                  /* when the worker began */
 	unsigned calls;                 /* under way */
 	const char *state;              /* "joined", "joining", "out", "stopped", "lost"; static storage */

@@ -143,7 +143,7 @@ static void end_keeper(struct guestlock *gl)
 	for (int i = 0; info.running && i < 1000; i++) {
 		const struct timespec pause = {.tv_nsec = 10000000};
 
-		kill(info.guard, SIGTERM);
+		kill(info.worker, SIGTERM);
 		nanosleep(&pause, NULL);
 		guestlock_get_keeper(gl, &info, NULL);
 	}

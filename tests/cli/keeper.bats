@@ -51,8 +51,8 @@ plan()
 # pids_of ROLE [RUN_DIR]: "guard" or "worker".
 pids_of()
 {
-	grep -lszE "^--$1=" /proc/[0-9]*/cmdline | xargs -r grep -lszxF "guestlock.run_dir=${2-$dir/run}" |
-		cut -d / -f 3
+	grep -lszx "[g]uestlock.run_dir=${2-$dir/run}" /proc/[0-9]*/cmdline | sed 's/cmdline$/comm/' |
+		xargs -r grep -lsx "keeper-$1" | cut -d / -f 3
 }
 
 running()
@@ -482,31 +482,344 @@ start_and_leave()
 	gl run --disk "$disk" -- true
 }
 
-# ---- The service manager ----
+# ---- What is kept ----
 
-@test "the service manager is told: ready, and which process is the main one" {
+# The backend has a descriptor that must not be closed, as long as anything is under way (tests/fault/fault.c).
+keeping()
+{
+	export GUESTLOCK_FAULT_KEPT=$dir/kept
+}
+
+# has_kept ROLE: that process has it open.
+has_kept()
+{
+	local pid
+
+	pid=$(pids_of "$1")
+	test -n "$pid" && find "/proc/$pid/fd" -lname "$dir/kept" | grep -q .
+}
+
+has_not_kept()
+{
+	! has_kept "$1"
+}
+
+# opened TIMES: as often it was opened, in whatever process.
+opened()
+{
+	test ! -e "$dir/kept.wrong"
+	test "$(wc -l <"$dir/kept.opened")" = "$1"
+}
+
+@test "what must not be closed is with the guard before anything is asked" {
+	local worker
+
+	keeping
+	plan "join hang 60000 1"
+	background "$GUESTLOCK" run --name web --disk "$disk" -- sleep 300
+	eventually grep -qs "^join" "$dir/calls"
+	has_kept guard
+	# And so is what that one asked.
+	worker=$(pids_of worker)
+	kill -KILL "$worker"
+	eventually has web state running
+	opened 1
+	test "$(tail -n 1 "$dir/kept.again")" = "$(pids_of worker)"
+	test "$(pids_of worker)" != "$worker"
+}
+
+@test "a join that fails takes nothing from the guard, and the next one uses it again" {
+	keeping
+	plan "join fail io"
+	run -74 gl run --disk "$disk" -- true
+	has_kept guard
+	has_kept worker
+	gl --quiet run --disk "$disk" -- true || test $? = 74
+	kill -KILL "$(pids_of worker)"
+	run -74 gl run --disk "$disk" -- true
+	has_kept guard
+	plan
+	gl run --disk "$disk" -- true
+	opened 1
+	has_kept guard
+}
+
+@test "leave lets go of it, and the next guest opens it anew" {
+	keeping
+	gl run --disk "$disk" -- true
+	gl leave
+	has_not_kept guard
+	has_not_kept worker
+	gl run --disk "$disk" -- true
+	has_kept guard
+	opened 2
+}
+
+@test "a guard that does not answer: nothing is asked, and it goes on when it does" {
 	local guard
 
-	# shellcheck disable=SC2016 # for perl
-	perl -MSocket -e 'socket(S, PF_UNIX, SOCK_DGRAM, 0); open(F, ">>", $ARGV[1]); bind(S, sockaddr_un($ARGV[0]));
-		syswrite(F, $m) while defined recv(S, $m, 4096, 0)' "$dir/notify" "$dir/told" 3>&- &
-	eventually test -S "$dir/notify"
-	NOTIFY_SOCKET=$dir/notify "$GUESTLOCK_KEEPER" -o "guestlock.run_dir=$dir/run" 3>&- 2>/dev/null &
-	guard=$!
-	eventually grep -q "READY=1" "$dir/told"
-	grep -q "MAINPID=$guard" "$dir/told"
+	keeping
+	gl run --disk "$disk" -- true
+	gl leave
+	guard=$(pids_of guard)
+	: >"$dir/calls"
+	kill -STOP "$guard"
+	run -75 gl --timeout 8 run --disk "$disk" -- true
+	is_message "$output"
+	run ! grep '^bind\|^acquire' "$dir/calls"
+	has_not_kept worker
+	kill -CONT "$guard"
+	gl run --disk "$disk" -- true
+	has_kept guard
 	test "$(pids_of guard)" = "$guard"
-	: >"$dir/told"
-	kill -KILL "$guard"
-	eventually grep -q "MAINPID=" "$dir/told"
+}
+
+# ---- Another version ----
+
+@test "the program was replaced by another version, or removed: the pair goes on with its own" {
+	local guard folder
+
+	keeping
+	folder=$(dirname "$GUESTLOCK_KEEPER")
+	test ! -x "$folder/.libs/guestlock-keeper" || folder=$folder/.libs
+	cp "$folder/guestlock-keeper" "$dir/guestlock-keeper"
+	export GUESTLOCK_KEEPER=$dir/guestlock-keeper
+	begin web --disk "$disk"
+	guard=$(pids_of guard)
+	for other in /bin/true /bin/false /nowhere; do
+		rm -f "$dir/guestlock-keeper"
+		test ! -x "$other" || cp "$other" "$dir/guestlock-keeper"
+		kill -KILL "$(pids_of worker)"
+		run -1 gl run --disk "$disk" -- true
+		contains "$output" "guest web"
+		has_kept guard
+		opened 1
+	done
+	test "$(pids_of guard)" = "$guard"
+}
+
+# ---- Ending with something under way ----
+
+# stays PID: that worker has been asked to end, and is still there after looking around a few times.
+stays()
+{
+	local times
+
+	times=$(grep -c "^busy $1" "$dir/calls" || :)
+	asked_again()
+	{
+		(($(grep -c "^busy $1" "$dir/calls" || :) >= times + 3))
+	}
+	eventually asked_again "$1"
+	test "$(pids_of worker)" = "$1"
+}
+
+# ends_late COMMAND...: which tells them to end, while the backend has something under way.
+ends_late()
+{
+	local guard worker
+
+	keeping
+	begin web --disk "$disk"
+	guard=$(pids_of guard)
+	worker=$(pids_of worker)
+	plan "busy fail again"
+	"$@"
+	stays "$worker"
+	has_kept guard
+	# Of one whose socket was removed nobody gets that far.
+	run gl --timeout 1 run --disk "$dir/second.img" -- true
+	[[ $status == 75 || $status == 69 ]]
+	# Another one ends in the same way.
+	kill -KILL "$worker"
 	eventually running
-	grep -q "MAINPID=$(pids_of guard)" "$dir/told"
-	# What the manager starts instead finds that one.
-	: >"$dir/told"
-	NOTIFY_SOCKET=$dir/notify "$GUESTLOCK_KEEPER" -o "guestlock.run_dir=$dir/run"
-	eventually grep -q "MAINPID=$(pids_of guard)" "$dir/told"
+	worker=$(pids_of worker)
+	stays "$worker"
+	has_kept guard
+	plan
+	# The refused one may have started a keeper, which waited for these.
+	eventually is_over "$worker"
+	eventually is_over "$guard"
+	run -1 gl run --disk "$disk" -- true
+	contains "$output" "guest web"
+}
+
+terminate()
+{
+	kill -TERM "$(pids_of "$1")"
+}
+
+@test "SIGTERM to the guard: the pair stays until nothing is under way" {
+	ends_late terminate guard
+}
+
+@test "SIGTERM to the worker: the same" {
+	ends_late terminate worker
+}
+
+@test "the socket was removed: the same" {
+	ends_late rm "$dir/run/keeper"
+}
+
+@test "a worker that is to end and cannot find out what is under way stays, and goes on to try" {
+	keeping
+	plan "join fail stopped"
+	run -69 gl run --disk "$disk" -- true
+	terminate guard
+	tried_again()
+	{
+		(($(grep -c "^join" "$dir/calls") >= 8))
+	}
+	eventually tried_again
+	running
+	has_kept guard
+	plan
+	eventually ended_both
+	opened 1
+}
+
+# ---- Without a guard ----
+
+@test "a worker whose guard was killed works on as long as something is under way, says so, and takes its place" {
+	local worker
+
+	keeping
+	begin web --disk "$disk"
+	worker=$(pids_of worker)
+	plan "busy fail again"
+	kill -KILL "$(pids_of guard)"
+	stays "$worker"
+	gl run --disk "$dir/second.img" -- true
+	run -0 gl check
+	contains "$output" "pid $worker alone, as its guard was killed"
+	# Once.
+	test "$(grep -c "the guard has ended" "$dir/log")" = 1
+	test "$(pids_of guard)$(pids_of worker)" = "$worker"
+	plan
+	eventually running
+	test "$(pids_of guard)" = "$worker"
+	run -1 gl run --disk "$disk" -- true
+	contains "$output" "guest web"
+	# Nobody had to open it again.
+	opened 1
+	has_kept guard
+	worker=$(pids_of worker)
+	kill -KILL "$(pids_of guard)" "$worker"
+	eventually is_over "$worker"
+	run -1 gl run --disk "$disk" -- true
+}
+
+@test "a worker without a guard that is told to end does so when nothing is under way" {
+	local worker
+
+	keeping
+	begin web --disk "$disk"
+	worker=$(pids_of worker)
+	plan "busy fail again"
+	kill -KILL "$(pids_of guard)"
+	stays "$worker"
+	terminate worker
+	stays "$worker"
+	plan
+	eventually ended_both
+	run -1 gl run --disk "$disk" -- true
+	contains "$output" "guest web"
+}
+
+# ---- The service manager ----
+
+# manager FOLDER: as far as we need it. It starts the keeper again whenever that has ended, until FOLDER/stop is there,
+# with the descriptors that it was given to store; FOLDER/told gets what it was told.
+manager()
+{
+	command -v python3 >/dev/null || skip "no python3"
+	cat >"$dir/manager.py" <<'END'
+import os, select, socket, sys, time
+folder, program = sys.argv[1], sys.argv[2].split()
+os.environ["NOTIFY_SOCKET"] = folder + "/notify"
+server = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+server.bind(folder + "/notify")
+stored = {}
+def start():
+    child = os.fork()
+    if child == 0:
+        # The last one first, as it may be.
+        names = list(stored)[::-1]
+        lifted = [os.dup2(stored[name], 100 + i) for i, name in enumerate(names)]
+        for i, fd in enumerate(lifted):
+            os.dup2(fd, 3 + i)
+        if stored:
+            os.environ.update(LISTEN_FDS=str(len(names)), LISTEN_PID=str(os.getpid()), LISTEN_FDNAMES=":".join(names))
+        os.execv(program[0], program)
+    return child
+child = start()
+while True:
+    if select.select([server], [], [], 0.02)[0]:
+        text, fds, _, _ = socket.recv_fds(server, 4096, 8)
+        lines = text.decode().split("\n")
+        name = next((line[7:] for line in lines if line.startswith("FDNAME=")), "")
+        if "FDSTORE=1" in lines:
+            stored[name] = fds[0]
+        if "FDSTOREREMOVE=1" in lines and name in stored:
+            os.close(stored.pop(name))
+        with open(folder + "/told", "a") as told:
+            told.write(" ".join(lines) + "\n")
+    elif os.waitpid(child, os.WNOHANG)[0]:
+        if os.path.exists(folder + "/stop"):
+            break
+        child = start()
+END
+	mkdir "$1"
+	# In one word, as it is no keeper itself.
+	python3 "$dir/manager.py" "$1" "$GUESTLOCK_KEEPER -o guestlock.run_dir=$dir/run" 3>&- 2>"$dir/manager.err" &
+}
+
+@test "the service manager is told: ready, and ending" {
+	local guard
+
+	manager "$dir/manager"
+	eventually grep -qs "READY=1" "$dir/manager/told"
+	eventually running
+	# One that was started on demand is taken for its service, and tells nobody by itself.
+	touch "$dir/manager/stop"
 	kill -TERM "$(pids_of guard)"
-	eventually grep -q "STOPPING=1" "$dir/told"
+	eventually grep -q "STOPPING=1" "$dir/manager/told"
+	eventually ended_both
+	run ! grep FDSTORE "$dir/manager/told"
+	gl run -- true
+	guard=$(pids_of guard)
+	manager "$dir/second"
+	touch "$dir/second/stop"
+	eventually grep -qs "MAINPID=$guard" "$dir/second/told"
+	test "$(pids_of guard)" = "$guard"
+}
+
+@test "the service manager keeps it, too: SIGKILL of both, and a restart, lose nothing" {
+	local before
+
+	keeping
+	FDSTORE=8 manager "$dir/manager"
+	eventually grep -qs "FDSTORE=1 FDPOLL=0 FDNAME=guestlock-1" "$dir/manager/told"
+	begin web --disk "$disk"
+	for signal in KILL KILL TERM; do
+		before=$(pids_of worker)
+		# shellcheck disable=SC2046
+		kill "-$signal" $(pids_of guard) $(pids_of worker)
+		eventually is_over "$before"
+		run -1 gl run --disk "$disk" -- true
+		contains "$output" "guest web"
+		eventually running
+		has_kept guard
+		opened 1
+	done
+	kill -KILL "$(pid_of web)"
+	eventually gone web
+	gl leave
+	grep -v STATUS "$dir/manager/told" | tail -n 1 | grep "FDSTOREREMOVE=1 FDNAME=guestlock-7"
+	test "$(tac "$dir/manager/told" | grep -m 1 "FDNAME=guestlock-0")" = "FDSTOREREMOVE=1 FDNAME=guestlock-0 "
+	has_not_kept guard
+	touch "$dir/manager/stop"
+	kill -TERM "$(pids_of guard)"
 	eventually ended_both
 }
 

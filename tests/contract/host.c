@@ -118,17 +118,14 @@ static void end_keeper(struct host *host)
 	int fd;
 
 	if (host_keeper(host, &guard, &worker)) {
-		kill(guard, SIGTERM);
+		kill(worker, SIGTERM);
 		fd = open(lock, O_RDWR | O_CLOEXEC);
 		while (guestlock_ofd_lock(fd, F_WRLCK) < 0) {
 			ck_assert_int_lt(guestlock_monotonic_ms(), deadline_ms);
 			contract_sleep_us(5000);
-			/*
-			 * The worker may have told a guard that was dead already, and have another one
-			 * since.
-			 */
-			if (host_keeper(host, &guard, &worker) && guard > 1) {
-				kill(guard, SIGTERM);
+			/* It may have been killed before it had told the guard. */
+			if (host_keeper(host, &guard, &worker)) {
+				kill(worker, SIGTERM);
 			}
 		}
 		close(fd);

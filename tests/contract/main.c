@@ -28,6 +28,7 @@ static const struct guestlock_module *put_behind_keeper(const struct guestlock_m
 	asking_ops.convert = module->ops->convert ? asking_ops.convert : NULL;
 	asking_ops.unprovision = module->ops->unprovision ? asking_ops.unprovision : NULL;
 	asking_ops.survey = module->ops->survey ? asking_ops.survey : NULL;
+	asking_ops.busy = module->ops->busy ? asking_ops.busy : NULL;
 	asking_ops.watch = module->ops->watch ? asking_ops.watch : NULL;
 	asking_ops.next_event = module->ops->next_event ? asking_ops.next_event : NULL;
 	asking_module.ops = &asking_ops;

@@ -34,7 +34,8 @@ static void kill_one(const struct host *host, unsigned which)
 	if (which != 1) {
 		kill(worker, SIGKILL);
 	}
-	if (which != 0) {
+	/* A worker whose guard was killed tells of none, until it is the guard itself. */
+	if (which != 0 && guard > 0) {
 		kill(guard, SIGKILL);
 	}
 }

@@ -8,8 +8,6 @@
 #   keeper_kill NODE worker|guard|both SIGNAL
 # shellcheck shell=bash
 
-readonly keeper_program=/usr/local/sbin/guestlock-keeper
-
 guests_prepare()
 {
 	local node
@@ -99,7 +97,7 @@ keeper_pids()
 	local what=$2
 
 	test "$what" != both || what='\(guard\|worker\)'
-	on_for 30 "$1" "grep -la '^$keeper_program.--$what=' /proc/[0-9]*/cmdline 2>/dev/null | cut -d/ -f3"
+	on_for 30 "$1" "grep -lx 'keeper-$what' /proc/[0-9]*/comm 2>/dev/null | cut -d/ -f3"
 }
 
 keeper_kill()

@@ -140,7 +140,7 @@ each_kill()
 	echo "$output"
 	[[ $status == 69 || $status == 75 ]]
 	is_refused
-	on_for 30 2 'test "$(grep -c "execve(" /run/trace)" -ge 2'
+	on_for 30 2 'test "$(grep -c "killed by SIGKILL" /run/trace)" -ge 2'
 	end_trace
 	all_is_well
 	end_guest 2 vm

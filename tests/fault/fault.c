@@ -8,6 +8,10 @@
  *     GUESTLOCK_FAULT_SILENT=HOST         a survey names this host, which did not answer
  *     GUESTLOCK_FAULT_PLAN=FILE           what goes wrong, read at each call; missing or empty: nothing
  *     GUESTLOCK_FAULT_CALLS=FILE          gets a line OP PID for each call
+ *     GUESTLOCK_FAULT_KEPT=FILE           this and FILE.second are opened and kept by a join, before what is planned
+ *                                         for the join; FILE.opened gets a line PID for each time, FILE.again for
+ *                                         each time that they were there already, FILE.wrong where they are not
+ *                                         those files; leave lets go of them
  *
  * A line of the plan is OP WHAT [ARGUMENT] [COUNT], where OP is a function of the table. The first line of an
  * OP counts; with COUNT it is gone after so many calls, of whatever process. WHAT is one of
@@ -27,6 +31,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -35,6 +40,7 @@
 struct fault_backend {
 	struct guestlock_backend base;
 	struct guestlock_backend *inner;
+	struct guestlock_kept *kept;
 };
 
 extern struct guestlock_module guestlock_backend_module;
@@ -150,17 +156,86 @@ static enum guestlock_result fault_probe(struct guestlock_backend *backend, stru
 	return inner_module.ops->probe(inner_of(backend), err);
 }
 
+static void note_pid(const char *file, const char *suffix)
+{
+	char path[4200];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s.%s", file, suffix);
+	fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+	if (fd >= 0) {
+		dprintf(fd, "%ld\n", (long)getpid());
+		close(fd);
+	}
+}
+
+static void close_kept(struct guestlock_kept *kept, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		close(kept->fds[i]);
+	}
+	kept->count = 0;
+}
+
+static bool is_file(int fd, const char *path)
+{
+	struct stat there, here;
+
+	return fstat(fd, &here) == 0 && stat(path, &there) == 0 && here.st_ino == there.st_ino;
+}
+
+/* As a backend does whose locks are behind descriptors. false: the guard has not got them. */
+static bool keep(struct guestlock_kept *kept)
+{
+	const char *file = getenv("GUESTLOCK_FAULT_KEPT");
+	char second[4200];
+
+	if (!file) {
+		return true;
+	}
+	snprintf(second, sizeof(second), "%s.second", file);
+	note_pid(file, kept->count > 0 ? "again" : "opened");
+	if (kept->count > 0) {
+		if (kept->count != 2 || !is_file(kept->fds[0], file) || !is_file(kept->fds[1], second)) {
+			note_pid(file, "wrong");
+		}
+		return true;
+	}
+	kept->fds[0] = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	kept->fds[1] = open(second, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	kept->count = 2;
+	if (kept->fds[0] < 0 || kept->fds[1] < 0 || !kept->keep(kept)) {
+		close_kept(kept, 2);
+		return false;
+	}
+	return true;
+}
+
 static enum guestlock_result fault_join(struct guestlock_backend *backend, struct guestlock_kept *kept,
 					struct guestlock_error *err)
 {
+	((struct fault_backend *)backend)->kept = kept;
+	if (!keep(kept)) {
+		return say("join", "", GUESTLOCK_RES_AGAIN, err);
+	}
 	END_AS_PLANNED("join", err);
 	return inner_module.ops->join(begin_inner(backend), kept, err);
 }
 
 static enum guestlock_result fault_leave(struct guestlock_backend *backend, struct guestlock_error *err)
 {
+	struct guestlock_kept *kept = ((struct fault_backend *)backend)->kept;
+	enum guestlock_result result;
+
 	END_AS_PLANNED("leave", err);
-	return inner_module.ops->leave(begin_inner(backend), err);
+	result = inner_module.ops->leave(begin_inner(backend), err);
+	if (result == GUESTLOCK_RES_GRANTED && kept && kept->count > 0) {
+		close_kept(kept, kept->count);
+		if (!kept->keep(kept)) {
+			return say("leave", "", GUESTLOCK_RES_AGAIN, err);
+		}
+	}
+	return result;
 }
 
 static enum guestlock_join_state fault_status(struct guestlock_backend *backend, struct guestlock_error *err)
@@ -218,6 +293,13 @@ static int fault_watch(struct guestlock_backend *backend, struct guestlock_error
 static int fault_next_event(struct guestlock_backend *backend, struct guestlock_event *out_event)
 {
 	return inner_module.ops->next_event(inner_of(backend), out_event);
+}
+
+/* As long as anything is planned for it. */
+static bool fault_busy(struct guestlock_backend *backend)
+{
+	(void)backend;
+	return fault_plan("busy").what != NOTHING;
 }
 
 /* ---- Calls with a batch ---- */
@@ -344,6 +426,7 @@ static struct guestlock_backend_ops ops = {
 	.unprovision = fault_unprovision,
 	.watch = fault_watch,
 	.next_event = fault_next_event,
+	.busy = fault_busy,
 };
 
 /* Without an inner one there is no interface number, and nobody takes this for a backend. */
@@ -391,6 +474,9 @@ static void fit_functions(unsigned capabilities)
 	}
 	if (!(capabilities & GUESTLOCK_CAP_CLUSTER)) {
 		ops.survey = NULL;
+	}
+	if (!(capabilities & GUESTLOCK_CAP_MAY_BLOCK)) {
+		ops.busy = NULL;
 	}
 	if (!(capabilities & GUESTLOCK_CAP_WATCH)) {
 		ops.watch = NULL;

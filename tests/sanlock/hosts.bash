@@ -451,7 +451,8 @@ lease_owner()
 # keeper_pids NAME worker|guard
 keeper_pids()
 {
-	grep -lszE "^--$2=" /proc/[0-9]*/cmdline | xargs -r grep -lszF "guestlock.run_dir=$world/$1/run" | cut -d / -f 3
+	grep -lsz "[g]uestlock.run_dir=$world/$1/run" /proc/[0-9]*/cmdline | sed 's/cmdline$/comm/' |
+		xargs -r grep -lsx "keeper-$2" | cut -d / -f 3
 }
 
 keeper_end()

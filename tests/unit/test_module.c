@@ -111,6 +111,12 @@ static int do_next_event(struct guestlock_backend *backend, struct guestlock_eve
 	return 0;
 }
 
+static bool do_busy(struct guestlock_backend *backend)
+{
+	(void)backend;
+	return false;
+}
+
 static struct guestlock_option options[4];
 static struct guestlock_backend_ops ops;
 static struct guestlock_module module;
@@ -151,12 +157,13 @@ static void make_complete(void)
 	make_right();
 	module.capabilities = GUESTLOCK_CAP_HANDOVER | GUESTLOCK_CAP_UNPROVISION | GUESTLOCK_CAP_WATCH |
 			      GUESTLOCK_CAP_SHARED | GUESTLOCK_CAP_LOSS_ACTION | GUESTLOCK_CAP_CLUSTER |
-			      GUESTLOCK_CAP_BIND_HERE | GUESTLOCK_CAP_HOSTS;
+			      GUESTLOCK_CAP_BIND_HERE | GUESTLOCK_CAP_HOSTS | GUESTLOCK_CAP_MAY_BLOCK;
 	ops.convert = do_batch;
 	ops.survey = do_survey;
 	ops.unprovision = do_unprovision;
 	ops.watch = do_watch;
 	ops.next_event = do_next_event;
+	ops.busy = do_busy;
 }
 
 static void check_wrong(const char *message)
@@ -269,7 +276,7 @@ static const struct {
 #member, capability, offsetof(struct guestlock_backend_ops, member)                          \
 	}
 	PAIRED(convert, "handover"), PAIRED(survey, "cluster"),   PAIRED(unprovision, "unprovision"),
-	PAIRED(watch, "watch"),      PAIRED(next_event, "watch"),
+	PAIRED(watch, "watch"),      PAIRED(next_event, "watch"), PAIRED(busy, "may-block"),
 };
 
 START_TEST(paired_functions)

@@ -101,9 +101,21 @@ static void check_run_dir(struct checks *checks)
 	}
 }
 
+static char *keeper_pids(const struct guestlock_keeper_info *info)
+{
+	if (info->guard == 0) {
+		return cli_format(
+			"pid %d alone, as its guard was killed; another one comes as soon as nothing is "
+			"under way",
+			(int)info->worker);
+	}
+	return cli_format("pid %d and %d", (int)info->guard, (int)info->worker);
+}
+
 static void check_keeper(struct checks *checks)
 {
 	struct guestlock_keeper_info info;
+	CLI_AUTOFREE char *pids = NULL;
 
 	guestlock_get_keeper(checks->cli->gl, &info, NULL);
 	if (!info.running) {
@@ -112,16 +124,17 @@ static void check_keeper(struct checks *checks)
 		}
 		return;
 	}
+	pids = keeper_pids(&info);
 	/* One that has left, or was not needed yet, is fine. */
 	if (info.message[0] && strcmp(info.state, "out") != 0) {
 		problem(checks, "keeper", EX_UNAVAILABLE,
-			cli_format("pid %d and %d, version %s, backend %s is %s: %s", (int)info.guard,
-				   (int)info.worker, info.version, info.backend, info.state, info.message));
+			cli_format("%s, version %s, backend %s is %s: %s", pids, info.version, info.backend,
+				   info.state, info.message));
 		return;
 	}
 	note(checks, "keeper", "ok",
-	     cli_format("pid %d and %d, version %s, backend %s is %s, %u calls under way%s", (int)info.guard,
-			(int)info.worker, info.version, info.backend, info.state, info.calls,
+	     cli_format("%s, version %s, backend %s is %s, %u calls under way%s", pids, info.version,
+			info.backend, info.state, info.calls,
 			info.used ? "" : "; guests need none with this backend"));
 }
 

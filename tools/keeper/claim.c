@@ -2,7 +2,7 @@
 /*
  * The run directory is claimed: there is one keeper for each. Its lock is held through one open file that
  * guard and worker share, so it is free exactly when both are gone. Whoever gets it makes the socket and
- * becomes the guard.
+ * is the guard.
  */
 #include "keeper.h"
 
@@ -26,7 +26,7 @@ static int complain(const struct options *options, const char *message)
 {
 	log_say(GUESTLOCK_LOG_ERROR, "%s", message);
 	if (options->on_demand && write(FD_REPORT, message, strlen(message)) < 0) {
-		return EXIT_FAILURE;
+		log_say(GUESTLOCK_LOG_DEBUG, "nobody waits for that");
 	}
 	return EXIT_FAILURE;
 }
@@ -72,7 +72,8 @@ static int take_lock(const struct guestlock *gl, int fd, struct gl_keeper_about 
 		if (errno != EAGAIN && errno != EACCES) {
 			return -1;
 		}
-		if (somebody_is_there(gl, out_about)) {
+		/* A worker without a guard is about to be one. */
+		if (somebody_is_there(gl, out_about) && out_about->guard > 0) {
 			return 1;
 		}
 		if (guestlock_monotonic_ms() >= until) {
@@ -153,44 +154,38 @@ static int take_place(const struct options *options, const struct guestlock *gl,
 				 : "check that directory");
 		return complain(options, why);
 	}
-	return -1;
+	return BE_GUARD;
 }
 
-/* The path of the program, which is started again and again; never freed. */
-static char *program_path(char *fallback)
+void claim_inherit(struct pair *pair, const struct options *options)
 {
-	static char path[4096];
-	ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
-
-	if (length <= 0) {
-		return fallback;
+	*pair = (struct pair){.listener = -1, .lock = -1, .directory = -1, .channel = -1};
+	if (options->on_demand) {
+		/* That of whoever needed us, if any: we are not its service. */
+		unsetenv("NOTIFY_SOCKET");
+		unsetenv("JOURNAL_STREAM");
+		fcntl(FD_REPORT, F_SETFD, FD_CLOEXEC);
+		closefrom(FD_REPORT + 1);
+	} else {
+		closefrom(notify_inherit(&pair->kept));
 	}
-	path[length] = '\0';
-	return path;
 }
 
-int claim_run(const struct options *options, char **argv)
+int claim_run(struct pair *pair, const struct options *options)
 {
-	struct pair pair = {
-		.listener = -1, .lock = -1, .directory = -1, .channel = -1, .partner = -1, .argv = argv};
 	struct guestlock_error err = {0};
 	struct guestlock *gl = NULL;
 	int status;
 
-	if (options->on_demand) {
-		fcntl(FD_REPORT, F_SETFD, FD_CLOEXEC);
-	}
-	argv[0] = program_path(argv[0]);
 	if (claim_library(options, &gl, &err) < 0 || gl_store_prepare(&gl->store, &err) < 0) {
 		guestlock_close(gl);
 		return complain(options, err.message);
 	}
-	status = take_place(options, gl, &pair);
+	status = take_place(options, gl, pair);
 	guestlock_close(gl);
-	if (status >= 0) {
-		return status;
+	if (status == BE_GUARD && options->on_demand) {
+		/* That says that somebody listens. */
+		close(FD_REPORT);
 	}
-	/* Executing it closes the report: from here on somebody listens. */
-	pair_become_guard(&pair);
-	return complain(options, "the keeper cannot execute itself");
+	return status;
 }

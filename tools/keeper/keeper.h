@@ -4,10 +4,11 @@
  *
  *   the guard   holds what must survive: the listening socket, the lock of the run directory, and the descriptors
  *               that the backend gave it to keep. It starts the worker, and starts it again when it has ended.
- *   the worker  does all the work. When the guard has ended, it starts another one with the same descriptors.
+ *   the worker  does all the work.
  *
- * Either may be killed at any instant: the other one has everything. A predecessor counts as gone when its
- * pidfd says so, never at an end of file, as its last calls may still be under way then.
+ * Either may be killed at any instant. Only the guard starts workers, and nobody starts a guard: a worker whose guard
+ * is gone works on until nothing is under way, and takes its place then. They end together when they are told to, or their socket is removed: the worker when nothing is under way, whether
+ * or not anybody waits for it still, and the guard when a worker has ended so.
  */
 #ifndef KEEPER_H
 #define KEEPER_H
@@ -17,53 +18,27 @@
 #include <sys/types.h>
 #include <time.h>
 
-/* Where the descriptors of both are, from one program to the next. */
-enum {
-	FD_REPORT = 3,                  /* of whoever is started on demand, in the beginning only */
-	FD_LISTEN = 3,
-	FD_LOCK,
-	FD_DIRECTORY,                   /* the run directory */
-	FD_CHANNEL,                     /* between the two */
-	FD_PARTNER,                     /* pidfd of the other; nothing here in the very first guard */
-	FD_KEPT,                        /* the first of those that the backend keeps */
-};
+#define FD_REPORT 3     /* of whoever is started on demand, in the beginning only */
 
 struct pair {
-	int listener, lock, directory;
-	int channel, partner;           /* -1: there is none */
-	struct guestlock_kept kept;
-	char **argv;                    /* program and options, without what only concerns one process */
+	struct guestlock_kept kept;     /* what the guard has; in the worker the descriptors are the backend's */
+	int listener, lock;
+	int directory;                  /* the run directory */
+	int channel;                    /* between the two, -1: none */
+	char number;                    /* of the last message of the worker */
+	char how[64];                   /* the worker before ended, in words; "": this is the first one */
 };
 
-/*
- * ---- pair.c: the two of them ----
- *
- * The guard has one thread and no lock. In the worker, the lock is that of struct worker.
- */
+/* ---- pair.c: the two of them. The guard has one thread and no lock, and none is needed in the worker ---- */
 
-/* No lock. The descriptors as they were handed over, count of them kept. */
-void pair_receive(struct pair *pair, char **argv, size_t count);
-/*
- * Wants the lock. Starts the partner ("guard" or "worker"), with a channel of its own; how (may be NULL) is
- * why, in words. Its pid, or -1 with errno.
- */
-pid_t pair_start(struct pair *pair, const char *role, const char *how);
-/* No lock. Becomes the guard, in this process. Returns only on failure, with errno. */
-void pair_become_guard(struct pair *pair);
-/* Wants the lock. The worker tells the guard what to keep from now on. */
-void pair_tell_kept(const struct pair *pair);
-/*
- * No lock, as it is for the main thread, and no other one starts a partner. The worker tells the guard that
- * both are to end.
- */
+/* The guard becomes two, with a channel between them: as fork(). The descriptors are those of both. */
+pid_t pair_fork(struct pair *pair);
+/* The worker has the guard keep what a backend says. The function of struct guestlock_kept: one call at a time. */
+bool pair_keep(struct guestlock_kept *kept);
+/* The worker tells the guard that both are to end. */
 void pair_tell_end(const struct pair *pair);
-enum pair_news {
-	PAIR_NOTHING,
-	PAIR_KEPT,
-	PAIR_END,
-};
-/* No lock. What the guard was told next. */
-enum pair_news pair_listen(struct pair *pair);
+/* The guard does what it was told next. false: that was all. *out_end: both are to end. */
+bool pair_listen(struct pair *pair, bool *out_end);
 
 /* For pthread_cond_clockwait() with CLOCK_MONOTONIC. */
 static inline struct timespec time_of(int64_t monotonic_ms)
@@ -82,11 +57,19 @@ struct options {
 	bool on_demand;
 };
 
-/* Runs until both are to end: the exit status. */
+/* What a process is next, where it does not end with a status. */
+enum {
+	BE_GUARD = -1,
+	BE_WORKER = -2,
+};
+/* The first step, while nothing is open that is ours: only what the service manager kept stays open. */
+void claim_inherit(struct pair *pair, const struct options *options);
+/* Takes the run directory, and listens there: BE_GUARD, or the exit status. */
+int claim_run(struct pair *pair, const struct options *options);
+/* Until both are to end: the exit status. In each child: BE_WORKER. */
 int guard_run(struct pair *pair);
-int worker_run(struct pair *pair, const struct options *options, const char *how);
-/* Takes the run directory, listens there, and becomes the guard. */
-int claim_run(const struct options *options, char **argv);
+/* Until both are to end: the exit status. Where the guard was killed: BE_GUARD. */
+int worker_run(struct pair *pair, const struct options *options);
 /* Opens the library, and directs messages as configured. */
 int claim_library(const struct options *options, struct guestlock **out_gl, struct guestlock_error *err);
 
@@ -104,6 +87,13 @@ void log_say(enum guestlock_log_level level, const char *format, ...) __attribut
 /* Passes a state ("READY=1\n...") on to the service manager, if there is one. */
 void notify(const char *format, ...) __attribute__((format(printf, 1, 2)));
 bool notify_wanted(void);
+/* It is to keep these and nothing else; count 0: nothing. As far as there is one that does. */
+void notify_kept(const int *fds, size_t count);
+/*
+ * What it kept of a predecessor, as far as it is ours. Returns the first descriptor that is not from the service
+ * manager.
+ */
+int notify_inherit(struct guestlock_kept *out_kept);
 
 /*
  * ---- server.c (and server_*.c): connections, threads and the order of requests ----

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * One program in three roles: who is called by a person or on demand claims the run directory, and becomes
- * the guard; guard and worker start each other with a first argument that says what they are.
- */
+/* The program: its options, and what a process of it is like. */
 #include "keeper.h"
 
 #include "base/base.h"
@@ -18,8 +15,6 @@
 
 enum {
 	OPTION_ON_DEMAND = 256,
-	OPTION_GUARD,
-	OPTION_WORKER,
 };
 
 static const struct option longs[] = {
@@ -28,8 +23,6 @@ static const struct option longs[] = {
 	{"help", no_argument, NULL, 'h'},
 	{"version", no_argument, NULL, 'V'},
 	{"on-demand", no_argument, NULL, OPTION_ON_DEMAND},
-	{"guard", required_argument, NULL, OPTION_GUARD},
-	{"worker", required_argument, NULL, OPTION_WORKER},
 	{0},
 };
 
@@ -46,41 +39,19 @@ static void print_help(void)
 	     "  -V, --version                    print the version");
 }
 
-/* What this process is, from its first argument. */
-struct role {
-	char *guard, *worker;
-	struct options options;
-	size_t n_overrides;
-};
-
-static int add_override(struct role *role, const char *text)
-{
-	const char **grown = reallocarray(role->options.overrides, role->n_overrides + 2,
-					  sizeof(*role->options.overrides));
-
-	if (!grown) {
-		return -1;
-	}
-	grown[role->n_overrides++] = text;
-	grown[role->n_overrides] = NULL;
-	role->options.overrides = grown;
-	return 0;
-}
-
 /* -1: go on; else the exit status. */
-static int parse(int argc, char **argv, struct role *role)
+static int parse(int argc, char **argv, struct options *options)
 {
+	size_t count = 0;
 	int option;
 
 	while ((option = getopt_long(argc, argv, "+c:o:hV", longs, NULL)) != -1) {
 		switch (option) {
 		case 'c':
-			role->options.config_file = optarg;
+			options->config_file = optarg;
 			break;
 		case 'o':
-			if (add_override(role, optarg) < 0) {
-				return EX_OSERR;
-			}
+			options->overrides[count++] = optarg;
 			break;
 		case 'h':
 			print_help();
@@ -89,13 +60,7 @@ static int parse(int argc, char **argv, struct role *role)
 			printf("guestlock-keeper %s\n", guestlock_version());
 			return EX_OK;
 		case OPTION_ON_DEMAND:
-			role->options.on_demand = true;
-			break;
-		case OPTION_GUARD:
-			role->guard = optarg;
-			break;
-		case OPTION_WORKER:
-			role->worker = optarg;
+			options->on_demand = true;
 			break;
 		default:
 			return EX_USAGE;
@@ -108,51 +73,33 @@ static int parse(int argc, char **argv, struct role *role)
 	return -1;
 }
 
-static void prepare_process(const struct options *options)
+static void prepare_process(const struct options *options, struct pair *pair)
 {
 	fill_standard_descriptors(O_RDWR, O_RDWR);
+	claim_inherit(pair, options);
 	umask(077);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	signal(SIGCHLD, SIG_DFL);
+	log_begin(options->on_demand);
 	if (chdir("/") < 0) {
 		log_say(GUESTLOCK_LOG_DEBUG, "cannot go to /: %m");
 	}
-	if (options->on_demand) {
-		/* That of whoever needed us, if any: we are not its service. */
-		unsetenv("NOTIFY_SOCKET");
-		unsetenv("JOURNAL_STREAM");
-	}
-	log_begin(options->on_demand);
-}
-
-/* "2" or "2:why". */
-static size_t count_of(char *text, const char **out_how)
-{
-	char *colon = strchr(text, ':');
-
-	*out_how = colon ? colon + 1 : NULL;
-	return strtoul(text, NULL, 10);
 }
 
 int main(int argc, char **argv)
 {
-	struct role role = {.guard = NULL};
-	int status = parse(argc, argv, &role);
+	struct options options = {.overrides = calloc((size_t)argc + 1, sizeof(*options.overrides))};
+	int status = options.overrides ? parse(argc, argv, &options) : EX_OSERR;
 	struct pair pair;
-	const char *how;
 
 	if (status < 0) {
-		prepare_process(&role.options);
-		if (!role.guard && !role.worker) {
-			status = claim_run(&role.options, argv);
-		} else {
-			/* The first argument was for this process only. */
-			argv[1] = argv[0];
-			pair_receive(&pair, argv + 1, count_of(role.guard ? role.guard : role.worker, &how));
-			status = role.guard ? guard_run(&pair) : worker_run(&pair, &role.options, how);
-		}
+		prepare_process(&options, &pair);
+		status = claim_run(&pair, &options);
 	}
-	free(role.options.overrides);
+	while (status < 0) {
+		status = status == BE_GUARD ? guard_run(&pair) : worker_run(&pair, &options);
+	}
+	free(options.overrides);
 	return status;
 }

@@ -8,7 +8,6 @@
  */
 #include "worker.h"
 
-#include <string.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -17,6 +16,8 @@
 #define LEAVE_MS 3000
 /* So long before its deadline a caller is told why it waited in vain. */
 #define TELL_MS 300
+/* How long it is waited for somebody else who joins. */
+#define JOIN_MS 2000
 
 /*
  * Wants the lock, which is left while it waits. One at a time joins or leaves; false: somebody else still
@@ -42,15 +43,9 @@ static void end_joining(struct worker *worker)
 	pthread_cond_broadcast(&worker->changed);
 }
 
-static bool is_other(const struct guestlock_kept *a, const struct guestlock_kept *b)
-{
-	return a->count != b->count || memcmp(a->fds, b->fds, a->count * sizeof(int)) != 0;
-}
-
 /* Wants the lock, which is left meanwhile. only_new: not if this process has joined already. */
 static enum guestlock_result join_locked(struct worker *worker, bool only_new, struct guestlock_error *err)
 {
-	struct guestlock_kept kept = worker->pair->kept;
 	enum guestlock_result result;
 
 	if (worker->left) {
@@ -61,13 +56,8 @@ static enum guestlock_result join_locked(struct worker *worker, bool only_new, s
 		return GUESTLOCK_RES_GRANTED;
 	}
 	pthread_mutex_unlock(&worker->lock);
-	result = worker_ops(worker)->join(worker->gl->backend, &kept, err);
+	result = worker_ops(worker)->join(worker->gl->backend, &worker->pair->kept, err);
 	pthread_mutex_lock(&worker->lock);
-	/* After joining anew a descriptor may be another one of the same number. */
-	if (!worker->joined || is_other(&kept, &worker->pair->kept)) {
-		worker->pair->kept = kept;
-		pair_tell_kept(worker->pair);
-	}
 	worker->joined = result == GUESTLOCK_RES_GRANTED;
 	eventfd_write(worker->news, 1);
 	return result;
@@ -90,13 +80,6 @@ enum guestlock_result member_join(struct worker *worker, int64_t deadline_ms, bo
 	end_joining(worker);
 	pthread_mutex_unlock(&worker->lock);
 	return result;
-}
-
-/* Wants the lock. What the guard keeps open may be what the backend gives up, once all have closed it. */
-static void guard_keeps(const struct worker *worker, const struct guestlock_kept *kept)
-{
-	worker->pair->kept = *kept;
-	pair_tell_kept(worker->pair);
 }
 
 /* Wants the lock, which is left while it waits. No call for a guest is under way then, until leaving ends. */
@@ -129,29 +112,27 @@ static bool begin_leaving(struct worker *worker, int64_t deadline_ms, struct gue
 
 enum guestlock_result member_leave(struct worker *worker, int64_t deadline_ms, struct guestlock_error *err)
 {
-	const struct guestlock_kept nothing = {.count = 0};
-	struct guestlock_kept kept;
-	enum guestlock_result result;
+	enum guestlock_result result = GUESTLOCK_RES_GRANTED;
 	bool begun;
 
 	pthread_mutex_lock(&worker->lock);
 	begun = begin_leaving(worker, deadline_ms, err);
-	if (begun) {
-		kept = worker->pair->kept;
-		guard_keeps(worker, &nothing);
+	if (begun && !worker->joined && worker->pair->kept.count > 0) {
+		/* What a predecessor left behind can only be given up by a member. */
+		result = join_locked(worker, true, err);
 	}
 	pthread_mutex_unlock(&worker->lock);
 	if (!begun) {
 		return GUESTLOCK_RES_STOPPED;
 	}
-	result = worker_ops(worker)->leave(worker->gl->backend, err);
+	if (result == GUESTLOCK_RES_GRANTED) {
+		result = worker_ops(worker)->leave(worker->gl->backend, err);
+	}
 	pthread_mutex_lock(&worker->lock);
 	if (result == GUESTLOCK_RES_GRANTED) {
 		worker->left = true;
 		worker->joined = false;
 		eventfd_write(worker->news, 1);
-	} else {
-		guard_keeps(worker, &kept);
 	}
 	worker->leaving = false;
 	end_joining(worker);
@@ -231,4 +212,24 @@ void member_note_result(struct worker *worker, enum guestlock_result result)
 		worker->joined = false;
 		pthread_mutex_unlock(&worker->lock);
 	}
+}
+
+/* ---- Ending ---- */
+
+bool member_is_idle(struct worker *worker, bool join)
+{
+	struct guestlock_error ignored = {0};
+	bool known;
+
+	if (!gl_can(worker->gl, GUESTLOCK_CAP_MAY_BLOCK)) {
+		return true;
+	}
+	pthread_mutex_lock(&worker->lock);
+	known = worker->joined || worker->pair->kept.count == 0;
+	pthread_mutex_unlock(&worker->lock);
+	if (!known && join) {
+		known = member_join(worker, guestlock_monotonic_ms() + JOIN_MS, false, true, &ignored) ==
+			GUESTLOCK_RES_GRANTED;
+	}
+	return known && !worker_ops(worker)->busy(worker->gl->backend);
 }

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The worker: it answers requests, releases the locks of guests that die, watches the backend, and starts
- * another guard when that has ended. It is a caller of its own, through its own socket, for whatever it does
- * by itself: so that goes through the same order, the same deadlines, and hangs in a thread that nobody waits
- * for.
+ * The worker: it answers requests, releases the locks of guests that die, and watches the backend. It is a caller of
+ * its own, through its own socket, for whatever it does by itself: so that goes through the same order, the same
+ * deadlines, and hangs in a thread that nobody waits for.
  */
 #include "worker.h"
 
 #include "base/base.h"
-#include "base/error.h"
 #include "shared/descriptors.h"
 #include "shared/follow.h"
 
@@ -19,13 +17,16 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <time.h>
 
-#define DRAIN_MS 10000
-#define LOOK_MS 5000 /* between two looks at what tells nobody when it changes */
+#define LOOK_MS 5000  /* between two looks at what tells nobody when it changes */
+#define ALONE_MS 200  /* the same without a guard */
+#define DRAIN_MS 200  /* between two looks whether it can end */
+#define LONG_MS 10000 /* that is long for an end, and said */
+#define THREADS_MS 200
 
 /* What the main thread has beside what requests need. */
 struct keeper {
@@ -36,6 +37,7 @@ struct keeper {
 	int64_t looked_ms;    /* at the socket */
 	struct follow follow; /* what the follower starts may look at it when the follower has ended */
 	pthread_t follower;
+	bool alone; /* the guard is gone */
 	bool ending;
 };
 
@@ -63,22 +65,6 @@ static int open_library(struct worker *worker, const struct options *options)
 		gl_set_string(&worker->gl->context.keeper->program, NULL);
 	}
 	return 0;
-}
-
-/* The guard's pid, from /proc, as a pidfd shows it: only for people. */
-static pid_t pid_of(int pidfd)
-{
-	GL_AUTOFREE char *text = NULL;
-	char path[64];
-	const char *line;
-	size_t size;
-
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
-	if (guestlock_read_file(path, 4096, &text, &size) < 0) {
-		return 0;
-	}
-	line = strstr(text, "\nPid:\t");
-	return line ? (pid_t)strtol(line + 6, NULL, 10) : 0;
 }
 
 static int open_events(struct keeper *keeper)
@@ -113,14 +99,15 @@ static int begin_keeper(struct keeper *keeper, const struct options *options)
 	struct worker *worker = &keeper->worker;
 
 	raise_descriptor_limit();
-	if (open_events(keeper) < 0 || open_library(worker, options) < 0 ||
-	    fstatat(keeper->pair->directory, GL_KEEPER_SOCKET, &keeper->listens, AT_SYMLINK_NOFOLLOW) < 0) {
+	if (open_events(keeper) < 0 || open_library(worker, options) < 0) {
 		return -1;
 	}
+	/* Where it was removed it is another one from the beginning, and we are about to end. */
+	fstatat(keeper->pair->directory, GL_KEEPER_SOCKET, &keeper->listens, AT_SYMLINK_NOFOLLOW);
 	pthread_mutex_init(&worker->lock, NULL);
 	pthread_cond_init(&worker->changed, NULL);
 	worker->pair = keeper->pair;
-	worker->guard = pid_of(keeper->pair->partner);
+	worker->guard = getppid();
 	worker->since = time(NULL);
 	worker->server = server_new(keeper->pair->listener, &ops);
 	if (!worker->server || server_start(worker->server) < 0) {
@@ -139,28 +126,6 @@ static int begin_keeper(struct keeper *keeper, const struct options *options)
 
 /* ---- Going on ---- */
 
-static void start_guard(struct keeper *keeper)
-{
-	struct worker *worker = &keeper->worker;
-	pid_t pid;
-
-	/* It may have been our child. */
-	while (waitpid(-1, NULL, WNOHANG) > 0) {
-	}
-	pthread_mutex_lock(&worker->lock);
-	pid = pair_start(keeper->pair, "guard", NULL);
-	if (pid > 0) {
-		worker->guard = pid;
-	}
-	pthread_mutex_unlock(&worker->lock);
-	if (pid < 0) {
-		log_say(GUESTLOCK_LOG_ERROR, "the guard has ended and no other can be started: %m");
-		return;
-	}
-	log_say(GUESTLOCK_LOG_WARNING, "the guard has ended; process %ld goes on in its place", (long)pid);
-	notify("MAINPID=%ld\n", (long)pid);
-}
-
 static void tell_status(struct keeper *keeper)
 {
 	struct worker *worker = &keeper->worker;
@@ -169,7 +134,31 @@ static void tell_status(struct keeper *keeper)
 	pthread_mutex_lock(&worker->lock);
 	joined = worker->joined;
 	pthread_mutex_unlock(&worker->lock);
-	notify("STATUS=Backend %s: %s\n", gl_technology(worker->gl), joined ? "joined" : "not joined");
+	notify("STATUS=Backend %s: %s%s\n", gl_technology(worker->gl), joined ? "joined" : "not joined",
+	       keeper->alone ? "; the guard is gone" : "");
+}
+
+static void lose_guard(struct keeper *keeper)
+{
+	struct worker *worker = &keeper->worker;
+
+	keeper->alone = true;
+	pthread_mutex_lock(&worker->lock);
+	worker->guard = 0;
+	pthread_mutex_unlock(&worker->lock);
+	log_say(GUESTLOCK_LOG_WARNING,
+		"the guard has ended: working on without it, and taking its place as soon as "
+		"nothing is under way");
+	tell_status(keeper);
+}
+
+/* Then this process can be the guard, and another one the worker. */
+static bool can_be_guard(struct keeper *keeper)
+{
+	unsigned running, waiting;
+
+	server_count(keeper->worker.server, &running, &waiting);
+	return keeper->alone && running + waiting == 0 && member_is_idle(&keeper->worker, false);
 }
 
 /* Somebody has joined or left. */
@@ -265,11 +254,12 @@ static void look_around(struct keeper *keeper)
 {
 	struct pollfd polled[] = {
 		{.fd = keeper->signals, .events = POLLIN},
-		{.fd = keeper->pair->partner, .events = POLLIN},
+		/* What comes there is for who joins or leaves; that it is closed is told unasked. */
+		{.fd = keeper->alone ? -1 : keeper->pair->channel},
 		{.fd = keeper->worker.news, .events = POLLIN},
 		{.fd = keeper->watched, .events = POLLIN},
 	};
-	int ready = poll(polled, GL_COUNT(polled), LOOK_MS);
+	int ready = poll(polled, GL_COUNT(polled), keeper->alone ? ALONE_MS : LOOK_MS);
 
 	/* Also where something is always going on. */
 	keeper->ending |= !is_reachable(keeper);
@@ -285,50 +275,92 @@ static void look_around(struct keeper *keeper)
 	if (polled[3].revents) {
 		take_events(keeper);
 	}
-	if (polled[1].revents && !keeper->ending) {
-		start_guard(keeper);
+	if (polled[1].revents) {
+		lose_guard(keeper);
 	}
 }
 
 /* ---- Ending ---- */
 
-/* Nothing new is begun, and what is under way is brought to an end, if it ends. Locks stay. */
-static int end_keeper(struct keeper *keeper)
+/*
+ * Until nothing is under way. What a technology was asked for by a process that is gone can do harm, so it takes as long
+ * as it takes.
+ */
+static void wait_until_idle(struct worker *worker)
 {
-	struct worker *worker = &keeper->worker;
+	const struct timespec step = {.tv_nsec = DRAIN_MS * 1000000};
+	int64_t long_ms = guestlock_monotonic_ms() + LONG_MS;
 
+	while (!server_drain(worker->server, DRAIN_MS) || !member_is_idle(worker, true)) {
+		if (guestlock_monotonic_ms() >= long_ms) {
+			log_say(GUESTLOCK_LOG_WARNING,
+				"backend %s has not answered everything yet: ending as soon as it has",
+				gl_technology(worker->gl));
+			notify("STATUS=Ending: backend %s has not answered everything yet\n",
+			       gl_technology(worker->gl));
+			long_ms = INT64_MAX;
+		}
+		nanosleep(&step, NULL);
+	}
+}
+
+/* Those of the server have only their last steps to go; whoever is going to fork is to be alone. */
+static void wait_for_threads(void)
+{
+	const struct timespec step = {.tv_nsec = 1000000};
+	struct stat tasks;
+
+	/* The links of that directory are two, and one for each thread. */
+	for (int i = 0; i < THREADS_MS && stat("/proc/self/task", &tasks) == 0 && tasks.st_nlink > 3; i++) {
+		nanosleep(&step, NULL);
+	}
+}
+
+static void tell_ending(const struct keeper *keeper)
+{
 	log_say(GUESTLOCK_LOG_INFO, "ending: locks stay as they are");
 	notify("STOPPING=1\n");
 	pair_tell_end(keeper->pair);
+}
+
+/* Nothing new is begun, and what is under way is brought to an end. Locks stay. */
+static void end_keeper(struct keeper *keeper)
+{
+	struct worker *worker = &keeper->worker;
+
 	eventfd_write(keeper->stop, 1);
 	/* Nobody starts anything then but callers, who are refused. */
 	pthread_join(keeper->follower, NULL);
-	if (!server_drain(worker->server, DRAIN_MS)) {
-		log_say(GUESTLOCK_LOG_WARNING,
-			"calls to backend %s are still under way: not waiting for them",
-			gl_technology(worker->gl));
-		_exit(0);
-	}
+	wait_until_idle(worker);
 	server_stop(worker->server);
 	guestlock_close(worker->gl);
 	free(worker->settings);
-	return 0;
+	close(keeper->signals);
+	close(keeper->stop);
+	close(worker->news);
 }
 
-int worker_run(struct pair *pair, const struct options *options, const char *how)
+int worker_run(struct pair *pair, const struct options *options)
 {
 	struct keeper keeper = {.pair = pair, .watched = -1};
 
+	prctl(PR_SET_NAME, "keeper-worker");
 	if (begin_keeper(&keeper, options) < 0) {
 		log_say(GUESTLOCK_LOG_ERROR, "the keeper cannot work: %m");
 		return 1;
 	}
-	log_say(how ? GUESTLOCK_LOG_WARNING : GUESTLOCK_LOG_INFO, "keeper of %s, with backend %s%s%s",
-		keeper.worker.gl->store.run_dir, gl_technology(keeper.worker.gl),
-		how ? "; the worker before: " : "", how ? how : "");
-	notify("READY=1\nMAINPID=%ld\n", (long)keeper.worker.guard);
-	while (!keeper.ending) {
+	log_say(pair->how[0] ? GUESTLOCK_LOG_WARNING : GUESTLOCK_LOG_INFO,
+		"keeper of %s, with backend %s%s%s", keeper.worker.gl->store.run_dir,
+		gl_technology(keeper.worker.gl), pair->how[0] ? "; the worker before " : "", pair->how);
+	notify("READY=1\n");
+	while (!keeper.ending && !can_be_guard(&keeper)) {
 		look_around(&keeper);
 	}
-	return end_keeper(&keeper);
+	if (keeper.ending) {
+		tell_ending(&keeper);
+	}
+	end_keeper(&keeper);
+	wait_for_threads();
+	snprintf(pair->how, sizeof(pair->how), "took the place of the guard");
+	return keeper.ending ? 0 : BE_GUARD;
 }

@@ -18,9 +18,9 @@ struct worker {
 	struct server *server;
 	int64_t since;
 	int news;                       /* eventfd: somebody joined, the main thread is to look */
+	struct pair *pair;              /* what is kept is for whoever joins or leaves */
 	pthread_mutex_t lock;           /* of what follows; never held across a call of the backend */
-	struct pair *pair;              /* kept, and the channel to the guard */
-	pid_t guard;
+	pid_t guard;                    /* 0: it is gone */
 	pthread_cond_t changed;         /* joining has ended */
 	bool joining;                   /* or leaving: one at a time */
 	bool joined;                    /* in this process, as far as is known */
@@ -64,5 +64,10 @@ bool member_begin_call(struct worker *worker, const struct gl_keeper_request *re
 void member_end_call(struct worker *worker);
 /* Takes the lock. A result of the backend, which knows better than we do. */
 void member_note_result(struct worker *worker, enum guestlock_result result);
+/*
+ * Takes the lock, but not while the backend is called. Whether nothing that was ever asked is under way. What a
+ * predecessor asked for is known once this process has joined: join has it do so.
+ */
+bool member_is_idle(struct worker *worker, bool join);
 
 #endif

@@ -69,6 +69,7 @@ struct gl_dlm {
 	uint64_t manager;               /* the 16 bits of xids, in place */
 	uint32_t node;                  /* of this host; 0: not known */
 
+	struct guestlock_kept *kept;    /* with the descriptor, which is closed by nobody else. Under membership */
 	struct gl_dlm_peers *peers; /* NULL: other hosts' guests cannot be named. Changed under membership */
 	pthread_mutex_t membership;     /* held while somebody joins or leaves */
 	pthread_mutex_t mutex;          /* of what follows */

@@ -147,7 +147,9 @@ void gl_dlm_ledger_close(struct gl_dlm_table *table)
 {
 	if (table->ledger) {
 		munmap(table->ledger, SIZE_OF(MOST_SLOTS));
-		close(table->fd);
+		if (table->fd >= 0) {
+			close(table->fd);
+		}
 	}
 	table->ledger = NULL;
 }

@@ -141,7 +141,7 @@ struct gl_dlm_resource;
 
 struct gl_dlm_table {
 	struct gl_dlm_ledger *ledger;   /* NULL: it is not open */
-	int fd;                         /* of the ledger */
+	int fd;                         /* of the ledger; -1: it is not the table's */
 	struct gl_dlm_lock *free;       /* slots */
 	void *resources, *shares;       /* trees of tsearch(3) */
 	size_t count;
