@@ -73,13 +73,13 @@ struct gl_target {
 };
 
 /*
- * All threads of all processes stopped (SIGSTOP sent, state T confirmed) by the deadline: 0; else -1 with errno
+ * All threads of all processes stopped (SIGSTOP sent, and seen that they are) by the deadline: 0; else -1 with errno
  * (ETIMEDOUT, EPERM, EDEADLK: the caller is among them) and *out_culprit, the one that is in the way, or 0; some
  * of them may be stopped then. Gone ones count as stopped.
  */
 int gl_process_stop(struct gl_target *targets, size_t count, int64_t deadline_ms, pid_t *out_culprit);
 
-/* Are all its threads stopped, or gone? What cannot be seen is not. */
+/* Are all its threads stopped, or gone? What cannot be seen is not, nor what a tracer holds in the midst of something. */
 bool gl_process_is_still(pid_t pid);
 
 #endif

@@ -24,6 +24,7 @@
 #define GL_STAT_FLAGS 9
 #define GL_STAT_THREADS 20
 #define GL_STAT_START 22
+#define GL_STAT_CODE 52
 
 /* once: the kernel gives it in one piece, and need not be asked for more. */
 static ssize_t gl_read(const char *path, bool once, char *out, size_t size)
@@ -69,7 +70,7 @@ static bool gl_stat_number(const char *text, unsigned skip, uint64_t *out_value)
 			return false;
 		}
 	}
-	if (*text != ' ') {
+	if (*text != ' ' && *text != '\n') {
 		return false;
 	}
 	*out_value = value;
@@ -87,11 +88,12 @@ bool gl_stat_parse(const char *text, struct gl_stat *out_stat)
 	}
 	rest += 2;
 	stat.state = rest[0];
-	stat.pid = stat.parent = stat.group = stat.flags = 0;
+	stat.pid = stat.parent = stat.group = stat.flags = stat.code = 0;
 	gl_stat_number(text, 0, &stat.pid);
 	gl_stat_number(rest, GL_STAT_PARENT - GL_STAT_STATE, &stat.parent);
 	gl_stat_number(rest, GL_STAT_GROUP - GL_STAT_STATE, &stat.group);
 	gl_stat_number(rest, GL_STAT_FLAGS - GL_STAT_STATE, &stat.flags);
+	gl_stat_number(rest, GL_STAT_CODE - GL_STAT_STATE, &stat.code);
 	if (!gl_stat_number(rest, GL_STAT_THREADS - GL_STAT_STATE, &stat.threads) ||
 	    !gl_stat_number(rest, GL_STAT_START - GL_STAT_STATE, &stat.start)) {
 		return false;

@@ -21,6 +21,7 @@ struct gl_stat {
 	uint64_t flags;   /* field 9, GL_STAT_...; 0: not told */
 	uint64_t threads; /* field 20 */
 	uint64_t start;   /* field 22, as a process outside of all time namespaces is shown it; 0: not told */
+	uint64_t code;    /* field 52, of processes: the signal that has stopped all of its threads; 0: not told */
 };
 
 /* Of a process (tid 0), of one of its threads, or of the caller (pid 0). 0 or -1 with errno: it is gone, or

@@ -48,7 +48,19 @@ static int gl_target_signal(struct gl_target *target, int number)
 	return result;
 }
 
-/* Can this thread not go on by itself? One in an uninterruptible wait can, and stops only afterwards. */
+/* Have all threads of this process taken part in a stop? The kernel tells it also of one that is traced. */
+static bool gl_process_has_stopped(pid_t pid)
+{
+	struct gl_stat stat;
+
+	return gl_stat_read(pid, 0, &stat) == 0 &&
+	       (stat.code == SIGSTOP || stat.code == SIGTSTP || stat.code == SIGTTIN || stat.code == SIGTTOU);
+}
+
+/*
+ * Can this thread not go on by itself? One in an uninterruptible wait can, and stops only afterwards. One that is
+ * held by a tracer goes on when that lets it, maybe in the midst of a write, unless it has taken part in a stop.
+ */
 static bool gl_thread_is_still(pid_t pid, pid_t tid)
 {
 	struct gl_stat stat;
@@ -56,7 +68,7 @@ static bool gl_thread_is_still(pid_t pid, pid_t tid)
 	if (gl_stat_read(pid, tid, &stat) < 0) {
 		return errno == ENOENT || errno == ESRCH;
 	}
-	return strchr("TtZXx", stat.state) != NULL;
+	return strchr("TZXx", stat.state) != NULL || (stat.state == 't' && gl_process_has_stopped(pid));
 }
 
 bool gl_process_is_still(pid_t pid)
@@ -85,9 +97,9 @@ static bool gl_target_is_still(const struct gl_target *target)
 }
 
 /*
- * One look at all of them: 1 all are stopped, 0 not yet, -1 with errno. Who is not is told again: a SIGSTOP
- * is lost when one thread has taken it while another one executes a program. One too many does no harm,
- * SIGCONT takes it back.
+ * One look at all of them: 1 all are stopped, 0 not yet, -1 with errno. All are told again: a SIGSTOP is lost when
+ * one thread has taken it while another one executes a program, and one that is stopped already keeps this one for
+ * a tracer that would have it go on. One too many does no harm, SIGCONT takes it back.
  */
 static int gl_targets_still(struct gl_target *targets, size_t count)
 {
@@ -97,7 +109,7 @@ static int gl_targets_still(struct gl_target *targets, size_t count)
 	for (i = 0; i < count; i++) {
 		bool still = gl_target_is_still(&targets[i]);
 
-		if (gl_target_signal(&targets[i], still ? 0 : SIGSTOP) < 0) {
+		if (gl_target_signal(&targets[i], SIGSTOP) < 0) {
 			return -1;
 		}
 		if (!still && !targets[i].gone) {

@@ -98,10 +98,11 @@ static int cannot_stop(struct gl_operation_run *run, int why, const struct gl_cu
 		"cannot pause guest %s: not all of its processes could be stopped%s: %s; the locks of a guest "
 		"that may write are not released: stop it yourself and say that it is stopped",
 		run->lock.uuid, who,
-		why == 0           ? "none of them can be seen from here"
-		: why == ETIMEDOUT ? "they did not stop in time, as one that waits for its storage does not"
-		: why == EPERM     ? "one that has its tether runs as another user, or may not be signalled"
-		: why == EDEADLK   ? "the one that asks is among them"
+		why == 0 ? "none of them can be seen from here"
+		: why == ETIMEDOUT
+			? "they did not stop in time, as one that waits for its storage, or that a debugger holds, does not"
+		: why == EPERM   ? "one that has its tether runs as another user, or may not be signalled"
+		: why == EDEADLK ? "the one that asks is among them"
 		: why == EOPNOTSUPP
 			? "they cannot be seen from this pid namespace, or /proc is that of another one"
 			: strerror(why));

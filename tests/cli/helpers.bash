@@ -205,6 +205,13 @@ need_root()
 	test "$(id -u)" = 0 || skip "needs root"
 }
 
+need_strace()
+{
+	strace -o /dev/null true 2>/dev/null || skip "needs strace, and the right to use it"
+	# Leaks are not looked for in a process that is traced: the sanitizer would trace it itself.
+	export ASAN_OPTIONS="${ASAN_OPTIONS-}:detect_leaks=0"
+}
+
 # A file system of SIZE at $dir/small.
 small_filesystem()
 {

@@ -74,13 +74,6 @@ got()
 	test "$(grep -c "^$pid .*SIGINT.*SI_USER" "$dir/trace")" = 0
 }
 
-need_strace()
-{
-	strace -o /dev/null true 2>/dev/null || skip "needs strace, and the right to use it"
-	# Leaks are not looked for in a process that is traced: the sanitizer would trace it itself.
-	export ASAN_OPTIONS="${ASAN_OPTIONS-}:detect_leaks=0"
-}
-
 @test "what was ignored stays ignored, in both" {
 	(
 		trap '' HUP

@@ -212,6 +212,91 @@ continued()
 	continued kill -CONT "$(pid_of web)"
 }
 
+is_traced()
+{
+	test "$(sed -n 's/^TracerPid:\t//p' "/proc/$1/status")" != 0
+}
+
+# trace [OPTION]...: web by strace, whose pid is in $tracer.
+trace()
+{
+	strace -o /dev/null -p "$(pid_of web)" "$@" 2>"$dir/strace.err" 3>&- &
+	tracer=$!
+	eventually is_traced "$(pid_of web)"
+}
+
+untrace()
+{
+	kill -INT "$tracer"
+	wait "$tracer" || :
+}
+
+# held: web is, by its tracer.
+held()
+{
+	test "$(cut -d ' ' -f 3 "/proc/$(pid_of web)/stat")" = t
+}
+
+@test "a process that is traced is stopped as any other, and stays so when its tracer lets it go" {
+	need_strace
+	begin web --disk "$disk" -- sh -c 'while :; do echo x >>"$1"; done' sh "$dir/written"
+	eventually grows "$dir/written"
+	trace
+	gl pause web >/dev/null
+	stands_still "$dir/written"
+	untrace
+	stands_still "$dir/written"
+	# One that comes when it is stopped already.
+	trace
+	sleep 2.5
+	untrace
+	stands_still "$dir/written"
+	run -1 grep "ran without its locks" "$dir/web.err"
+	gl resume web
+	eventually grows "$dir/written"
+}
+
+@test "a write that a tracer holds is waited for by pause" {
+	need_strace
+	begin web --disk "$disk" -- sh -c 'while :; do echo x >>"$1"; done' sh "$dir/written"
+	eventually grows "$dir/written"
+	trace -e inject=write:delay_enter=2000000
+	eventually held
+	gl pause web >/dev/null
+	written=$(stat -c %s "$dir/written")
+	untrace
+	sleep 2.5
+	test "$(stat -c %s "$dir/written")" = "$written"
+	gl resume web
+	eventually grows "$dir/written"
+}
+
+@test "one that its tracer does not let go is not paused: 75, it is named, and goes on under its locks" {
+	need_strace
+	begin web --disk "$disk" -- sh -c 'while :; do echo x >>"$1"; done' sh "$dir/written"
+	eventually grows "$dir/written"
+	trace -e inject=write:delay_enter=60000000
+	eventually held
+	run -75 --separate-stderr gl pause --timeout 1 web
+	is_message "$stderr"
+	contains "$stderr" "pid $(pid_of web), sh"
+	contains "$stderr" "debugger"
+	test "$(holder "$disk")" = web
+	kill -KILL "$tracer"
+	eventually grows "$dir/written"
+}
+
+@test "a paused guest that somebody continues while a tracer holds it is stopped again" {
+	need_strace
+	begin web --disk "$disk" -- sh -c 'while :; do echo x >>"$1"; done' sh "$dir/written"
+	eventually grows "$dir/written"
+	trace -e inject=write:delay_enter=3000000
+	gl pause web >/dev/null
+	continued kill -CONT "$(pid_of web)"
+	untrace
+	stands_still "$dir/written"
+}
+
 # as_service COMMAND...: with the capabilities of the unit that follows the guests, and no others.
 as_service()
 {
