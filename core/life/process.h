@@ -79,7 +79,7 @@ struct gl_target {
  */
 int gl_process_stop(struct gl_target *targets, size_t count, int64_t deadline_ms, pid_t *out_culprit);
 
-/* Are all its threads stopped, or gone? What cannot be seen is not, nor what a tracer holds in the midst of something. */
+/* Are all its threads stopped, frozen, or gone? What cannot be seen is not, nor what a tracer holds in the midst of something. */
 bool gl_process_is_still(pid_t pid);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Stopping processes for certain. */
 #include "base/base.h"
+#include "life/cgroup.h"
 #include "life/process.h"
 #include "life/procfs.h"
 
@@ -59,7 +60,8 @@ static bool gl_process_has_stopped(pid_t pid)
 
 /*
  * Can this thread not go on by itself? One in an uninterruptible wait can, and stops only afterwards. One that is
- * held by a tracer goes on when that lets it, maybe in the midst of a write, unless it has taken part in a stop.
+ * held by a tracer goes on when that lets it, maybe in the midst of a write, unless it has taken part in a stop. One
+ * that is frozen sleeps.
  */
 static bool gl_thread_is_still(pid_t pid, pid_t tid)
 {
@@ -68,7 +70,8 @@ static bool gl_thread_is_still(pid_t pid, pid_t tid)
 	if (gl_stat_read(pid, tid, &stat) < 0) {
 		return errno == ENOENT || errno == ESRCH;
 	}
-	return strchr("TZXx", stat.state) != NULL || (stat.state == 't' && gl_process_has_stopped(pid));
+	return strchr("TZXx", stat.state) != NULL || (stat.state == 't' && gl_process_has_stopped(pid)) ||
+	       (stat.state == 'S' && gl_thread_is_frozen(pid, tid));
 }
 
 bool gl_process_is_still(pid_t pid)

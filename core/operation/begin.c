@@ -72,6 +72,7 @@ void gl_run_bury(struct gl_operation_run *run)
 	run->was_dead = true;
 	run->record->state = GUESTLOCK_GUEST_DEAD;
 	run->record->op = GL_OP_NONE;
+	gl_run_thaw(run);
 	gl_log(run->gl, GUESTLOCK_LOG_DEBUG, "guest %s is dead: releasing its locks", run->record->uuid);
 	if (gl_run_wish(run, &shutdown, &cause) < 0) {
 		gl_log(run->gl, GUESTLOCK_LOG_WARNING,

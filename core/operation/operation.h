@@ -93,6 +93,8 @@ int gl_run_stop(struct gl_operation_run *run, struct guestlock_error *err);
 bool gl_run_has_to_halt(const struct gl_operation_run *run);
 int gl_run_halt(struct gl_operation_run *run, struct guestlock_error *err);
 int gl_run_unhalt(struct gl_operation_run *run, struct guestlock_error *err);
+/* Of a guest whose record is going to be removed: what we froze is thawed, and stays stopped if it lives. */
+void gl_run_thaw(struct gl_operation_run *run);
 /* Is there no process of the guest any more? */
 bool gl_run_is_empty(const struct gl_operation_run *run);
 /*

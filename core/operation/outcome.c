@@ -6,6 +6,7 @@
 
 int gl_run_remove(struct gl_operation_run *run, struct guestlock_error *err)
 {
+	gl_run_thaw(run);
 	for (size_t i = 0; i < run->record->n_resources; i++) {
 		gl_unhint_file(run, &run->record->resources[i]);
 	}

@@ -5,6 +5,8 @@
 #include "base/base.h"
 #include "base/error.h"
 #include "disk/flush.h"
+#include "life/cgroup.h"
+#include "life/freezer.h"
 #include "life/members.h"
 
 #include <errno.h>
@@ -22,6 +24,67 @@ static void culprit_words(const struct gl_culprit *culprit, char *out, size_t si
 	}
 }
 
+/* ---- Its control group ---- */
+
+/*
+ * What was stopped is frozen as well, where that is possible, so that nobody else's SIGCONT continues it. That we are
+ * going to is recorded first.
+ */
+static void freeze(struct gl_operation_run *run)
+{
+	const struct gl_membership by = gl_record_membership(&run->owner, run->record);
+	GL_AUTOFREE char *cgroup = gl_freezer_find(&by);
+	const char *before = run->record->frozen;
+
+	if (!cgroup || (before && strcmp(before, cgroup) != 0 && gl_freezer_thaw(before) < 0) ||
+	    gl_record_set_frozen(run->record, cgroup) < 0) {
+		return;
+	}
+	if ((gl_run_save(run, NULL) < 0 || gl_freezer_freeze(cgroup, run->deadline_ms) < 0) &&
+	    gl_freezer_thaw(cgroup) == 0) {
+		gl_record_set_frozen(run->record, NULL);
+	}
+}
+
+static int thaw(struct gl_operation_run *run)
+{
+	if (!run->record->frozen) {
+		return 0;
+	}
+	return gl_freezer_thaw(run->record->frozen) < 0 ? -1 : gl_record_set_frozen(run->record, NULL);
+}
+
+void gl_run_thaw(struct gl_operation_run *run)
+{
+	const struct gl_membership by = gl_record_membership(&run->owner, run->record);
+	struct gl_culprit ignored;
+	size_t count;
+
+	if (!run->record->frozen) {
+		return;
+	}
+	/* Somebody's SIGCONT may have come meanwhile. */
+	gl_members_stop(&by, run->deadline_ms, &count, &ignored);
+	if (thaw(run) < 0) {
+		gl_log(run->gl, GUESTLOCK_LOG_WARNING,
+		       "the control group of guest %s stays frozen (%s): %s; write 0 to its cgroup.freeze",
+		       run->lock.uuid, run->record->frozen, strerror(errno));
+	}
+}
+
+/* Somebody else froze it, or what it is in: that is left to him. */
+static void say_frozen(const struct gl_operation_run *run)
+{
+	if (run->owner.pid_ns == gl_pid_namespace() && gl_thread_is_frozen(run->owner.pid, 0)) {
+		gl_log(run->gl, GUESTLOCK_LOG_WARNING,
+		       "guest %s may run, but its control group is frozen, by somebody else than guestlock: it goes on "
+		       "when that is thawed (0 in cgroup.freeze)",
+		       run->lock.uuid);
+	}
+}
+
+/* ---- Stopping and continuing ---- */
+
 /* Whoever looks at it next tries again, as long as not everybody goes on. */
 static void let_go_on(struct gl_operation_run *run)
 {
@@ -30,6 +93,13 @@ static void let_go_on(struct gl_operation_run *run)
 	struct gl_culprit culprit;
 	char who[64];
 
+	if (thaw(run) < 0) {
+		gl_log(run->gl, GUESTLOCK_LOG_WARNING,
+		       "guest %s may run, but its control group could not be thawed (%s): %s; write 0 to its "
+		       "cgroup.freeze, or as a user who may: 'guestlock resume %s'",
+		       run->lock.uuid, run->record->frozen, strerror(errno), run->lock.uuid);
+		return;
+	}
 	if (gl_members_continue(&by, &culprit) < 0) {
 		int why = errno;
 
@@ -52,6 +122,7 @@ static void let_go_on(struct gl_operation_run *run)
 		       run->lock.uuid, cause.message, run->lock.uuid);
 		return;
 	}
+	say_frozen(run);
 	run->record->stopped = false;
 	if (gl_run_save(run, &cause) < 0) {
 		gl_log(run->gl, GUESTLOCK_LOG_WARNING,
@@ -162,6 +233,7 @@ int gl_run_stop(struct gl_operation_run *run, struct guestlock_error *err)
 	if (gl_members_stop(&by, run->deadline_ms, &stopped, &culprit) < 0) {
 		why = errno;
 	} else if (stopped > 0) {
+		freeze(run);
 		return GUESTLOCK_OK;
 	} else {
 		run->life = gl_record_life(run->gl, run->record);

@@ -52,6 +52,7 @@ void gl_record_free(struct gl_record *record)
 	free(record->resources);
 	free_string(record, record->name);
 	free_string(record, record->id);
+	free_string(record, record->frozen);
 	free(record);
 }
 
@@ -81,6 +82,18 @@ static int append_param(struct gl_record *record, const char *key, const char *v
 		record->n_params--;
 		return -1;
 	}
+	return 0;
+}
+
+int gl_record_set_frozen(struct gl_record *record, const char *cgroup)
+{
+	char *copy = NULL;
+
+	if (gl_set_string(&copy, cgroup) < 0) {
+		return -1;
+	}
+	free_string(record, record->frozen);
+	record->frozen = copy;
 	return 0;
 }
 

@@ -314,7 +314,8 @@ enum guestlock_pause_flags {
 /*
  * Releases the locks of a guest that does not write for now; their epochs are kept. Without
  * EXTERNALLY_STOPPED every process of the guest is stopped with SIGSTOP first, and it is confirmed that
- * they are; resume continues them. These are whoever holds its tether, the registered process, and all
+ * they are; resume continues them. A control group (version 2) with processes of this guest alone is frozen as well,
+ * if its registered process is in it and the caller may. These are whoever holds its tether, the registered process, and all
  * descendants of both. DENIED, TIMEOUT, FAILED: one of them cannot be stopped, which the message names;
  * UNTETHERED: nobody can say who they are. A guest with the parameter GUESTLOCK_PARAM_QMP is stopped by its monitor
  * before that, so that QEMU gets to its images what is under way. TIMEOUT, DENIED, UNAVAILABLE: the monitor does not

@@ -41,6 +41,13 @@ nothing_is_left()
 	}
 }
 
+# The control groups of a test are removed, those below first, when nobody is in them any more.
+no_groups()
+{
+	tac "$dir/groups" | xargs -r rmdir 2>/dev/null || :
+	! xargs -r stat <"$dir/groups" >/dev/null 2>&1
+}
+
 teardown()
 {
 	# Without a directory there is no mark either, and those of other tests must not be taken for ours.
@@ -50,6 +57,9 @@ teardown()
 	eventually nothing_is_left
 	if test -s "$dir/loops"; then
 		xargs -n 1 losetup --detach <"$dir/loops"
+	fi
+	if test -s "$dir/groups"; then
+		eventually no_groups
 	fi
 	if mountpoint -q "$dir/small"; then
 		umount "$dir/small"
@@ -159,6 +169,21 @@ ended()
 is_over()
 {
 	! kill -0 "$1" 2>/dev/null
+}
+
+# stands_still FILE: it does not grow any more.
+stands_still()
+{
+	local before
+
+	before=$(stat -c %s "$1")
+	sleep 0.3
+	test "$(stat -c %s "$1")" = "$before"
+}
+
+grows()
+{
+	! stands_still "$1"
 }
 
 pid_of()

@@ -5,21 +5,6 @@
 # shellcheck disable=SC2154,SC2016,SC2046,SC2086,SC2030,SC2031
 load helpers
 
-# stands_still FILE: it does not grow any more.
-stands_still()
-{
-	local before
-
-	before=$(stat -c %s "$1")
-	sleep 0.3
-	test "$(stat -c %s "$1")" = "$before"
-}
-
-grows()
-{
-	! stands_still "$1"
-}
-
 # The guest's program starts the one that writes, which has no inherited descriptor and a session of its own.
 readonly wrapper='import os, subprocess, sys
 subprocess.Popen(["sh", "-c", "while :; do echo x >>" + sys.argv[1] + "; done"], start_new_session=True).wait()'

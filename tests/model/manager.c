@@ -234,6 +234,8 @@ int __wrap_gl_members_stop(const struct gl_membership *by, int64_t deadline_ms, 
 bool __wrap_gl_members_are_still(void);
 int __wrap_gl_members_continue(const struct gl_membership *by, struct gl_culprit *out_culprit);
 int __wrap_gl_members_find(const struct gl_membership *by, pid_t **out_pids, size_t *out_count);
+char *__wrap_gl_freezer_find(const struct gl_membership *by);
+bool __wrap_gl_thread_is_frozen(pid_t pid, pid_t tid);
 int __wrap_gl_flush(void);
 int __wrap_gl_ready(void);
 int __wrap_gl_is_pinned(void);
@@ -511,6 +513,20 @@ static int continue_process(struct entry *entry)
 bool __wrap_gl_members_are_still(void)
 {
 	return true;
+}
+
+/* And nobody has a control group of his own. */
+char *__wrap_gl_freezer_find(const struct gl_membership *by)
+{
+	(void)by;
+	return NULL;
+}
+
+bool __wrap_gl_thread_is_frozen(pid_t pid, pid_t tid)
+{
+	(void)pid;
+	(void)tid;
+	return false;
 }
 
 /* What a process wrote is on the storage at once in this world. */

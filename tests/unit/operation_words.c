@@ -164,7 +164,9 @@ static void read_word(struct gl_record *record, char *word)
 {
 	char *equals = strchr(word, '=');
 
-	if (!equals) {
+	if (strcmp(word, "frozen") == 0) {
+		ck_assert_int_eq(gl_record_set_frozen(record, WORDS_CGROUP), 0);
+	} else if (!equals) {
 		*flag_of(record, word) = true;
 	} else if (equals == word + 1) {
 		read_resource(record, word);
@@ -221,11 +223,11 @@ char *words_of(const struct gl_record *record)
 	FILE *out = open_memstream(&text, &size);
 
 	ck_assert_ptr_nonnull(out);
-	fprintf(out, "%s%s%s%s%s%s%s%s%s", guestlock_guest_state_name(record->state), record->op ? "/" : "",
+	fprintf(out, "%s%s%s%s%s%s%s%s%s%s", guestlock_guest_state_name(record->state), record->op ? "/" : "",
 		gl_operation_name(record->op), record->migrate ? " migrate" : "",
 		record->was_paused ? " was-paused" : "", record->handed_over ? " handed-over" : "",
 		record->stopped ? " stopped" : "", record->halted ? " halted" : "",
-		record->adopted ? " adopted" : "");
+		record->frozen ? " frozen" : "", record->adopted ? " adopted" : "");
 	for (size_t i = 0; i < record->n_params; i++) {
 		fprintf(out, " %s=%s", record->params[i].key, record->params[i].value);
 	}

@@ -4,7 +4,7 @@
  *
  * A record is
  *
- *     STATE[/PENDING] [migrate] [was-paused] [handed-over] [stopped] [halted] [adopted] [PARAMETER=VALUE] RESOURCE...
+ *     STATE[/PENDING] [migrate] [was-paused] [handed-over] [stopped] [halted] [frozen] [adopted] [PARAMETER=VALUE] RESOURCE...
  *
  * and a resource LETTER=STATE[(FROM-TO)][#EPOCH][/TECHNOLOGY][*], where * says that the hint of its file may
  * be missing, and ! that the mode is not what it should be. d and e are disks, f is one that is a file, s is
@@ -28,6 +28,8 @@
 #include "operation/operation.h"
 
 #include <check.h>
+
+#define WORDS_CGROUP "44:/web" /* of a record that is frozen */
 
 #define WEB "11111111-1111-4111-8111-111111111111"
 #define DB "22222222-2222-4222-8222-222222222222"

@@ -272,6 +272,10 @@ int __wrap_gl_members_stop(const struct gl_membership *by, int64_t deadline_ms, 
 bool __wrap_gl_members_are_still(const struct gl_membership *by);
 int __wrap_gl_members_continue(const struct gl_membership *by, struct gl_culprit *out_culprit);
 int __wrap_gl_members_find(const struct gl_membership *by, pid_t **out_pids, size_t *out_count);
+char *__wrap_gl_freezer_find(const struct gl_membership *by);
+int __wrap_gl_freezer_freeze(const char *cgroup, int64_t deadline_ms);
+int __wrap_gl_freezer_thaw(const char *cgroup);
+bool __wrap_gl_thread_is_frozen(pid_t pid, pid_t tid);
 int __wrap_gl_monitor_open(struct gl_monitor *monitor);
 int __wrap_gl_monitor_runs(struct gl_monitor *monitor, bool *out_running);
 int __wrap_gl_monitor_tell(struct gl_monitor *monitor, const char *command);
@@ -455,6 +459,42 @@ int __wrap_gl_flush(const char *const paths[], size_t count, int64_t deadline_ms
 	*out_failed = 0;
 	errno = strcmp(answer, "full") == 0 ? ENOSPC : EIO;
 	return answer[0] ? -1 : 0;
+}
+
+/* It has a control group of its own only where that is told. */
+char *__wrap_gl_freezer_find(const struct gl_membership *by)
+{
+	(void)by;
+	if (!is_next("own")) {
+		return NULL;
+	}
+	act("own");
+	return strdup(WORDS_CGROUP);
+}
+
+static int freezer_answer(const char *cgroup, const char *answer)
+{
+	ck_assert_str_eq(cgroup, WORDS_CGROUP);
+	errno = strcmp(answer, "hangs") == 0 ? ETIMEDOUT : EACCES;
+	return answer[0] ? -1 : 0;
+}
+
+int __wrap_gl_freezer_freeze(const char *cgroup, int64_t deadline_ms)
+{
+	(void)deadline_ms;
+	return freezer_answer(cgroup, act("freeze"));
+}
+
+int __wrap_gl_freezer_thaw(const char *cgroup)
+{
+	return freezer_answer(cgroup, act("thaw"));
+}
+
+bool __wrap_gl_thread_is_frozen(pid_t pid, pid_t tid)
+{
+	(void)pid;
+	(void)tid;
+	return false;
 }
 
 static int monitor_answer(struct gl_monitor *monitor, const char *answer)

@@ -8,6 +8,7 @@
  *     remove                 the record, after the life file; "remove record": that one alone
  *     hint LETTER            also unhint
  *     stop, continue         the guest's processes
+ *     own                    the guest has a control group of its own; then "freeze" and "thaw"
  *     monitor                is it there: "hangs" or "denied" when not; then "status", which is "runs" or "stands",
  *                            and what it is told: "tell stop", "tell cont"
  *     pause                  before something is tried again; "-> over": the deadline has passed
