@@ -63,8 +63,13 @@ static int is_in_flight(void *data, struct gl_dlm_lock *lock)
 {
 	bool *found = data;
 
-	/* Of one that is no more than an orphan, or deaf, no answer will ever come. */
-	*found = gl_dlm_in_flight(lock) && lock->bound && !lock->deaf;
+	bool sent = (__atomic_load_n(&lock->flight, __ATOMIC_ACQUIRE) & GL_DLM_FLIGHT) == GL_DLM_SENT;
+
+	/*
+	 * Of one that is no more than an orphan, or deaf, no answer will ever come; nor need one come of what a
+	 * predecessor was about to send, if it is of nobody any more.
+	 */
+	*found = gl_dlm_in_flight(lock) && lock->bound && !lock->deaf && (sent || !lock->passing);
 	return *found;
 }
 
