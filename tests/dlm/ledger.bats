@@ -35,23 +35,22 @@ teardown_file()
 }
 
 # The worker of node 2 is held for 2 s at the Nth CALL, as WHERE says (delay_enter: before it, delay_exit: after it),
-# from a moment before SCRIPT begins; meanwhile it is killed. What SCRIPT says and its exit status stay.
+# from a moment before SCRIPT begins; meanwhile it is killed. Fails if it was not.
 kill_at() # CALL WHERE N SCRIPT
 {
+	local worker
+
+	worker=$(keeper_pids 2 worker)
 	on_for 60 2 "
-		set -- \$(pidof guestlock-keeper)
-		for pid in \"\$@\"; do
-			tr '\\0' ' ' </proc/\$pid/cmdline | grep -q -- --worker && worker=\$pid
-		done
-		strace -q -f -o /run/strace -p \$worker -P /dev/dlm_guestlock -e trace=$1 -e inject=$1:$2=2000000:when=$3 &
+		strace -q -f -o /run/strace -p $worker -P /dev/dlm_guestlock -e trace=$1 -e inject=$1:$2=2000000:when=$3 &
 		tracer=\$!
-		until grep -q '^TracerPid:.*[1-9]' /proc/\$worker/status; do sleep 0.05; done
+		until grep -q '^TracerPid:.*[1-9]' /proc/$worker/status; do sleep 0.05; done
 		( $4 ) >/run/killed.output 2>&1 &
 		sleep 1
-		kill -KILL \$worker
-		wait \$!
-		echo \$? >/run/killed.status
-		wait \$tracer" >/dev/null 2>&1 || :
+		kill -KILL $worker || exit 1
+		wait \$! || :
+		wait \$tracer || :
+		grep -q '^$worker .*killed by SIGKILL' /run/strace" >/dev/null 2>&1
 }
 
 # What the kernel has above NL on node 2 is what its guests have, and nothing else.
