@@ -16,6 +16,7 @@ struct guestlock {
 	struct guestlock_backend *backend;
 	const struct guestlock_backend_ops *ops; /* the module's, or those that ask the keeper */
 	bool joined; /* once; a backend that says NOT_JOINED later is joined again */
+	struct guestlock_kept kept; /* nothing, as the backend is called here: the keeper's worker has what is kept */
 	struct gl_store store;
 	struct gl_family family; /* of whoever opened it */
 	char *default_life_dir; /* where the backend has none */

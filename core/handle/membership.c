@@ -144,7 +144,6 @@ int guestlock_probe(struct guestlock *gl, struct guestlock_error *err)
 
 int gl_ready(struct guestlock *gl, int64_t deadline_ms, struct guestlock_error *err)
 {
-	struct guestlock_kept kept = {0};
 	int status;
 
 	if (__atomic_load_n(&gl->joined, __ATOMIC_ACQUIRE)) {
@@ -166,7 +165,7 @@ int gl_ready(struct guestlock *gl, int64_t deadline_ms, struct guestlock_error *
 	}
 	for (unsigned attempt = 0;; attempt++) {
 		struct guestlock_error cause = {0};
-		enum guestlock_result result = gl->ops->join(gl->backend, &kept, &cause);
+		enum guestlock_result result = gl->ops->join(gl->backend, &gl->kept, &cause);
 
 		if (result == GUESTLOCK_RES_GRANTED) {
 			__atomic_store_n(&gl->joined, true, __ATOMIC_RELEASE);

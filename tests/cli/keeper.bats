@@ -806,9 +806,10 @@ END
 		# shellcheck disable=SC2046
 		kill "-$signal" $(pids_of guard) $(pids_of worker)
 		eventually is_over "$before"
+		# Whoever asks before the manager has started it again starts one on demand, which knows nothing of that store.
+		eventually running
 		run -1 gl run --disk "$disk" -- true
 		contains "$output" "guest web"
-		eventually running
 		has_kept guard
 		opened 1
 	done

@@ -143,6 +143,26 @@ static unsigned count_own(void)
 	return least;
 }
 
+/* What there is now, for whoever looks for what was left over. */
+static void list_own(void)
+{
+	DIR *directory = opendir("/proc/self/fd");
+	const struct dirent *entry;
+
+	while (directory && (entry = readdir(directory))) {
+		char path[300], target[300];
+		ssize_t length;
+
+		snprintf(path, sizeof(path), "/proc/self/fd/%s", entry->d_name);
+		length = readlink(path, target, sizeof(target) - 1);
+		printf("open: %s %.*s\n", entry->d_name, length < 0 ? 0 : (int)length, target);
+	}
+	if (directory) {
+		closedir(directory);
+	}
+	printf("threads: %u\n", count_entries("/proc/self/task"));
+}
+
 static void *nothing(void *data)
 {
 	return data;
@@ -211,6 +231,9 @@ bool load_run(const struct plugin *plugin, unsigned clients, unsigned n_domains,
 		domain_clear(&load.domains[i]);
 	}
 	after = count_own();
+	if (after != before) {
+		list_own();
+	}
 	printf("threads: %s done=%u failed=%u leaked=%d\n",
 	       failed || !done || after != before ? "failed" : "ok", done, failed, (int)after - (int)before);
 	free(load.domains);
