@@ -75,6 +75,7 @@ struct host {
 	struct gl_settings *settings;
 	struct guestlock_backend_context context;
 	struct guestlock_backend *backend;
+	struct guestlock_kept kept;     /* by this process, where the backend is called here */
 	struct gl_keeper *keeper;       /* NULL: the backend is called here */
 	char *life_dir;
 	int warnings;                   /* messages of level WARNING and worse */

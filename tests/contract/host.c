@@ -145,6 +145,13 @@ void host_enter(const struct host *host)
 	}
 }
 
+/* There is no guard: what is kept is kept by this process alone. */
+static bool keep_here(struct guestlock_kept *kept)
+{
+	(void)kept;
+	return true;
+}
+
 enum guestlock_result host_make(struct host *host, const char *name, const char *scheme, const char *extra,
 				struct guestlock_error *err)
 {
@@ -172,7 +179,7 @@ enum guestlock_result host_make(struct host *host, const char *name, const char 
 	host->backend->run_id = host->run_dir;
 	host->backend->host = host->name;
 	host->backend->identity_scheme = scheme;
-	host->backend->context = &host->context;
+	host->kept = (struct guestlock_kept){.keep = keep_here};
 	*err = (struct guestlock_error){0};
 	enum guestlock_result result = contract.module->ops->init(host->backend, err);
 
@@ -187,13 +194,12 @@ enum guestlock_result host_make(struct host *host, const char *name, const char 
 enum guestlock_result host_join(struct host *host, struct guestlock_error *err)
 {
 	int64_t deadline_ms = guestlock_monotonic_ms() + CONTRACT_WAIT_MS;
-	struct guestlock_kept kept = {.count = 0};
 
 	for (;;) {
 		enum guestlock_result result;
 
 		*err = (struct guestlock_error){0};
-		result = contract.module->ops->join(host->backend, &kept, err);
+		result = contract.module->ops->join(host->backend, &host->kept, err);
 		ck_assert_int_eq(result == GUESTLOCK_RES_GRANTED, err->message[0] == '\0');
 		if ((result != GUESTLOCK_RES_NOT_JOINED && result != GUESTLOCK_RES_AGAIN) ||
 		    guestlock_monotonic_ms() > deadline_ms) {
