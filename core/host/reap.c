@@ -159,6 +159,12 @@ static void look_at_paused(struct reaper *reaper, const char *uuid)
 		gl_log(gl, GUESTLOCK_LOG_WARNING, "%s", cause.message);
 		return;
 	}
+	if (run.record && run.record->state == GUESTLOCK_GUEST_LOST) {
+		reaper->result.failed++;
+		gl_log(gl, GUESTLOCK_LOG_WARNING,
+		       "guest %s is lost: it is stopped, and must not run again; check its disks, and end it",
+		       uuid);
+	}
 	gl_run_end(&run);
 }
 

@@ -84,6 +84,9 @@ static const struct gl_row rows[] = {
 	ROW(S(MIGRATING_OUT), GL_ANY, LOST, GO(S(LOST), OP(NONE), 0, "it must not run any more")),
 	ROW(S(MIGRATING_IN), GL_ANY, LOST, GO(S(LOST), OP(NONE), 0, "it must not run")),
 	ROW(GL_ANY, GL_ANY, LOST, IGNORE("it holds nothing that it writes under")),
+	ROW(S(PAUSED), OP(NONE), OVERTAKEN,
+	    GO(S(LOST), OP(NONE), 0, "it ran without its locks, and somebody else had its disks")),
+	ROW(GL_ANY, GL_ANY, OVERTAKEN, IGNORE("it is not paused")),
 
 	/* Shutdown, before the general rule for pending operations: it is the way out of them. */
 	ROW(S(NONE), GL_ANY, SHUTDOWN, IGNORE("there is nothing to release")),

@@ -46,6 +46,7 @@ enum gl_event {
 	/* facts */
 	GL_EVENT_DIED, /* the guest was found dead */
 	GL_EVENT_LOST, /* the backend lost a lock of it */
+	GL_EVENT_OVERTAKEN, /* it was paused, ran, and somebody else had what it had given up */
 	/* outcomes of the pending operation */
 	GL_EVENT_DONE,
 	GL_EVENT_REFUSED, /* nothing changed */

@@ -64,6 +64,7 @@ static const char *const events[] = {
 	[GL_EVENT_SHUTDOWN] = "shutdown",
 	[GL_EVENT_DIED] = "died",
 	[GL_EVENT_LOST] = "lost",
+	[GL_EVENT_OVERTAKEN] = "overtaken",
 	[GL_EVENT_DONE] = "done",
 	[GL_EVENT_REFUSED] = "refused",
 	[GL_EVENT_UNSURE] = "unsure",

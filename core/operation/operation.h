@@ -99,7 +99,8 @@ void gl_run_thaw(struct gl_operation_run *run);
 bool gl_run_is_empty(const struct gl_operation_run *run);
 /*
  * A guest that we paused has no locks, and anybody's SIGCONT continues it: a shell's fg, the kernel where its
- * process group is orphaned, systemd as it stops a unit. Who looks stops it again, and says so.
+ * process group is orphaned, systemd as it stops a unit. Who looks stops it again, and says so. If somebody else had its
+ * disks meanwhile it is LOST, and stays stopped.
  */
 void gl_run_keep_stopped(struct gl_operation_run *run);
 /*

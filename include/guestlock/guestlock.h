@@ -450,7 +450,8 @@ enum guestlock_guest_state {
 	GUESTLOCK_GUEST_PAUSED,         /* it is stopped, its locks are released, their epochs kept */
 	GUESTLOCK_GUEST_MIGRATING_OUT,
 	GUESTLOCK_GUEST_MIGRATING_IN,
-	GUESTLOCK_GUEST_LOST,           /* the backend lost a lock: it must not run */
+	/* the backend lost a lock, or it ran while it was paused and another guest had its disks: it must not run */
+	GUESTLOCK_GUEST_LOST,
 	GUESTLOCK_GUEST_DEAD,           /* it ended; locks of it may remain to be released */
 };
 
@@ -612,7 +613,8 @@ int guestlock_reap(struct guestlock *gl, struct guestlock_reap_result *out_resul
 
 /*
  * Settles one guest: what a killed process left unfinished is finished or undone; if it is dead, its locks
- * are released and its record goes. OK: its state is known and nothing is unfinished; also when it was dead,
+ * are released and its record goes. One that pause stopped, and that runs, is stopped again; it is LOST then if another
+ * guest had one of its resources exclusively meanwhile. OK: its state is known and nothing is unfinished; also when it was dead,
  * then later calls give NOT_FOUND. Errors: NOT_FOUND, INDETERMINATE, TIMEOUT, ...
  */
 int guestlock_guest_settle(struct guestlock_guest *guest, struct guestlock_error *err);

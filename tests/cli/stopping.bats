@@ -378,3 +378,49 @@ time.sleep(300)' "$dir/written"
 	kill -KILL $rest
 	ended "$supervisor" 137
 }
+
+
+@test "one that is continued while another guest has its disk is lost: it stays stopped and is not resumed" {
+	begin web --disk "$disk" -- sh -c 'while :; do echo x >>"$1"; done' sh "$dir/written"
+	eventually grows "$dir/written"
+	gl pause web >/dev/null
+	begin other --disk "$disk"
+	kill -CONT "$(pid_of web)"
+	eventually has web state lost
+	contains "$(cat "$dir/web.err")" "another guest had its disks meanwhile"
+	stands_still "$dir/written"
+	run -1 gl resume web
+	kill -KILL "$(pid_of other)"
+	eventually gone other
+	# The epoch tells it afterwards, too.
+	run -65 --separate-stderr gl resume web
+	contains "$stderr" "exclusively since this one was paused"
+	has web state lost
+	run -75 --separate-stderr gl reap
+	contains "$stderr" "is lost: it is stopped"
+	# Whoever continues it once more.
+	: >"$dir/web.err"
+	kill -CONT "$(pid_of web)"
+	eventually grep -q "ran without its locks: it is lost" "$dir/web.err"
+	stands_still "$dir/written"
+	has web state lost
+	kill -KILL "$(pid_of web)"
+	eventually gone web
+	nothing_taken
+}
+
+@test "so it is where the other one had it and is gone; not where it only read" {
+	begin web --disk "$disk" -- sh -c 'while :; do echo x >>"$1"; done' sh "$dir/written"
+	eventually grows "$dir/written"
+	gl pause web >/dev/null
+	gl run --disk "$disk,shared" -- true
+	kill -CONT "$(pid_of web)"
+	eventually grep -q "ran without its locks" "$dir/web.err"
+	has web state paused
+	gl resume web
+	gl pause web >/dev/null
+	gl run --disk "$disk" -- true
+	kill -CONT "$(pid_of web)"
+	eventually has web state lost
+	stands_still "$dir/written"
+}

@@ -94,7 +94,8 @@ enum {
 	EVENT_KILL,
 	EVENT_HAND,
 	EVENT_GO,
-	EVENT_GIVE_UP
+	EVENT_GIVE_UP,
+	EVENT_ASTRAY
 };
 
 struct search {
@@ -156,6 +157,7 @@ static void tell_step(const struct step *step)
 		"memory is handed over",
 		"the guest's program begins",
 		"the start is given up, the process killed",
+		"somebody continues the paused guest",
 	};
 
 	printf("# %s %u: %s", shares_record(step->host) ? "manager" : "host", step->host,
@@ -184,8 +186,7 @@ static void fail(struct search *search, const struct step *step, const struct wo
 		 const char *broken)
 {
 	search->broken = broken;
-	printf("# %s: %s\n", search->scenario->blind || search->scenario->restless ? "found" : "broken",
-	       broken);
+	printf("# %s: %s\n", is_mutant(search->scenario) ? "found" : "broken", broken);
 	tell_way(search, step->from);
 	tell_step(step);
 	world_describe(world);
@@ -352,7 +353,8 @@ static bool has_to_settle(const struct world *world, unsigned host)
 {
 	const struct note *note = &world->notes[record_host(host)];
 
-	return note->exists && (note->op != GL_OP_NONE || !instance_lives(world, note->instance) ||
+	return note->exists && (world->processes[record_host(host)].state == PROCESS_ASTRAY ||
+				note->op != GL_OP_NONE || !instance_lives(world, note->instance) ||
 				(note->stopped && note->state == GUESTLOCK_GUEST_RUNNING));
 }
 
@@ -516,6 +518,14 @@ static void events(struct search *search, const struct world *world, unsigned ho
 	/* Who binds is the process itself: its death is a kill. */
 	if (world->processes[host].state != PROCESS_NONE && task != TASK_BIND && task != TASK_BIND_MIGRATE) {
 		world_end_process(&after, host);
+		reach(search, &after, step);
+	}
+	after = *world;
+	if (search->scenario->astray && host == SOURCE && !search->broken &&
+	    world->processes[host].state == PROCESS_STOPPED &&
+	    world->notes[host].state == GUESTLOCK_GUEST_PAUSED && !world->runs[host].op) {
+		after.processes[host].state = PROCESS_ASTRAY;
+		step.task = EVENT_ASTRAY;
 		reach(search, &after, step);
 	}
 }

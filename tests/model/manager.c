@@ -13,7 +13,8 @@
 
 enum {
 	ACT_LOAD = 1,
-	ACT_LIFE, /* those up to here only look */
+	ACT_LIFE,
+	ACT_LOOK, /* those up to here only look */
 	ACT_SAVE,
 	ACT_REMOVE,
 	ACT_TETHER,
@@ -83,7 +84,7 @@ enum turn take_turn(unsigned kind, bool shared, struct entry **out_entry)
 	 * To be killed before an act that only looks is the same as to be killed before the next that does
 	 * not.
 	 */
-	if (!shared && kind > ACT_LIFE && manager.acts++ == manager.kill_at) {
+	if (!shared && kind > ACT_LOOK && manager.acts++ == manager.kill_at) {
 		leave_off(KILLED);
 		return GONE;
 	}
@@ -481,7 +482,7 @@ static int stop_process(struct entry *entry)
 	if (process->state == PROCESS_RUNS && scenario_now->stubborn) {
 		return -1;
 	}
-	if (process->state == PROCESS_RUNS && !scenario_now->restless) {
+	if (process->state == PROCESS_ASTRAY || (process->state == PROCESS_RUNS && !scenario_now->restless)) {
 		process->state = PROCESS_STOPPED;
 	}
 	return process->state != PROCESS_NONE;
@@ -509,10 +510,15 @@ static int continue_process(struct entry *entry)
 	return 0;
 }
 
-/* Nobody continues a guest behind our backs in this world. */
+static int process_is_still(struct entry *entry)
+{
+	(void)entry;
+	return recorded_process()->state != PROCESS_ASTRAY;
+}
+
 bool __wrap_gl_members_are_still(void)
 {
-	return true;
+	return scenario_now->unwatched || local_act(ACT_LOOK, process_is_still, true, NULL) != 0;
 }
 
 /* And nobody has a control group of his own. */

@@ -123,6 +123,28 @@ static const struct scenario scenarios[] = {
 		.restless = true,
 	},
 	{
+		.name = "a paused guest that is continued by others",
+		.tasks = {[SOURCE] = LIFE | PAUSES, [OTHER] = LIFE},
+		.atomic = {[SOURCE] = ENDS, [OTHER] = ALL},
+		.kills = ON(SOURCE),
+		.mishaps = ON(SOURCE),
+		.astray = true,
+	},
+	{
+		.name = "the model finds a continued guest that nobody looks at",
+		.tasks = {[SOURCE] = LIFE | PAUSES, [OTHER] = LIFE},
+		.atomic = {[SOURCE] = ENDS, [OTHER] = ALL},
+		.astray = true,
+		.unwatched = true,
+	},
+	{
+		.name = "the model finds a continued guest whose disk somebody had, and that is not lost",
+		.tasks = {[SOURCE] = LIFE | PAUSES, [OTHER] = LIFE},
+		.atomic = {[SOURCE] = ENDS, [OTHER] = ALL},
+		.astray = true,
+		.forgiving = true,
+	},
+	{
 		.name = "the model finds an acquire that takes whatever record there is",
 		.tasks = {[SOURCE] = STARTS, [TARGET] = STARTS | BIT(FORCE), [OTHER] = LIFE},
 		.atomic = {[OTHER] = ALL},
@@ -217,11 +239,6 @@ static bool chosen(const struct scenario *scenario, int argc, char *argv[])
 		}
 	}
 	return false;
-}
-
-static bool is_mutant(const struct scenario *scenario)
-{
-	return scenario->blind != 0 || scenario->restless;
 }
 
 int main(int argc, char *argv[])

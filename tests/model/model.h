@@ -56,6 +56,7 @@ enum process_state {
 	PROCESS_RUNS,                   /* may write */
 	PROCESS_STOPPED,                /* by pause */
 	PROCESS_HALTED,                 /* its memory has gone to the other end of the migration */
+	PROCESS_ASTRAY,                 /* it was paused, and somebody continued it: it writes without locks */
 };
 
 struct process {
@@ -205,13 +206,19 @@ struct scenario {
 	bool one_host;
 	uint8_t wants[HOSTS];           /* the disks of each; 0: as ever */
 	bool stubborn;                  /* processes that run do not stop when they are to */
+	bool astray;                    /* somebody continues guests that are paused */
 	/* Mutants, in which a rule must be found broken: */
 	uint32_t blind;                 /* handles of these tasks do not know their life */
 	bool restless;                  /* a process that was stopped runs on, and nobody notices */
+	bool unwatched;                 /* one that was continued is taken for stopped */
+	bool forgiving;                 /* who probes is not told that somebody else had the disk */
 };
 
 /* The one that is played. */
 extern const struct scenario *scenario_now;
+
+/* One in which a rule must be found broken. */
+bool is_mutant(const struct scenario *scenario);
 
 /* Is it one of two managers of one host? */
 bool shares_record(unsigned host);

@@ -210,6 +210,9 @@ static enum guestlock_result acquire(struct guestlock_batch *batch, struct write
 		batch->items[i].result = judge_item(batch, &batch->items[i]);
 		worst = batch->items[i].result > worst ? batch->items[i].result : worst;
 	}
+	if (scenario_now->forgiving && (batch->flags & GUESTLOCK_BATCH_PROBE)) {
+		return GUESTLOCK_RES_GRANTED;
+	}
 	if (worst != GUESTLOCK_RES_GRANTED || (batch->flags & GUESTLOCK_BATCH_PROBE)) {
 		return worst;
 	}

@@ -12,6 +12,11 @@
 const char *world_broken;
 const struct scenario *scenario_now;
 
+bool is_mutant(const struct scenario *scenario)
+{
+	return scenario->blind != 0 || scenario->restless || scenario->unwatched || scenario->forgiving;
+}
+
 bool shares_record(unsigned host)
 {
 	return scenario_now->one_host && host != OTHER;
@@ -99,6 +104,7 @@ static bool has_memory(const struct world *world, unsigned host)
 	const struct process *process = &world->processes[host];
 
 	return process->state == PROCESS_STOPPED || process->state == PROCESS_HALTED ||
+	       process->state == PROCESS_ASTRAY ||
 	       (host == TARGET && process->state == PROCESS_BOUND && world->handed);
 }
 
@@ -266,10 +272,22 @@ static const char *check_settled(const struct world *world, unsigned host)
 	    note->state != GUESTLOCK_GUEST_MIGRATING_OUT) {
 		return "after recovery a guest runs that is not recorded as running";
 	}
+	if (process == PROCESS_ASTRAY) {
+		return "after recovery a paused guest runs";
+	}
 	if (process == PROCESS_STOPPED && note->state == GUESTLOCK_GUEST_RUNNING) {
 		return "after recovery a running guest stands still";
 	}
 	return NULL;
+}
+
+/* It wrote a disk that another guest wrote since it was paused. */
+static bool is_not_told_lost(const struct world *before, const struct world *after, unsigned host)
+{
+	const struct process *process = &before->processes[host];
+
+	return process->state == PROCESS_ASTRAY && (process->stale & process->uses) &&
+	       note_about(after, host)->state != GUESTLOCK_GUEST_LOST;
 }
 
 /* One that never ran, or stands still, may be shut down while its process is still there. */
@@ -314,6 +332,9 @@ const char *world_check_recovery(const struct world *world, const struct scenari
 		broken = check_settled(&after, host);
 		if (!broken && loses_guest(world, &after, host)) {
 			broken = "recovery loses a living guest";
+		}
+		if (!broken && is_not_told_lost(world, &after, host)) {
+			broken = "a guest that wrote what another one had is not lost";
 		}
 	}
 	if (!broken) {
@@ -360,7 +381,8 @@ static void describe_key(const struct world *world, unsigned host, unsigned key)
 
 void world_describe(const struct world *world)
 {
-	static const char *const processes[] = {"gone", "bound", "runs", "stopped", "halted"};
+	static const char *const processes[] = {"gone",    "bound",  "runs",
+						"stopped", "halted", "runs although paused"};
 
 	for (unsigned host = 0; host < HOSTS; host++) {
 		const struct note *note = note_about(world, host);

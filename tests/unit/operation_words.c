@@ -344,16 +344,19 @@ enum guestlock_life words_life(const char *text)
 
 void words_holder(const char *name, struct guestlock_holder *out)
 {
-	bool other_end = strcmp(name, "web") == 0, former = strcmp(name, "former-db") == 0;
+	bool other_end = strcmp(name, "web") == 0, former = strcmp(name, "former-db") == 0,
+	     reads = strcmp(name, "reading-db") == 0;
 
-	if (!other_end && !former && strcmp(name, "db") != 0) {
+	if (!other_end && !former && !reads && strcmp(name, "db") != 0) {
 		not_understood(name);
 	}
 	*out = (struct guestlock_holder){
 		.instance = other_end ? WEB_INSTANCE + 1
 			    : former  ? DB_INSTANCE - 1
 				      : DB_INSTANCE,
-		.mode = other_end ? GUESTLOCK_MODE_HANDOVER : GUESTLOCK_MODE_EXCLUSIVE,
+		.mode = other_end ? GUESTLOCK_MODE_HANDOVER
+			: reads   ? GUESTLOCK_MODE_SHARED
+				  : GUESTLOCK_MODE_EXCLUSIVE,
 	};
 	gl_copy_cut(out->uuid, sizeof(out->uuid), other_end ? WEB : DB);
 	gl_copy_cut(out->name, sizeof(out->name), other_end ? "web" : "db");

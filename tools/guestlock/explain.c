@@ -28,7 +28,9 @@ static const struct {
 		   "tell whether anybody wrote meanwhile."},
 	{"migrating-out", "The guest's locks can be taken over by the same guest on another host."},
 	{"migrating-in", "The guest takes its locks over from another host."},
-	{"lost", "The backend lost a lock of the guest: it must not run."},
+	{"lost",
+	 "The backend lost a lock of the guest, or it ran while it was paused and another guest had its disks: it "
+	 "must not run."},
 	{"dead", "The guest has ended. What it held is to be released; reap does it."},
 };
 
