@@ -77,6 +77,7 @@ void guestlock_owner_holder(const struct guestlock_owner *owner, enum guestlock_
 		.mode = mode,
 		.pid = owner->pid,
 		.since = since,
+		.pid_ns = owner->pid_ns,
 	};
 	memcpy(out->uuid, owner->uuid, sizeof(out->uuid));
 	gl_copy_cut(out->name, sizeof(out->name), owner->name ? owner->name : "");

@@ -214,6 +214,7 @@ static int begin_bind(struct gl_operation_run *run, struct guestlock_guest *gues
 			gl_error_about(err, guest->uuid, NULL);
 			guestlock_owner_holder(&run->owner, GUESTLOCK_MODE_NONE, run->record->since,
 					       &err->holder);
+			gl_holder_from_here(run->gl, &err->holder);
 		}
 		gl_run_end(run);
 		return status < 0 ? status : GUESTLOCK_FAILED;

@@ -36,6 +36,38 @@ enum guestlock_life gl_record_life(const struct guestlock *gl, const struct gl_r
 	return guestlock_owner_life(&owner, gl_life_dir(gl));
 }
 
+uint64_t gl_other_namespace(const struct guestlock *gl, uint64_t ns)
+{
+	return gl->family.ns && ns != gl->family.ns ? ns : 0;
+}
+
+/* On another host the same number is another namespace. */
+void gl_holder_from_here(const struct guestlock *gl, struct guestlock_holder *holder)
+{
+	bool far = gl_can(gl, GUESTLOCK_CAP_HOSTS) && strcmp(holder->host, gl->host) != 0;
+
+	holder->pid_ns = far ? 0 : gl_other_namespace(gl, holder->pid_ns);
+}
+
+pid_t gl_record_living(const struct guestlock *gl, const struct gl_record *record, bool search)
+{
+	GL_AUTOFREE pid_t *pids = NULL;
+	struct guestlock_owner owner;
+	struct gl_membership by;
+	size_t count = 0;
+
+	if (!gl_other_namespace(gl, record->process.ns) &&
+	    gl_process_presence(&record->process) != GL_PRESENCE_GONE) {
+		return record->process.pid;
+	}
+	if (!search) {
+		return 0;
+	}
+	gl_record_owner(gl, record, &owner);
+	by = gl_record_membership(&owner, record);
+	return gl_members_find(&by, &pids, &count) == 0 && count > 0 ? pids[0] : 0;
+}
+
 bool gl_life_is(const struct guestlock *gl, const struct gl_life *life, const struct gl_record *record)
 {
 	const struct gl_process *process = &record->process;

@@ -16,6 +16,13 @@ void gl_record_owner(const struct guestlock *gl, const struct gl_record *record,
 
 enum guestlock_life gl_record_life(const struct guestlock *gl, const struct gl_record *record);
 
+/* A pid namespace, if it is another one than that of the caller; else, or where that is not known, 0. */
+uint64_t gl_other_namespace(const struct guestlock *gl, uint64_t ns);
+/* A holder as the backend tells it becomes one as callers are told of it: pid_ns is that of another namespace, or 0. */
+void gl_holder_from_here(const struct guestlock *gl, struct guestlock_holder *holder);
+/* guestlock_living_pid() of a record. */
+pid_t gl_record_living(const struct guestlock *gl, const struct gl_record *record, bool search);
+
 /* Which life of a uuid is meant. Zeroed: whichever there is. */
 struct gl_life {
 	uint64_t instance; /* 0: any */

@@ -79,6 +79,9 @@ static int inquire_holders(struct guestlock *gl, struct gl_resource *resource,
 		*out_holders = batch.items[0].holders;
 		*out_count = batch.items[0].n_holders;
 		batch.items[0].holders = NULL;
+		for (size_t i = 0; i < *out_count; i++) {
+			gl_holder_from_here(gl, &(*out_holders)[i]);
+		}
 	}
 	gl_batch_free(&batch);
 	return status;

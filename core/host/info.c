@@ -93,6 +93,7 @@ static int copy_record(struct guestlock *gl, const struct gl_record *record, str
 	}
 	info->instance = record->instance;
 	info->pid = record->process.pid;
+	info->pid_ns = gl_other_namespace(gl, record->process.ns);
 	info->state = record->state;
 	info->pending = gl_operation_name(record->op);
 	info->stopped = record->stopped;
@@ -181,6 +182,19 @@ int guestlock_get_info(struct guestlock *gl, const char *uuid, struct guestlock_
 		return gl_fail(err, GUESTLOCK_INVALID, 0, "\"%.80s\" is not a uuid", uuid);
 	}
 	return make_info(gl, canonical, false, out_info, err);
+}
+
+pid_t guestlock_living_pid(struct guestlock *gl, const char *uuid, uint64_t instance, bool search)
+{
+	struct gl_record *record = NULL;
+	pid_t pid = -1;
+
+	if (gl_store_load(&gl->store, uuid, &record, NULL) == GUESTLOCK_OK &&
+	    (!instance || instance == record->instance)) {
+		pid = gl_record_living(gl, record, search);
+	}
+	gl_record_free(record);
+	return pid;
 }
 
 int guestlock_guest_info(struct guestlock_guest *guest, struct guestlock_info **out_info,

@@ -2,7 +2,7 @@
 /* What the guests of all hosts hold. */
 #include "base/base.h"
 #include "base/error.h"
-#include "handle/handle.h"
+#include "handle/owner.h"
 
 #include <string.h>
 
@@ -26,6 +26,7 @@ void guestlock_survey_free(struct guestlock_survey *survey)
 /* ---- What the backend says ---- */
 
 struct collection {
+	const struct guestlock *gl;
 	struct guestlock_survey *survey;
 	bool failed; /* out of memory */
 };
@@ -52,6 +53,7 @@ static int collect_lock(void *data, const struct guestlock_lock *lock)
 	to->identity = identity;
 	memcpy(to->key, lock->key.key, sizeof(to->key));
 	guestlock_owner_holder(&lock->owner, lock->mode, lock->since, &to->holder);
+	gl_holder_from_here(collection->gl, &to->holder);
 	return 0;
 }
 
@@ -151,7 +153,7 @@ int guestlock_survey(struct guestlock *gl, const char *key, struct guestlock_sur
 		     struct guestlock_error *err)
 {
 	int64_t deadline_ms = gl_deadline(gl);
-	struct collection collection = {.survey = NULL};
+	struct collection collection = {.gl = gl};
 	int status = check(gl, key, deadline_ms, err);
 
 	if (status < 0) {

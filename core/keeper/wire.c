@@ -200,6 +200,7 @@ static void pass_holder(struct stream *stream, struct guestlock_holder *holder)
 	ARRAY(stream, holder->host);
 	PID(stream, holder->pid);
 	U64(stream, holder->since);
+	U64(stream, holder->pid_ns);
 }
 
 static void pass_error(struct stream *stream, struct guestlock_error *err)

@@ -14,7 +14,7 @@
 #include <guestlock/backend.h>
 
 #define GL_KEEPER_MAGIC 0x4b4c4755u
-#define GL_KEEPER_PROTOCOL 1
+#define GL_KEEPER_PROTOCOL 2
 #define GL_KEEPER_HEADER 16             /* bytes: magic 4, protocol 2, type 2, size of the body 4, flags 4 */
 #define GL_KEEPER_INLINE 16384          /* bytes of the longest message with its body in it */
 #define GL_KEEPER_BODY_MAX (64u << 20)

@@ -68,6 +68,7 @@ static int in_use(const struct judgement *judgement, const struct gl_hint *other
 		err->holder.instance = other->instance;
 		gl_copy_cut(err->holder.name, sizeof(err->holder.name), record ? record->name : "");
 		err->holder.pid = record ? record->process.pid : 0;
+		err->holder.pid_ns = record ? gl_other_namespace(judgement->run->gl, record->process.ns) : 0;
 		err->holder.since = record ? record->since : 0;
 	}
 	return status;

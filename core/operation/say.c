@@ -46,25 +46,18 @@ static void put_since(int64_t since, char *out, size_t size)
 
 void gl_pid_words(const struct guestlock *gl, const struct gl_record *record, char out[GL_PID_WORDS])
 {
-	const struct gl_process *process = &record->process;
-	GL_AUTOFREE pid_t *pids = NULL;
-	struct guestlock_owner owner;
-	struct gl_membership by;
-	size_t count = 0;
+	pid_t pid = record->process.pid, living;
 
-	snprintf(out, GL_PID_WORDS, "pid %ld", (long)process->pid);
-	if (process->ns && gl->family.ns && process->ns != gl->family.ns) {
-		snprintf(out, GL_PID_WORDS, "pid %ld of another pid namespace", (long)process->pid);
+	if (gl_other_namespace(gl, record->process.ns)) {
+		snprintf(out, GL_PID_WORDS, "pid %ld of another pid namespace", (long)pid);
 		return;
 	}
-	if (gl_process_presence(process) != GL_PRESENCE_GONE) {
-		return;
-	}
-	gl_record_owner(gl, record, &owner);
-	by = gl_record_membership(&owner, record);
-	if (gl_members_find(&by, &pids, &count) == 0 && count > 0) {
-		snprintf(out, GL_PID_WORDS, "pid %ld (its first process, %ld, has ended)", (long)pids[0],
-			 (long)process->pid);
+	living = gl_record_living(gl, record, true);
+	if (living == 0 || living == pid) {
+		snprintf(out, GL_PID_WORDS, "pid %ld", (long)pid);
+	} else {
+		snprintf(out, GL_PID_WORDS, "pid %ld (its first process, %ld, has ended)", (long)living,
+			 (long)pid);
 	}
 }
 
@@ -80,7 +73,8 @@ static void holder_pid(const struct guestlock *gl, const struct guestlock_holder
 	if (here) {
 		gl_pid_words(gl, record, out);
 	} else {
-		snprintf(out, GL_PID_WORDS, "pid %ld", (long)holder->pid);
+		snprintf(out, GL_PID_WORDS, "pid %ld%s", (long)holder->pid,
+			 holder->pid_ns ? " of another pid namespace" : "");
 	}
 	gl_record_free(record);
 }
@@ -112,16 +106,18 @@ int gl_fail_busy(const struct guestlock *gl, const struct gl_resource *resource,
 		 const struct guestlock_holder *holder, struct guestlock_error *err)
 {
 	GL_AUTOFREE char *words = gl_resource_words(resource);
+	struct guestlock_holder seen = *holder;
 	char who[3 * GUESTLOCK_HOLDER_TEXT + GL_PID_WORDS];
 
-	holder_text(gl, holder, who, sizeof(who));
+	gl_holder_from_here(gl, &seen);
+	holder_text(gl, &seen, who, sizeof(who));
 	gl_fail(err, GUESTLOCK_BUSY, 0,
 		"cannot lock %s: it is held%s%s%s by %s; end that guest, or wait until it has ended",
 		words ? words : "a resource", holder->mode ? " (" : "",
 		holder->mode ? guestlock_mode_name(holder->mode) : "", holder->mode ? ")" : "", who);
 	gl_error_about(err, NULL, resource->name);
 	if (err) {
-		err->holder = *holder;
+		err->holder = seen;
 		gl_copy_cut(err->backend, sizeof(err->backend), gl_technology(gl));
 	}
 	return GUESTLOCK_BUSY;

@@ -398,7 +398,10 @@ void guestlock_batch_forget_holders(struct guestlock_batch *batch);
 /* Are both the same life of the same guest? Only uuid and instance are compared. */
 bool guestlock_owner_same(const struct guestlock_owner *a, const struct guestlock_owner *b);
 
-/* An owner as the one who holds something, in that mode and since then (seconds since 1970; 0: not known). */
+/*
+ * An owner as the one who holds something, in that mode and since then (seconds since 1970; 0: not known). pid_ns is the
+ * owner's: who is told of it is left to the core.
+ */
 void guestlock_owner_holder(const struct guestlock_owner *owner, enum guestlock_mode mode, int64_t since,
 			    struct guestlock_holder *out);
 

@@ -91,6 +91,10 @@ enum guestlock_mode {
 /*
  * Who holds a resource. An empty string or a zero means "not known". since is when the lock was taken.
  * instance tells two lives of one uuid apart (the two ends of a migration, or a restart).
+ *
+ * pid is the process that was bound; guestlock_living_pid() tells which one lives. It is a number of the pid namespace
+ * pid_ns (an inode, as /proc/PID/ns/pid leads to it) where that is another one than the caller's, and means another
+ * process here, or none; pid_ns is 0 where it is the caller's, or is not known.
  */
 struct guestlock_holder {
 	char uuid[GUESTLOCK_UUID_STRING];
@@ -100,6 +104,7 @@ struct guestlock_holder {
 	char host[GUESTLOCK_HOLDER_TEXT];
 	pid_t pid;
 	int64_t since;
+	uint64_t pid_ns;
 };
 
 /* An error. Everything but code and message may be empty or zero. message is one line of UTF-8 text. */
@@ -501,7 +506,8 @@ struct guestlock_info {
 	char uuid[GUESTLOCK_UUID_STRING];
 	uint64_t instance;
 	char *name, *id;                /* "" where not set */
-	pid_t pid;
+	pid_t pid;                      /* pid and pid_ns: as in struct guestlock_holder */
+	uint64_t pid_ns;
 	enum guestlock_life life;
 	enum guestlock_guest_state state;
 	const char *pending;            /* the operation under way or unfinished, or "" */
@@ -529,6 +535,13 @@ void guestlock_info_free(struct guestlock_info *info);
 /* The same of the life that a handle is for: REPLACED when there is another one now. */
 int guestlock_guest_info(struct guestlock_guest *guest, struct guestlock_info **out_info,
 			 struct guestlock_error *err);
+
+/*
+ * Whom to name for that life of a guest (instance 0: whichever): the process that was bound, or where that has ended or
+ * is of another pid namespace one that lives, by the number that it has here. For that one all of /proc is read, and
+ * only if search is set. 0: none was found; -1: there is no record of that life in this run directory.
+ */
+pid_t guestlock_living_pid(struct guestlock *gl, const char *uuid, uint64_t instance, bool search);
 
 /*
  * All guests of this run directory, sorted by name and uuid; *out_infos is an array of *out_count, freed

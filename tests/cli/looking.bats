@@ -259,6 +259,11 @@ check_of()
 	contains "$stderr" "pid $pid (its first process, "
 	run -0 gl show daemon
 	[[ $output =~ processes:\ +pid\ $pid\ \(sleep\) ]]
+	[[ $output =~ pid:\ +[0-9]+\ \(has\ ended\) ]]
+	test "$(gl list --no-headings | awk '{ print $3 }')" = "$pid"
+	test "$(gl holders "$disk" --no-headings | awk '{ print $6 }')" = "$pid"
+	gl list --json | jq -e --argjson pid "$pid" '.guests[0] | .pid != $pid and .living_pid == $pid and .pid_namespace == null'
+	gl holders "$disk" --json | jq -e --argjson pid "$pid" '.resources[0].holders[0] | .pid != $pid and .living_pid == $pid'
 	run -1 --separate-stderr gl run --uuid "$(property daemon uuid)" --disk "$disk" -- true
 	contains "$stderr" "pid $pid (its first process, "
 	kill -KILL "$pid"
@@ -271,8 +276,49 @@ check_of()
 	eventually has inner state running
 	run -1 --separate-stderr gl run --name other --disk "$disk" -- true
 	contains "$stderr" "of another pid namespace"
-	kill -KILL "$!"
-	pkill -KILL -P "$!" || :
+	# Who sees it has a number for it.
+	outer=$(tr -d ' ' <"/proc/$!/task/$!/children")
+	first=$(tr -d ' ' <"/proc/$outer/task/$outer/children")
+	here=$(gl list --json | jq -e '.guests[0] | select(.pid != .living_pid) | .living_pid')
+	test "$here" = "$first"
+	test "$(gl list --no-headings | awk '{ print $3 }')" = "$here"
+	kill -KILL "$outer"
+}
+
+@test "a number of another pid namespace is marked for who does not see the process" {
+	test "$(id -u)" = 0 || skip "only root can make namespaces"
+	unshare --pid --fork --mount-proc true 2>/dev/null || skip "cannot make namespaces here"
+	begin web --disk "$disk"
+	pid=$(pid_of web)
+	ns=$(stat -Lc %i /proc/self/ns/pid)
+	inside() { unshare --pid --fork --mount-proc "$GUESTLOCK" "$@"; }
+	run -0 --separate-stderr inside list --no-headings
+	test "$(awk '{ print $3 }' <<<"$output")" = "$pid@$ns"
+	contains "$stderr" "PID@NAMESPACE"
+	run -0 --separate-stderr inside holders --no-headings "$disk"
+	test "$(awk '{ print $6 }' <<<"$output")" = "$pid@$ns"
+	run -0 inside show web
+	[[ $output =~ pid:\ +$pid\ of\ pid\ namespace\ $ns ]]
+	inside list --json | jq -e --argjson pid "$pid" --argjson ns "$ns" \
+		'.guests[0] | .pid == $pid and .pid_namespace == $ns and .living_pid == null'
+	# Also where its record is in another run directory.
+	write_config "$dir/inside.conf" "$dir/inside-run" "$dir/state"
+	run -0 --separate-stderr inside --config "$dir/inside.conf" holders --no-headings "$disk"
+	test "$(awk '{ print $6 }' <<<"$output")" = "$pid@$ns"
+	run -1 --separate-stderr inside --config "$dir/inside.conf" run --disk "$disk" -- true
+	contains "$stderr" "pid $pid of another pid namespace"
+}
+
+@test "the process of a guest that has ended is marked" {
+	begin web --disk "$disk"
+	pid=$(pid_of web)
+	kill -KILL "$supervisor"
+	eventually is_over "$supervisor"
+	kill -KILL "$pid"
+	eventually is_over "$pid"
+	run -0 --separate-stderr gl list --no-headings
+	test "$(awk '{ print $3 }' <<<"$output")" = "$pid*"
+	contains "$stderr" "PID*: that process has ended"
 }
 
 @test "a disk that was renamed while its guest runs: nobody is sent to the old name" {

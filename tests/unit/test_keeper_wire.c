@@ -145,7 +145,8 @@ static struct guestlock_holder two_holders[] = {
 	 .name = "n",
 	 .host = "h",
 	 .pid = 2,
-	 .since = -3},
+	 .since = -3,
+	 .pid_ns = 4},
 	{.uuid = ""},
 };
 
@@ -261,7 +262,7 @@ START_TEST(test_bytes)
 	struct guestlock_lock lock;
 
 	ck_assert_int_eq(gl_keeper_put_request(&wire, &full_request), 0);
-	check_bytes(422, "EERkMJ2HXh3gSovQWXXPBNoenYrqNYT7_toF2UrdvQI");
+	check_bytes(422, "ZQk_y4g5sftHg1BS_A9_P2FRk7NS9J1aGDIiEnTZjP8");
 	fill_answer(&answer, items, &lock);
 	items[0].held_mode = GUESTLOCK_MODE_HANDOVER;
 	items[0].n_others = 3;
@@ -272,7 +273,7 @@ START_TEST(test_bytes)
 	answer.about.state = GUESTLOCK_JOIN_JOINED;
 	gl_copy_cut(answer.about.backend, sizeof(answer.about.backend), "technology");
 	ck_assert_int_eq(gl_keeper_put_answer(&wire, &answer), 0);
-	check_bytes(831, "_-oEY9IPMLEmIoWYLL1fjJLHzPnMBSYn5rSaZ1LBRb8");
+	check_bytes(871, "piwfVtqmq_WfCgu9woViSYkIBM2BNR3jMW3h0lpbM-g");
 }
 END_TEST
 
@@ -467,7 +468,7 @@ static void send_with(const void *data, size_t size, int fd, size_t copies)
 /* A body that its sender could change while it is read, or that is shorter than said. */
 START_TEST(test_bodies_that_are_not_sealed)
 {
-	unsigned char header[GL_KEEPER_HEADER] = {0x55, 0x47, 0x4c, 0x4b, 1, 0, 1, 0, 100, 0, 0, 0, 1};
+	unsigned char header[GL_KEEPER_HEADER] = {0x55, 0x47, 0x4c, 0x4b, GL_KEEPER_PROTOCOL, 0, 1, 0, 100, 0, 0, 0, 1};
 	int fd = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	int before = open_descriptors();
 	unsigned char *data = NULL;

@@ -289,7 +289,7 @@ static void check_resource(struct checks *checks, const struct guestlock_resourc
 	cli_json_text(object, "resource", resource->name);
 	cli_json_text(object, "identity", identity);
 	cli_json_text(object, "key", key);
-	cli_json_add(object, "holders", cli_json_holders(holders, count));
+	cli_json_add(object, "holders", cli_json_holders(checks->cli, holders, count));
 	cli_json_append(array, object);
 }
 

@@ -95,6 +95,8 @@ struct cli {
 	bool json, no_headings, quiet;
 	int busy_status;
 	struct log_target log;          /* of messages */
+	int64_t searched_ms;            /* these three: pids.c */
+	bool foreign_pids, ended_pids;
 	/* for getopt, and whose they are: those of the command come first */
 	struct option long_options[32];
 	const struct cli_option *options[32];
@@ -265,12 +267,27 @@ void cli_json_hex(struct json_object *object, const char *key, uint64_t value);
 /* Prints and frees. */
 void cli_json_print(struct json_object *object);
 
+/* ---- Pids of guests: pids.c ---- */
+
+struct cli_pid {
+	pid_t pid;      /* that was bound */
+	uint64_t ns;    /* the pid namespace that pid is of, where it is another one; 0 */
+	pid_t living;   /* as guestlock_living_pid() tells it */
+};
+/* In a long listing not all of them are searched for. */
+struct cli_pid cli_look_pid(struct cli *cli, const char *uuid, uint64_t instance, pid_t pid, uint64_t ns);
+/* One word, with marks where it is not what it looks like; NULL: none is known; malloc'd. */
+char *cli_pid_cell(struct cli *cli, const struct cli_pid *pid);
+/* What the marks mean that were used: a message for each kind. */
+void cli_explain_pids(struct cli *cli);
+void cli_json_pid(struct json_object *object, const struct cli_pid *pid);
+
 /* "disk", "lease", or "guest" for the lock of the guest itself. */
 const char *cli_resource_type(const struct guestlock_resource_info *resource);
 
-/* A guest, a holder as JSON. */
-struct json_object *cli_json_guest(const struct guestlock_info *info);
-struct json_object *cli_json_holders(const struct guestlock_holder *holders, size_t count);
+/* A guest, holders as JSON. */
+struct json_object *cli_json_guest(const struct guestlock_info *info, const struct cli_pid *pid);
+struct json_object *cli_json_holders(struct cli *cli, const struct guestlock_holder *holders, size_t count);
 
 /* ---- All hosts: survey.c ---- */
 

@@ -10,10 +10,12 @@ static const struct cli_column holder_columns[] = {
 	{.name = "SINCE"},
 };
 
-static void holder_row(const struct cli_listing *listing, const char *resource,
+static void holder_row(struct cli *cli, const struct cli_listing *listing, const char *resource,
 		       const struct guestlock_holder *holder)
 {
-	CLI_AUTOFREE char *pid = holder->pid > 0 ? cli_format("%d", (int)holder->pid) : NULL;
+	const struct cli_pid looked =
+		cli_look_pid(cli, holder->uuid, holder->instance, holder->pid, holder->pid_ns);
+	CLI_AUTOFREE char *pid = cli_pid_cell(cli, &looked);
 	CLI_AUTOFREE char *since = cli_time(holder->since);
 	const char *cells[] = {
 		resource, guestlock_mode_name(holder->mode), holder->name, holder->uuid, holder->host, pid,
@@ -21,6 +23,23 @@ static void holder_row(const struct cli_listing *listing, const char *resource,
 	};
 
 	cli_add_row(listing, cells);
+}
+
+static void add_holders(struct cli *cli, const struct cli_listing *listing, const char *resource,
+			const struct guestlock_holder *holders, size_t count)
+{
+	struct json_object *object;
+
+	if (!cli->json) {
+		for (size_t i = 0; i < count; i++) {
+			holder_row(cli, listing, resource, &holders[i]);
+		}
+		return;
+	}
+	object = cli_json_object();
+	cli_json_text(object, "resource", resource);
+	cli_json_add(object, "holders", cli_json_holders(cli, holders, count));
+	cli_json_append(listing->array, object);
 }
 
 /* Those that could not tell whether they hold one of these: any of them, for a host is silent about all. */
@@ -64,19 +83,14 @@ static int print_holders(struct cli *cli, const struct cli_resources *list)
 			continue;
 		}
 		told = &list->items[i];
-		struct json_object *object = cli_json_object();
-		cli_json_text(object, "resource", list->items[i].name);
-		cli_json_add(object, "holders", cli_json_holders(holders, count));
-		cli_json_append(listing.array, object);
-		for (size_t j = 0; j < count; j++) {
-			holder_row(&listing, list->items[i].name, &holders[j]);
-		}
+		add_holders(cli, &listing, list->items[i].name, holders, count);
 	}
 	if (told) {
 		find_silent(cli, told, &survey);
 	}
 	cli_json_add(listing.top, "silent", cli_json_silent(survey));
 	cli_end_listing(&listing);
+	cli_explain_pids(cli);
 	return result;
 }
 

@@ -101,7 +101,7 @@ static struct json_object *json_resource(const struct guestlock_resource_info *r
 	return object;
 }
 
-struct json_object *cli_json_guest(const struct guestlock_info *info)
+struct json_object *cli_json_guest(const struct guestlock_info *info, const struct cli_pid *pid)
 {
 	struct json_object *object = cli_json_object(), *resources, *params;
 
@@ -123,7 +123,7 @@ struct json_object *cli_json_guest(const struct guestlock_info *info)
 	cli_json_text(object, "name", info->name);
 	cli_json_text(object, "id", info->id);
 	cli_json_hex(object, "instance", info->instance);
-	cli_json_number(object, "pid", info->pid);
+	cli_json_pid(object, pid);
 	cli_json_text(object, "state", guestlock_guest_state_name(info->state));
 	cli_json_text(object, "pending", info->pending);
 	cli_json_text(object, "life", guestlock_life_name(info->life));
@@ -134,19 +134,21 @@ struct json_object *cli_json_guest(const struct guestlock_info *info)
 	return object;
 }
 
-struct json_object *cli_json_holders(const struct guestlock_holder *holders, size_t count)
+struct json_object *cli_json_holders(struct cli *cli, const struct guestlock_holder *holders, size_t count)
 {
 	struct json_object *array = cli_json_array();
 
 	for (size_t i = 0; i < count; i++) {
 		struct json_object *object = cli_json_object();
+		const struct cli_pid pid = cli_look_pid(cli, holders[i].uuid, holders[i].instance,
+							holders[i].pid, holders[i].pid_ns);
 
 		cli_json_text(object, "uuid", holders[i].uuid);
 		cli_json_text(object, "name", holders[i].name);
 		cli_json_text(object, "host", holders[i].host);
 		cli_json_hex(object, "instance", holders[i].instance);
 		cli_json_text(object, "mode", guestlock_mode_name(holders[i].mode));
-		cli_json_number(object, "pid", holders[i].pid);
+		cli_json_pid(object, &pid);
 		cli_json_number(object, "since", holders[i].since);
 		cli_json_append(array, object);
 	}

@@ -34,9 +34,8 @@ static size_t count_disks(const struct guestlock_info *info)
 	return count;
 }
 
-static void list_row(const struct cli_listing *listing, const struct guestlock_info *info)
+static void list_row(const struct cli_listing *listing, const struct guestlock_info *info, const char *pid)
 {
-	CLI_AUTOFREE char *pid = info->pid > 0 ? cli_format("%d", (int)info->pid) : NULL;
 	CLI_AUTOFREE char *disks = cli_format("%zu", count_disks(info));
 	CLI_AUTOFREE char *since = cli_time(info->since);
 	const char *cells[] = {
@@ -59,10 +58,15 @@ static void list_guests(struct cli *cli, struct guestlock_info *const *infos, si
 		cli_begin_listing(cli, "guests", list_columns, CLI_COUNT(list_columns));
 
 	for (size_t i = 0; i < count; i++) {
-		list_row(&listing, infos[i]);
-		cli_json_append(listing.array, cli_json_guest(infos[i]));
+		const struct cli_pid pid = cli_look_pid(cli, infos[i]->uuid, infos[i]->instance,
+							infos[i]->pid, infos[i]->pid_ns);
+		CLI_AUTOFREE char *cell = cli_pid_cell(cli, &pid);
+
+		list_row(&listing, infos[i], cell);
+		cli_json_append(listing.array, cli_json_guest(infos[i], &pid));
 	}
 	cli_end_listing(&listing);
+	cli_explain_pids(cli);
 	for (size_t i = 0; !cli->json && i < count; i++) {
 		if (infos[i]->damage) {
 			cli_log(cli, GUESTLOCK_LOG_WARNING, "the record of guest %s is damaged: %s",
@@ -113,10 +117,9 @@ static int64_t since_of(const struct guestlock_survey *survey, size_t first, siz
 }
 
 static void cluster_row(const struct cli_listing *listing, const struct guestlock_survey *survey,
-			size_t first, size_t end)
+			size_t first, size_t end, const char *pid)
 {
 	const struct guestlock_holder *guest = &survey->locks[first].holder;
-	CLI_AUTOFREE char *pid = guest->pid > 0 ? cli_format("%d", (int)guest->pid) : NULL;
 	CLI_AUTOFREE char *since = cli_time(since_of(survey, first, end));
 	CLI_AUTOFREE char *locks = lock_words(survey, first, end);
 	const char *cells[] = {guest->host, guest->name, guest->uuid, pid, since, locks};
@@ -124,7 +127,8 @@ static void cluster_row(const struct cli_listing *listing, const struct guestloc
 	cli_add_row(listing, cells);
 }
 
-static struct json_object *cluster_json(const struct guestlock_survey *survey, size_t first, size_t end)
+static struct json_object *cluster_json(const struct guestlock_survey *survey, size_t first, size_t end,
+					const struct cli_pid *pid)
 {
 	const struct guestlock_holder *guest = &survey->locks[first].holder;
 	struct json_object *object = cli_json_object(), *locks = cli_json_array();
@@ -133,7 +137,7 @@ static struct json_object *cluster_json(const struct guestlock_survey *survey, s
 	cli_json_text(object, "uuid", guest->uuid);
 	cli_json_text(object, "name", guest->name);
 	cli_json_hex(object, "instance", guest->instance);
-	cli_json_number(object, "pid", guest->pid);
+	cli_json_pid(object, pid);
 	cli_json_number(object, "since", since_of(survey, first, end));
 	for (size_t i = first; i < end; i++) {
 		struct json_object *lock = cli_json_object();
@@ -160,12 +164,18 @@ static int list_cluster(struct cli *cli)
 	}
 	listing = cli_begin_listing(cli, "guests", cluster_columns, CLI_COUNT(cluster_columns));
 	for (size_t i = 0; i < survey->n_locks; i = end) {
+		const struct guestlock_holder *guest = &survey->locks[i].holder;
+		const struct cli_pid pid =
+			cli_look_pid(cli, guest->uuid, guest->instance, guest->pid, guest->pid_ns);
+		CLI_AUTOFREE char *cell = cli_pid_cell(cli, &pid);
+
 		end = cli_next_guest(survey, i);
-		cluster_row(&listing, survey, i, end);
-		cli_json_append(listing.array, cluster_json(survey, i, end));
+		cluster_row(&listing, survey, i, end, cell);
+		cli_json_append(listing.array, cluster_json(survey, i, end, &pid));
 	}
 	cli_json_add(listing.top, "silent", cli_json_silent(survey));
 	cli_end_listing(&listing);
+	cli_explain_pids(cli);
 	return EX_OK;
 }
 

@@ -50,16 +50,30 @@ static void show_processes(struct guestlock_guest *guest)
 	}
 }
 
-static void show_lines(const struct guestlock_info *info, struct guestlock_guest *guest)
+static char *pid_words(const struct guestlock_info *info, const struct cli_pid *pid)
 {
-	CLI_AUTOFREE char *since = cli_time(info->since), *pid = cli_format("%d", (int)info->pid);
+	if (info->pid <= 0) {
+		return cli_format("%s", "");
+	}
+	if (info->pid_ns) {
+		return cli_format("%d of pid namespace %llu", (int)info->pid,
+				  (unsigned long long)info->pid_ns);
+	}
+	return cli_format("%d%s", (int)info->pid, pid->living == info->pid ? "" : " (has ended)");
+}
+
+static void show_lines(const struct guestlock_info *info, const struct cli_pid *pid,
+		       struct guestlock_guest *guest)
+{
+	CLI_AUTOFREE char *since = cli_time(info->since);
+	CLI_AUTOFREE char *words = pid_words(info, pid);
 	CLI_AUTOFREE char *instance = cli_hex(info->instance);
 
 	show_line("name:", info->name);
 	show_line("uuid:", info->uuid);
 	show_line("instance:", instance);
 	show_line("id:", info->id);
-	show_line("pid:", info->pid > 0 ? pid : "");
+	show_line("pid:", words);
 	show_processes(guest);
 	show_line("state:", guestlock_guest_state_name(info->state));
 	show_line("pending:", info->pending);
@@ -76,15 +90,16 @@ static void show_lines(const struct guestlock_info *info, struct guestlock_guest
 	}
 }
 
-static void show(const struct cli *cli, const struct guestlock_info *info, struct guestlock_guest *guest)
+static void show(struct cli *cli, const struct guestlock_info *info, struct guestlock_guest *guest)
 {
+	const struct cli_pid pid = cli_look_pid(cli, info->uuid, info->instance, info->pid, info->pid_ns);
 	const struct cli_listing listing =
 		cli_begin_listing(cli, "guests", resource_columns, CLI_COUNT(resource_columns));
 
 	if (!cli->json) {
-		show_lines(info, guest);
+		show_lines(info, &pid, guest);
 	}
-	cli_json_append(listing.array, cli_json_guest(info));
+	cli_json_append(listing.array, cli_json_guest(info, &pid));
 	for (size_t i = 0; i < info->n_resources; i++) {
 		resource_row(&listing, &info->resources[i]);
 	}
