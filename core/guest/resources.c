@@ -187,8 +187,7 @@ static int add_wanted(struct wanted *wanted, struct gl_resource *resource, struc
 static int add_wholes(struct guestlock *gl, const char *part, struct wanted *wanted,
 		      struct guestlock_error *err)
 {
-	bool needed = gl_can(gl, GUESTLOCK_CAP_HOSTS) && gl_can(gl, GUESTLOCK_CAP_SHARED);
-	const char *whole = needed ? gl_identity_whole(part) : NULL;
+	const char *whole = gl_locks_wholes(gl) ? gl_identity_whole(part) : NULL;
 	int status = GUESTLOCK_OK;
 
 	for (; whole && status == GUESTLOCK_OK; whole = gl_identity_whole(whole)) {
@@ -285,11 +284,24 @@ static int strengthen(struct gl_record *record, struct gl_resource *known, const
 	GL_AUTOFREE char *words = gl_resource_words(known);
 
 	gl_fail(err, GUESTLOCK_REJECTED, 0,
-		"guest %s has %s as shared or read-only already and wants it exclusively now: detach it "
-		"first, then attach it as it is to be used",
+		known->whole
+			? "guest %s has a partition of %s, and with it the whole shared: detach the partition first"
+			: "guest %s has %s as shared or read-only already and wants it exclusively now: detach it "
+			  "first, then attach it as it is to be used",
 		record->uuid, words ? words : "a resource");
 	gl_error_about(err, record->uuid, known->name);
 	return GUESTLOCK_REJECTED;
+}
+
+/* What was held for its partitions alone is named now. */
+static void name_whole(struct gl_resource *known, struct gl_resource *wanted)
+{
+	wanted->flags = known->flags;
+	wanted->unhinted = wanted->has_file;
+	memcpy(wanted->holdings, known->holdings, sizeof(wanted->holdings));
+	gl_resource_clear(known);
+	*known = *wanted;
+	*wanted = (struct gl_resource){0};
 }
 
 int gl_merge_wanted(struct gl_record *record, struct gl_resource *wanted, size_t count,
@@ -303,6 +315,9 @@ int gl_merge_wanted(struct gl_record *record, struct gl_resource *wanted, size_t
 			return status;
 		}
 		if (known) {
+			if (known->whole && !wanted[i].whole) {
+				name_whole(known, &wanted[i]);
+			}
 			continue;
 		}
 		known = gl_record_add_resource(record);

@@ -76,6 +76,19 @@ bool gl_holding_under_way(const struct gl_holding *holding);
 void gl_run_step_resource(struct gl_operation_run *run, struct gl_resource *resource,
 			  enum gl_resource_event event);
 
+/* Is a resource one of those that the wish is about: the one that is meant, or for a partition its whole disk? */
+bool gl_run_is_concerned(const struct gl_operation_run *run, const struct gl_wish *wish,
+			 const struct gl_resource *resource);
+/*
+ * Of a detach: a whole disk of which partitions stay is kept for these alone from here on. true: *out_was is what it was
+ * (its strings are not copied), whose hint is to go when the record is written. It is held in the mode that it has until
+ * it is taken anew: not every backend has a way from exclusive to shared that does not lead past unlocked.
+ */
+bool gl_run_keep_whole(const struct gl_operation_run *run, const struct gl_wish *wish,
+		       struct gl_resource *out_was);
+/* Of an attach: a whole disk that was held for its partitions, and is the guest's own from here on, gets its hint. */
+int gl_run_hint_held(struct gl_operation_run *run, const struct gl_wish *wish, struct guestlock_error *err);
+
 /* The row of the table that decides about an event now; the error of a row that rejects. */
 const struct gl_row *gl_run_row(const struct gl_operation_run *run, enum gl_event event, bool force);
 int gl_run_reject(const struct gl_operation_run *run, const struct gl_row *row, struct guestlock_error *err);
@@ -148,6 +161,9 @@ static inline struct gl_holding *gl_run_holding(const struct gl_operation_run *r
 {
 	return gl_resource_holding(resource, gl_technology(run->gl), true);
 }
+
+/* Does who has a partition have its whole disk, too? */
+bool gl_locks_wholes(const struct guestlock *gl);
 
 /* The mode in which a resource is held when it is held in full: exclusive or shared. */
 enum guestlock_mode gl_resource_mode(const struct guestlock *gl, const struct gl_resource *resource);

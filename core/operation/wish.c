@@ -87,38 +87,6 @@ static int expect_epoch(const struct gl_operation_run *run, const struct gl_wish
 	return GUESTLOCK_OK;
 }
 
-static bool is_part_of(const char *part, const char *whole)
-{
-	while (part && strcmp(part, whole) != 0) {
-		part = gl_identity_whole(part);
-	}
-	return part != NULL;
-}
-
-/* The one that is meant, and the whole disk of a partition, unless another partition of it stays. */
-static bool is_concerned(const struct gl_operation_run *run, const struct gl_wish *wish,
-			 const struct gl_resource *resource)
-{
-	const struct gl_record *record = run->record;
-	const struct gl_resource *meant =
-		wish->only_key ? gl_record_find_key(run->record, wish->only_key) : NULL;
-
-	if (!wish->only_key || resource == meant) {
-		return true;
-	}
-	if (!meant || !resource->whole || !is_part_of(meant->identity, resource->identity)) {
-		return false;
-	}
-	for (size_t i = 0; i < record->n_resources && wish->event == GL_EVENT_DETACH; i++) {
-		const struct gl_resource *other = &record->resources[i];
-
-		if (other != meant && !other->whole && is_part_of(other->identity, resource->identity)) {
-			return false;
-		}
-	}
-	return true;
-}
-
 /* Sets the resources that the row's actions concern under way, and collects them. */
 static int collect_resources(struct gl_operation_run *run, const struct gl_wish *wish, unsigned actions,
 			     struct gl_batch *batch, enum gl_request *out_request,
@@ -137,7 +105,7 @@ static int collect_resources(struct gl_operation_run *run, const struct gl_wish 
 		const struct gl_resource_row *row;
 		int status = GUESTLOCK_OK;
 
-		if (!holding || event == GL_RES_EVENTS || !is_concerned(run, wish, resource)) {
+		if (!holding || event == GL_RES_EVENTS || !gl_run_is_concerned(run, wish, resource)) {
 			continue;
 		}
 		row = gl_resource_step(holding->state, event);
@@ -411,6 +379,7 @@ static int prepare_guest(struct gl_operation_run *run, const struct gl_wish *wis
 int gl_run_wish(struct gl_operation_run *run, const struct gl_wish *wish, struct guestlock_error *err)
 {
 	const struct gl_row *row = gl_run_row(run, wish->event, wish->force);
+	struct gl_resource was = {0};
 	struct gl_batch batch = {0};
 	enum gl_request what;
 	int status;
@@ -422,6 +391,9 @@ int gl_run_wish(struct gl_operation_run *run, const struct gl_wish *wish, struct
 		return gl_run_reject(run, row, err);
 	}
 	status = prepare_guest(run, wish, row->actions, err);
+	if (status == GUESTLOCK_OK) {
+		status = gl_run_hint_held(run, wish, err);
+	}
 	if (status < 0) {
 		return status;
 	}
@@ -431,7 +403,11 @@ int gl_run_wish(struct gl_operation_run *run, const struct gl_wish *wish, struct
 	} else if (wish->probe) {
 		status = probe_only(run, &batch, err);
 	} else {
+		gl_run_keep_whole(run, wish, &was);
 		status = carry_out(run, row, &batch, what, err);
+	}
+	if (status == GUESTLOCK_OK) {
+		gl_unhint_file(run, &was);
 	}
 	gl_batch_free(&batch);
 	if (status < 0 && (row->actions & GL_ACT_STOP)) {

@@ -32,7 +32,7 @@ struct gl_holding {
 struct gl_resource {
 	enum guestlock_resource_type type;
 	bool guest_lock; /* the lock of the guest itself; name is its uuid */
-	bool whole;      /* the disk of which the guest has a partition, for other hosts; name is its identity */
+	bool whole;      /* the disk of which the guest has a partition, for other hosts alone; name may be its identity */
 	unsigned flags;
 	char *name, *lockspace, *path; /* lockspace and path NULL where there is none */
 	uint64_t offset;

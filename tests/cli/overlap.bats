@@ -206,3 +206,18 @@ refused_for()
 	gl detach web --disk "${loop}p2"
 	run -0 gl run --disk "$dir/img" -- true
 }
+
+@test "a guest with a whole disk and a part of it that gives back one still has the other" {
+	image "$dir/img"
+	loop_of "$dir/img"
+	begin web --disk "$loop" --disk "${loop}p1"
+	gl detach web --disk "$loop"
+	refused_for web run --disk "$dir/img" -- true
+	run -0 gl run --disk "${loop}p2" -- true
+	gl attach web --disk "$loop"
+	gl detach web --disk "${loop}p1"
+	refused_for web run --disk "${loop}p1" -- true
+	refused_for web run --disk "${loop}p2" -- true
+	gl detach web --disk "$loop"
+	run -0 gl run --disk "$dir/img" -- true
+}

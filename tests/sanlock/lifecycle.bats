@@ -15,6 +15,24 @@ setup_file()
 	}
 }
 
+# parted: an image with two partitions, and its loop device in $loop.
+parted()
+{
+	load ../cli/partitions
+	image "$d/parted"
+	loop=$(losetup --find --show --partscan "$d/parted")
+	printf '%s\n' "$loop" >"$BATS_TEST_TMPDIR/loop"
+	test -b "${loop}p1" || partx --add "$loop"
+}
+
+# The whole disk is not free on beta, and another partition is.
+whole_is_kept()
+{
+	refused beta 1 run --name copy --disk "$d/parted" -- true
+	says "guest web" alpha
+	gl beta run --name copy --disk "${loop}p2" -- true
+}
+
 @test "a guest's disk is refused to the other host, which names guest and host" {
 	guest alpha web --disk "$d/a"
 	test "$(state alpha web)" = running
@@ -42,11 +60,7 @@ setup_file()
 @test "a partition on one host, the whole disk on the other: never both" {
 	local loop
 
-	load ../cli/partitions
-	image "$d/parted"
-	loop=$(losetup --find --show --partscan "$d/parted")
-	printf '%s\n' "$loop" >"$BATS_TEST_TMPDIR/loop"
-	test -b "${loop}p1" || partx --add "$loop"
+	parted
 	guest alpha web --disk "${loop}p1"
 	refused beta 1 run --name copy --disk "$d/parted" -- true
 	says "guest web" alpha
@@ -58,6 +72,72 @@ setup_file()
 	says "guest whole" beta
 	guest_end beta whole
 	gl alpha run --name copy --disk "${loop}p1" -- true
+}
+
+@test "a whole disk that is given back stays shared while a partition of it is held" {
+	local loop
+
+	parted
+	guest alpha web --disk "$loop,shared" --disk "${loop}p1"
+	gl alpha detach web --disk "$loop"
+	whole_is_kept
+	# Whoever says it again, under any name of it, changes nothing.
+	gl alpha detach web --disk "$d/parted"
+	whole_is_kept
+	# On this host others have the disk's other partition, which the whole was in the way of.
+	gl alpha run --name other --disk "${loop}p2" -- true
+	gl alpha pause web >/dev/null
+	gl alpha resume web
+	whole_is_kept
+	gl alpha detach web --disk "${loop}p1"
+	gl beta run --name copy --disk "$d/parted" -- true
+}
+
+@test "a whole disk that no guest named is not given back before its partition" {
+	local loop
+
+	parted
+	guest alpha web --disk "${loop}p1"
+	gl alpha detach web --disk "$loop"
+	whole_is_kept
+	guest_end alpha web
+	gl beta run --name copy --disk "$d/parted" -- true
+}
+
+@test "a whole disk that is attached beside its partition outlives that" {
+	local loop
+
+	parted
+	guest alpha web --disk "${loop}p1"
+	refused alpha 65 attach web --disk "$loop"
+	says "a partition of whole disk"
+	gl alpha attach web --disk "$loop,shared"
+	gl alpha detach web --disk "${loop}p1"
+	refused beta 1 run --name copy --disk "$d/parted" -- true
+	says "guest web" alpha
+	refused alpha 1 run --name copy --disk "${loop}p2" -- true
+	says "guest web"
+	gl alpha detach web --disk "$loop"
+	gl beta run --name copy --disk "$d/parted" -- true
+}
+
+@test "a partition that is attached beside its whole disk leaves that as it is" {
+	local loop
+
+	parted
+	guest alpha web --disk "$loop"
+	gl alpha attach web --disk "${loop}p1"
+	gl alpha detach web --disk "${loop}p1"
+	refused beta 1 run --name copy --disk "${loop}p2" -- true
+	says "guest web" alpha
+	gl alpha attach web --disk "${loop}p1"
+	# The mode is no other before it is taken anew: sanlock has no way that leads past unlocked.
+	gl alpha detach web --disk "$loop"
+	refused beta 1 run --name copy --disk "$d/parted" -- true
+	refused beta 1 run --name copy --disk "${loop}p2" -- true
+	gl alpha pause web >/dev/null
+	gl alpha resume web
+	whole_is_kept
 }
 
 @test "another guest of the same host is refused as well" {

@@ -468,7 +468,8 @@ static void send_with(const void *data, size_t size, int fd, size_t copies)
 /* A body that its sender could change while it is read, or that is shorter than said. */
 START_TEST(test_bodies_that_are_not_sealed)
 {
-	unsigned char header[GL_KEEPER_HEADER] = {0x55, 0x47, 0x4c, 0x4b, GL_KEEPER_PROTOCOL, 0, 1, 0, 100, 0, 0, 0, 1};
+	unsigned char header[GL_KEEPER_HEADER] = {0x55, 0x47, 0x4c, 0x4b, GL_KEEPER_PROTOCOL, 0, 1, 0, 100,
+						  0,    0,    0,    1};
 	int fd = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	int before = open_descriptors();
 	unsigned char *data = NULL;
