@@ -5,8 +5,8 @@
  * mount or a renamed one, and would be locked twice. A device has a hint at each device or file below it, too: who
  * wants one of these as a whole finds it there, and who comes later with another part finds the whole one's.
  *
- * A hint counts only as far as the record of its guest bears it out, or, of a guest of another run directory, as long
- * as that guest lives. The record is written before the hint, and a hint before the others are looked at, so that of
+ * A hint counts only as far as the record of its guest bears it out, or, of a guest of another run directory, until that
+ * guest is known to be dead. The record is written before the hint, and a hint before the others are looked at, so that of
  * two guests which come at once at least one sees the other.
  */
 #include "base/base.h"
@@ -44,31 +44,48 @@ static const char *relation_words(const struct judgement *judgement, const struc
 			       : "the same file is in use as";
 }
 
+/* A guest of another run directory; seen: it is known to live. */
+static void stranger_words(const struct gl_hint *other, bool elsewhere, bool seen, char *out, size_t size)
+{
+	char pid[64] = "";
+
+	if (other->process.pid > 0) {
+		snprintf(pid, sizeof(pid), " (pid %ld%s)", (long)other->process.pid,
+			 elsewhere ? " of another pid namespace" : "");
+	}
+	snprintf(out, size,
+		 "that guest%s is of another run directory%s; end it there, or wait until it has ended", pid,
+		 seen ? "" : ", and it is not seen from here whether it lives");
+}
+
 static int in_use(const struct judgement *judgement, const struct gl_hint *other,
-		  const struct gl_record *record, const struct gl_resource *theirs,
+		  const struct gl_record *record, const struct gl_resource *theirs, bool seen,
 		  struct guestlock_error *err)
 {
 	GL_AUTOFREE char *mine = gl_printable(judgement->resource->name);
 	GL_AUTOFREE char *path = theirs ? gl_printable(theirs->name) : NULL;
 	GL_AUTOFREE char *name = record ? gl_printable(record->name) : NULL;
+	const struct gl_process *process = record ? &record->process : &other->process;
+	uint64_t elsewhere = gl_other_namespace(judgement->run->gl, process->ns);
 	bool own = strcmp(other->uuid, judgement->run->lock.uuid) == 0;
 	int status = own ? GUESTLOCK_ALIASED : GUESTLOCK_BUSY;
+	char stranger[256];
 
+	stranger_words(other, elsewhere != 0, seen, stranger, sizeof(stranger));
 	gl_fail(err, status, 0, "cannot lock disk %s: %s %s%s by guest %s%s%s%s; %s", mine ? mine : "?",
 		relation_words(judgement, other), theirs && path ? path : "something",
 		judgement->part ? ", which is in use" : "", name && name[0] ? name : "",
 		name && name[0] ? " (" : "", other->uuid, name && name[0] ? ")" : "",
-		own ? "name it once"
-		: record
-			? "end that guest, or wait until it has ended"
-			: "that guest is of another run directory; end it there, or wait until it has ended");
+		own      ? "name it once"
+		: record ? "end that guest, or wait until it has ended"
+			 : stranger);
 	gl_error_about(err, judgement->run->lock.uuid, judgement->resource->name);
 	if (err && !own) {
 		memcpy(err->holder.uuid, other->uuid, sizeof(err->holder.uuid));
 		err->holder.instance = other->instance;
 		gl_copy_cut(err->holder.name, sizeof(err->holder.name), record ? record->name : "");
-		err->holder.pid = record ? record->process.pid : 0;
-		err->holder.pid_ns = record ? gl_other_namespace(judgement->run->gl, record->process.ns) : 0;
+		err->holder.pid = process->pid;
+		err->holder.pid_ns = elsewhere;
 		err->holder.since = record ? record->since : 0;
 	}
 	return status;
@@ -94,20 +111,29 @@ static int judge_record(const struct judgement *judgement, const struct gl_hint 
 	if (!theirs || gl_record_life(judgement->run->gl, record) == GUESTLOCK_LIFE_DEAD) {
 		return 1;
 	}
-	return go_together(judgement, other, theirs) ? 0 : in_use(judgement, other, record, theirs, err);
+	return go_together(judgement, other, theirs) ? 0
+						     : in_use(judgement, other, record, theirs, true, err);
 }
 
-/* A guest without a record here, known by its life lock alone. */
+/* A guest without a record here, known by its life lock and by its process. */
 static int judge_stranger(const struct judgement *judgement, const struct gl_hint *other,
 			  struct guestlock_error *err)
 {
-	struct guestlock_owner owner = {.instance = other->instance};
+	struct guestlock_owner owner = {
+		.instance = other->instance,
+		.pid = other->process.pid,
+		.pid_start = other->process.start,
+		.pid_ns = other->process.ns,
+		.adopted = other->adopted,
+	};
+	enum guestlock_life life;
 
 	memcpy(owner.uuid, other->uuid, sizeof(owner.uuid));
-	if (guestlock_owner_life(&owner, gl_life_dir(judgement->run->gl)) != GUESTLOCK_LIFE_ALIVE) {
-		return 1;
-	}
-	return in_use(judgement, other, NULL, NULL, err);
+	memcpy(owner.boot_id, other->process.boot_id, sizeof(owner.boot_id));
+	life = guestlock_owner_life(&owner, gl_life_dir(judgement->run->gl));
+	return life == GUESTLOCK_LIFE_DEAD
+		       ? 1
+		       : in_use(judgement, other, NULL, NULL, life != GUESTLOCK_LIFE_UNKNOWN, err);
 }
 
 static int judge_hint(void *data, const struct gl_hint *other, struct guestlock_error *err)
@@ -128,7 +154,9 @@ static int judge_hint(void *data, const struct gl_hint *other, struct guestlock_
 		if (!mine) {
 			return 1;
 		}
-		return judgement->part || other->part ? 0 : in_use(judgement, other, run->record, mine, err);
+		return judgement->part || other->part
+			       ? 0
+			       : in_use(judgement, other, run->record, mine, true, err);
 	}
 	status = gl_store_load(&run->gl->store, other->uuid, &record, err);
 	if (status < 0 && status != GUESTLOCK_NOT_FOUND) {
@@ -184,7 +212,12 @@ static int enter(const struct judgement *judgement, const char *name, struct gue
 {
 	struct gl_operation_run *run = judgement->run;
 	struct judgement data = *judgement;
-	struct gl_hint hint = {.instance = run->record->instance, .part = judgement->part};
+	struct gl_hint hint = {
+		.instance = run->record->instance,
+		.part = judgement->part,
+		.adopted = run->record->adopted,
+		.process = run->record->process,
+	};
 
 	memcpy(hint.uuid, run->lock.uuid, sizeof(hint.uuid));
 	memcpy(hint.value, judgement->resource->key, sizeof(hint.value));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A hint file is a checked file (checked.h) whose body has a line "NAME UUID INSTANCE[ VALUE[ part]]" for each hint. Each
+ * A hint file is a checked file (checked.h) whose body has a line "NAME UUID INSTANCE[ VALUE[ WORD...]]" for each hint. The
+ * words: "part"; "adopted"; and "process=PID,START,NAMESPACE,BOOT", numbers but for the last. Each
  * kind has a fixed number of files, and the digest of a name says which one its hints are in: a file that
  * stays costs less than one that comes and goes with its only hint. It is changed under a lock of the file;
  * when it is replaced, those who wait for the lock of the old file find it unlinked.
@@ -12,13 +13,18 @@
 #include "record/rundir.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#define MAGIC "guestlock-hints 2"
+#define MAGIC "guestlock-hints 3"
 #define FILE_DIGITS 2 /* of 64 kinds each: 4096 files of a kind, a few hints in each on a large host */
 
 #define PART "part"
+#define ADOPTED "adopted"
+#define PROCESS "process="
+#define PROCESS_FORM PROCESS "%ld,%" PRIx64 ",%" PRIx64 ",%s"
+#define WORD_SIZE 128 /* of the longest word behind a value */
 
 struct entry {
 	char name[GUESTLOCK_KEY_SIZE];
@@ -40,15 +46,20 @@ static void free_hints(struct hints *hints)
 
 /* ---- Text ---- */
 
-/* Fits a line and its field, and is one word. */
-static bool is_word(const char *text, size_t length)
+static bool is_plain(const char *text, size_t length)
 {
 	for (size_t i = 0; i < length; i++) {
 		if (text[i] <= ' ' || text[i] > '~') {
 			return false;
 		}
 	}
-	return length < GUESTLOCK_KEY_SIZE;
+	return true;
+}
+
+/* Fits a line and its field, and is one word. */
+static bool is_word(const char *text, size_t length)
+{
+	return length < GUESTLOCK_KEY_SIZE && is_plain(text, length);
 }
 
 /* Takes the word that ends at a blank or at end, and moves behind that. false: it is none, or too long. */
@@ -57,7 +68,7 @@ static bool take_word(const char **at, const char *end, char *out, size_t size)
 	const char *blank = memchr(*at, ' ', (size_t)(end - *at));
 	size_t length = (size_t)((blank ? blank : end) - *at);
 
-	if (length == 0 || length >= size || !is_word(*at, length)) {
+	if (length == 0 || length >= size || !is_plain(*at, length)) {
 		return false;
 	}
 	memcpy(out, *at, length);
@@ -66,10 +77,53 @@ static bool take_word(const char **at, const char *end, char *out, size_t size)
 	return true;
 }
 
+/* Takes a number that ends at a comma, and moves behind that. */
+static bool take_number(char **at, int base, uint64_t *out)
+{
+	char *comma = strchr(*at, ',');
+
+	if (!comma) {
+		return false;
+	}
+	*comma = '\0';
+	if (!gl_parse_u64(*at, base, out)) {
+		return false;
+	}
+	*at = comma + 1;
+	return true;
+}
+
+static bool parse_process(char *text, struct gl_process *out)
+{
+	uint64_t pid;
+
+	if (!take_number(&text, 10, &pid) || pid > INT32_MAX || !take_number(&text, 16, &out->start) ||
+	    !take_number(&text, 16, &out->ns) || (*text && !gl_uuid_parse(text, out->boot_id))) {
+		return false;
+	}
+	out->pid = (pid_t)pid;
+	return true;
+}
+
+/* Each once. */
+static bool parse_word(char *word, struct gl_hint *out)
+{
+	if (strcmp(word, PART) == 0 && !out->part) {
+		out->part = true;
+		return true;
+	}
+	if (strcmp(word, ADOPTED) == 0 && !out->adopted) {
+		out->adopted = true;
+		return true;
+	}
+	return strncmp(word, PROCESS, strlen(PROCESS)) == 0 && !out->process.pid &&
+	       parse_process(word + strlen(PROCESS), &out->process);
+}
+
 static bool parse_line(const char *line, size_t length, struct entry *out)
 {
 	const char *end = line + length;
-	char instance[GL_HEX_SIZE], part[sizeof(PART)] = "";
+	char instance[GL_HEX_SIZE], word[WORD_SIZE];
 
 	memset(out, 0, sizeof(*out));
 	if (length == 0 || end[-1] == ' ' || !take_word(&line, end, out->name, sizeof(out->name)) ||
@@ -82,8 +136,12 @@ static bool parse_line(const char *line, size_t length, struct entry *out)
 	if (line < end && !take_word(&line, end, out->hint.value, sizeof(out->hint.value))) {
 		return false;
 	}
-	out->hint.part = line < end && take_word(&line, end, part, sizeof(part));
-	return line == end && (!out->hint.part || strcmp(part, PART) == 0);
+	while (line < end) {
+		if (!take_word(&line, end, word, sizeof(word)) || !parse_word(word, &out->hint)) {
+			return false;
+		}
+	}
+	return true;
 }
 
 /* Of a damaged file every line that can be read counts, left over ones too: hints are checked anyway. */
@@ -109,6 +167,19 @@ static int parse_hints(const struct gl_checked *file, struct hints *out)
 	return 0;
 }
 
+static void put_words(struct gl_text *text, const struct gl_hint *hint)
+{
+	char process[WORD_SIZE];
+
+	gl_text_string(text, hint->part ? " " PART : "");
+	gl_text_string(text, hint->adopted ? " " ADOPTED : "");
+	if (hint->process.pid > 0) {
+		snprintf(process, sizeof(process), " " PROCESS_FORM, (long)hint->process.pid,
+			 hint->process.start, hint->process.ns, hint->process.boot_id);
+		gl_text_string(text, process);
+	}
+}
+
 static void put_hints(struct gl_text *text, const struct hints *hints)
 {
 	char instance[GL_HEX_SIZE];
@@ -123,8 +194,9 @@ static void put_hints(struct gl_text *text, const struct hints *hints)
 		if (hints->items[i].hint.value[0]) {
 			gl_text_string(text, " ");
 			gl_text_string(text, hints->items[i].hint.value);
+			put_words(text, &hints->items[i].hint);
 		}
-		gl_text_string(text, hints->items[i].hint.part ? " " PART "\n" : "\n");
+		gl_text_string(text, "\n");
 	}
 }
 
@@ -238,7 +310,7 @@ static int check_hint(const struct gl_hint *hint, struct guestlock_error *err)
 {
 	if (memchr(hint->uuid, '\0', sizeof(hint->uuid)) && memchr(hint->value, '\0', sizeof(hint->value)) &&
 	    gl_uuid_valid(hint->uuid) && is_word(hint->value, strlen(hint->value)) &&
-	    (hint->value[0] || !hint->part)) {
+	    (hint->value[0] || (!hint->part && !hint->adopted && !hint->process.pid))) {
 		return GUESTLOCK_OK;
 	}
 	return gl_fail(err, GUESTLOCK_INVALID, 0, "'%.*s' is not the uuid of a guest, or '%.*s' not a key",

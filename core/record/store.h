@@ -89,7 +89,10 @@ struct gl_hint {
 	char uuid[GUESTLOCK_UUID_STRING];
 	uint64_t instance;
 	char value[GUESTLOCK_KEY_SIZE]; /* "" where the kind has none */
-	bool part; /* what has the key is a part of this file or device, or is made of it; only with a value */
+	/* only with a value: */
+	bool part; /* what has the key is a part of this file or device, or is made of it */
+	bool adopted; /* the guest, which has no life lock */
+	struct gl_process process; /* that it was bound with, for those who have no record of it; pid 0: not known */
 };
 
 /*

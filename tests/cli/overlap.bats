@@ -221,3 +221,42 @@ refused_for()
 	gl detach web --disk "$loop"
 	run -0 gl run --disk "$dir/img" -- true
 }
+
+@test "an adopted guest's file by another name, and its parts, seen from another run directory" {
+	image "$dir/img"
+	sleep 300 3>&- &
+	pid=$!
+	run -0 gl adopt "$pid" --name old --disk "$dir/img" --disk "$disk"
+	ln "$disk" "$dir/hard.img"
+	run -1 --separate-stderr other_host run --disk "$dir/hard.img" -- touch "$dir/ran"
+	contains "$stderr" "$(property old uuid)"
+	contains "$stderr" "pid $pid"
+	mv "$disk" "$dir/renamed.img"
+	run -1 other_host run --disk "$dir/renamed.img" -- touch "$dir/ran"
+	loop_of "$dir/img"
+	run -1 --separate-stderr other_host run --disk "${loop}p1" -- touch "$dir/ran"
+	contains "$stderr" "is a part of, or made of"
+	# Who cannot see whether it lives does not have it either.
+	if unshare --pid --fork --mount-proc true 2>/dev/null; then
+		run -1 --separate-stderr unshare --pid --fork --mount-proc "$GUESTLOCK" --config "$dir/other.conf" run --disk "$dir/renamed.img" -- touch "$dir/ran"
+		contains "$stderr" "it is not seen from here whether it lives"
+	fi
+	test ! -e "$dir/ran"
+	kill -KILL "$pid"
+	wait "$pid" || :
+	run -0 other_host run --disk "$dir/renamed.img" --disk "${loop}p1" -- true
+}
+
+@test "a guest without its tether: its file by another name, seen from another run directory" {
+	begin web --disk "$disk" -- python3 -c 'import os, time; os.closerange(3, 100); time.sleep(300)'
+	kill -KILL "$supervisor"
+	eventually has web life untethered
+	mv "$disk" "$dir/renamed.img"
+	run -1 --separate-stderr other_host run --disk "$dir/renamed.img" -- touch "$dir/ran"
+	contains "$stderr" "$(property web uuid)"
+	test ! -e "$dir/ran"
+	pid=$(pid_of web)
+	kill -KILL "$pid"
+	eventually is_over "$pid"
+	run -0 other_host run --disk "$dir/renamed.img" -- true
+}

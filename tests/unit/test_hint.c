@@ -195,7 +195,7 @@ END_TEST
 START_TEST(test_text)
 {
 	static const char expected[] =
-		"guestlock-hints 2 00000172 ZVcun7UJ\n" KEY " " UUID_A " 0\n" KEY " " UUID_B " 0 value\n";
+		"guestlock-hints 3 00000172 ZVcun7UJ\n" KEY " " UUID_A " 0\n" KEY " " UUID_B " 0 value\n";
 	size_t size;
 	char *text;
 
@@ -214,6 +214,13 @@ START_TEST(test_members)
 		{.uuid = UUID_A, .instance = 1, .value = "value"},
 		{.uuid = UUID_A, .instance = 2, .value = "value"},
 		{.uuid = UUID_A, .instance = UINT64_MAX, .value = "value", .part = true},
+		{.uuid = UUID_A, .instance = 4, .value = "value", .process = {.pid = INT32_MAX}},
+		{.uuid = UUID_A,
+		 .instance = 5,
+		 .value = "value",
+		 .part = true,
+		 .adopted = true,
+		 .process = {.pid = 1, .start = UINT64_MAX, .ns = UINT64_MAX, .boot_id = UUID_B}},
 	};
 	const struct gl_hint wrong = {.uuid = UUID_A, .instance = 1, .part = true};
 	struct gl_hint *read = NULL;
@@ -233,6 +240,11 @@ START_TEST(test_members)
 		ck_assert_uint_eq(read[i].instance, hints[i].instance);
 		ck_assert_str_eq(read[i].value, hints[i].value);
 		ck_assert_int_eq(read[i].part, hints[i].part);
+		ck_assert_int_eq(read[i].adopted, hints[i].adopted);
+		ck_assert_int_eq(read[i].process.pid, hints[i].process.pid);
+		ck_assert_uint_eq(read[i].process.start, hints[i].process.start);
+		ck_assert_uint_eq(read[i].process.ns, hints[i].process.ns);
+		ck_assert_str_eq(read[i].process.boot_id, hints[i].process.boot_id);
 	}
 	free(read);
 }
@@ -427,7 +439,7 @@ END_TEST
 START_TEST(test_garbage)
 {
 	static const char garbage[] =
-		"guestlock-hints 2 99999999 AAAAAAAA\n\0\n" KEY " " UUID_A " 0 1\nx\n" KEY " " UUID_B
+		"guestlock-hints 3 99999999 AAAAAAAA\n\0\n" KEY " " UUID_A " 0 1\nx\n" KEY " " UUID_B
 		" 0 2 3\n" KEY " " UUID_B " 0 2 part 3\n" KEY " " UUID_C " 0 \n" KEY "  " UUID_C " 0\n" KEY
 		"A " UUID_C " 0\n" KEY " " UUID_B " 0 2\n" UUID_C "\n" KEY " " UUID_C "\n" KEY " " UUID_C
 		" 0 part part part\n" KEY " " UUID_C " g\n" KEY " " UUID_C " 0\n";

@@ -254,19 +254,6 @@ bool cli_colour(void);
 char *cli_time(int64_t when);
 char *cli_hex(uint64_t value);
 
-/* Members of a JSON object. NULL becomes null; text is valid UTF-8 afterwards. */
-struct json_object *cli_json_object(void);
-struct json_object *cli_json_array(void);
-void cli_json_add(struct json_object *object, const char *key, struct json_object *value);
-void cli_json_append(struct json_object *array, struct json_object *value);
-void cli_json_text(struct json_object *object, const char *key, const char *text);
-void cli_json_number(struct json_object *object, const char *key, int64_t value);
-void cli_json_bool(struct json_object *object, const char *key, bool value);
-/* 64 bits as 16 hexadecimal digits, for JSON's numbers lose precision. */
-void cli_json_hex(struct json_object *object, const char *key, uint64_t value);
-/* Prints and frees. */
-void cli_json_print(struct json_object *object);
-
 /* ---- Pids of guests: pids.c ---- */
 
 struct cli_pid {
@@ -280,7 +267,21 @@ struct cli_pid cli_look_pid(struct cli *cli, const char *uuid, uint64_t instance
 char *cli_pid_cell(struct cli *cli, const struct cli_pid *pid);
 /* What the marks mean that were used: a message for each kind. */
 void cli_explain_pids(struct cli *cli);
+
+/* Members of a JSON object. NULL becomes null; text is valid UTF-8 afterwards. */
+struct json_object *cli_json_object(void);
+struct json_object *cli_json_array(void);
+void cli_json_add(struct json_object *object, const char *key, struct json_object *value);
+void cli_json_append(struct json_object *array, struct json_object *value);
+void cli_json_text(struct json_object *object, const char *key, const char *text);
+void cli_json_number(struct json_object *object, const char *key, int64_t value);
+void cli_json_bool(struct json_object *object, const char *key, bool value);
+/* 64 bits as 16 hexadecimal digits, for JSON's numbers lose precision. */
+void cli_json_hex(struct json_object *object, const char *key, uint64_t value);
+/* Three members. */
 void cli_json_pid(struct json_object *object, const struct cli_pid *pid);
+/* Prints and frees. */
+void cli_json_print(struct json_object *object);
 
 /* "disk", "lease", or "guest" for the lock of the guest itself. */
 const char *cli_resource_type(const struct guestlock_resource_info *resource);

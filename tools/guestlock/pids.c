@@ -60,19 +60,3 @@ void cli_explain_pids(struct cli *cli)
 			"GUEST looks again");
 	}
 }
-
-static void add_pid(struct json_object *object, const char *key, int64_t value)
-{
-	if (value > 0) {
-		cli_json_number(object, key, value);
-	} else {
-		cli_json_add(object, key, NULL);
-	}
-}
-
-void cli_json_pid(struct json_object *object, const struct cli_pid *pid)
-{
-	cli_json_number(object, "pid", pid->pid);
-	add_pid(object, "pid_namespace", (int64_t)pid->ns);
-	add_pid(object, "living_pid", pid->living);
-}
