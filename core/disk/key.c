@@ -17,6 +17,8 @@
  *     "disk" NUL identity
  *     "lease" NUL lockspace NUL path NUL offset in decimal NUL key     (what is not given is empty)
  *     "guest" NUL uuid in small letters
+ *     "readers" NUL identity of a disk
+ *     "writers" NUL identity of a disk
  */
 static void gl_digest_words(char out_key[GUESTLOCK_KEY_SIZE], const char *const words[], size_t count)
 {
@@ -132,6 +134,19 @@ int gl_identify_whole(const char *text, struct gl_identity *out, struct guestloc
 		return gl_fail_memory(err);
 	}
 	gl_digest_words(identity.key, (const char *[]){"disk", text}, 2);
+	*out = identity;
+	return GUESTLOCK_OK;
+}
+
+int gl_identify_side(bool readers, const char *text, struct gl_identity *out, struct guestlock_error *err)
+{
+	const char *side = readers ? "readers" : "writers";
+	struct gl_identity identity = {.text = gl_concat((const char *[]){side, ":", text}, 3)};
+
+	if (!identity.text) {
+		return gl_fail_memory(err);
+	}
+	gl_digest_words(identity.key, (const char *[]){side, text}, 2);
 	*out = identity;
 	return GUESTLOCK_OK;
 }

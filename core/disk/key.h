@@ -12,8 +12,9 @@ enum gl_identity_scheme {
 
 struct gl_identity {
 	char *text; /* "file:PATH", "device:PATH", "lvm:UUID", "luks:UUID", "wwid:ID", "virtio:SERIAL", and
-		       "partN:" before that of the whole disk for its partitions; "lease:LOCKSPACE:PATH:OFFSET:KEY"; "guest:UUID" */
-	char key[GUESTLOCK_KEY_SIZE]; /* digest of "disk", "lease" or "guest", NUL, and what follows the type
+		       "partN:" before that of the whole disk for its partitions; "lease:LOCKSPACE:PATH:OFFSET:KEY"; "guest:UUID";
+		       "readers:" and "writers:" before that of a disk for its sides */
+	char key[GUESTLOCK_KEY_SIZE]; /* digest of "disk", "lease", "guest", "readers" or "writers", NUL, and what follows the type
 				       */
 	bool has_file;                /* a regular file of this host, known by device and inode */
 	uint64_t device, inode; /* (block devices: has_file is set too, device is the rdev, inode 0; but a
@@ -37,6 +38,9 @@ const char *gl_identity_whole(const char *text);
 
 /* By an identity that gl_identity_whole() gave: what is locked when the whole disk is named. */
 int gl_identify_whole(const char *text, struct gl_identity *out, struct guestlock_error *err);
+
+/* Of a disk by its identity: one of the two sides of those who have it shared. Those who write it, or who only read it. */
+int gl_identify_side(bool readers, const char *text, struct gl_identity *out, struct guestlock_error *err);
 
 /* Is it a device that is known by its name on this host alone, or a partition of such a one? */
 bool gl_identity_is_local(const char *text);

@@ -33,7 +33,8 @@ static bool is_listed(const struct gl_operation_run *run, const struct guestlock
 	size_t wanted = 0, known = 0, last = 0;
 
 	for (size_t i = 0; i < record->n_resources; i++) {
-		known += !record->resources[i].guest_lock && !record->resources[i].whole;
+		known += !record->resources[i].guest_lock && !record->resources[i].whole &&
+			 !gl_is_side(&record->resources[i]);
 	}
 	for (size_t i = 0; i < guest->n_resources; i++) {
 		if (gl_is_locked(run->gl, &guest->resources[i])) {

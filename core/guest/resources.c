@@ -277,7 +277,8 @@ static int strengthen(struct gl_record *record, struct gl_resource *known, const
 	for (size_t k = 0; k < GL_HOLDINGS; k++) {
 		idle &= known->holdings[k].state == GUESTLOCK_RESOURCE_NONE;
 	}
-	if (idle || flags == known->flags || flags != 0) {
+	/* Nor does who only reads a disk become one of those who write it. */
+	if (idle || flags == known->flags || (flags != 0 && known->type != GUESTLOCK_DISK)) {
 		known->flags = flags;
 		return GUESTLOCK_OK;
 	}
@@ -286,7 +287,7 @@ static int strengthen(struct gl_record *record, struct gl_resource *known, const
 	gl_fail(err, GUESTLOCK_REJECTED, 0,
 		known->whole
 			? "guest %s has a partition of %s, and with it the whole shared: detach the partition first"
-			: "guest %s has %s as shared or read-only already and wants it exclusively now: detach it "
+			: "guest %s has %s as shared or read-only already and wants more of it now: detach it "
 			  "first, then attach it as it is to be used",
 		record->uuid, words ? words : "a resource");
 	gl_error_about(err, record->uuid, known->name);

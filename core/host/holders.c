@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Who holds a resource, and what a path is locked as. */
+#include "base/base.h"
 #include "base/error.h"
 #include "disk/disk.h"
 #include "guest/guest.h"
@@ -87,6 +88,45 @@ static int inquire_holders(struct guestlock *gl, struct gl_resource *resource,
 	return status;
 }
 
+/* Those on that side of the disk are told so. What cannot be asked is not known. */
+static void tell_side(struct guestlock *gl, const char *identity, bool readers,
+		      struct guestlock_holder *holders, size_t count)
+{
+	GL_AUTOFREE struct guestlock_holder *on_side = NULL;
+	struct gl_resource side = {.type = GUESTLOCK_LEASE};
+	struct guestlock_error ignored;
+	struct gl_identity found;
+	size_t n_on_side = 0;
+
+	if (gl_identify_side(readers, identity, &found, &ignored) < 0) {
+		return;
+	}
+	memcpy(side.key, found.key, sizeof(side.key));
+	side.identity = side.name = found.text;
+	if (inquire_holders(gl, &side, &on_side, &n_on_side, &ignored) < 0) {
+		n_on_side = 0;
+	}
+	for (size_t i = 0; i < n_on_side; i++) {
+		for (size_t k = 0; k < count && on_side[i].mode == GUESTLOCK_MODE_SHARED; k++) {
+			if (strcmp(holders[k].uuid, on_side[i].uuid) == 0 &&
+			    holders[k].instance == on_side[i].instance) {
+				holders[k].flags = readers ? GUESTLOCK_READONLY : GUESTLOCK_SHARED;
+			}
+		}
+	}
+	gl_identity_free(&found);
+}
+
+static bool is_any_shared(const struct guestlock_holder *holders, size_t count)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < count; i++) {
+		any |= holders[i].mode == GUESTLOCK_MODE_SHARED;
+	}
+	return any;
+}
+
 int guestlock_holders(struct guestlock *gl, const struct guestlock_resource *resource,
 		      struct guestlock_holder **out_holders, size_t *out_count, struct guestlock_error *err)
 {
@@ -101,6 +141,11 @@ int guestlock_holders(struct guestlock *gl, const struct guestlock_resource *res
 		return status;
 	}
 	status = inquire_holders(gl, &identified, out_holders, out_count, err);
+	if (status == GUESTLOCK_OK && gl->readonly_shared && resource->type == GUESTLOCK_DISK &&
+	    is_any_shared(*out_holders, *out_count)) {
+		tell_side(gl, identified.identity, true, *out_holders, *out_count);
+		tell_side(gl, identified.identity, false, *out_holders, *out_count);
+	}
 	gl_resource_clear(&identified);
 	return status;
 }

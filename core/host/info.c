@@ -99,7 +99,9 @@ static int copy_record(struct guestlock *gl, const struct gl_record *record, str
 	info->stopped = record->stopped;
 	info->since = record->since;
 	for (size_t i = 0; i < record->n_resources; i++) {
-		if (copy_resource(&info->resources[info->n_resources++], &record->resources[i]) < 0) {
+		/* A side is told by the flags of its disk. */
+		if (!gl_is_side(&record->resources[i]) &&
+		    copy_resource(&info->resources[info->n_resources++], &record->resources[i]) < 0) {
 			return -1;
 		}
 	}

@@ -106,6 +106,61 @@ static void sort(struct guestlock_survey *survey)
 	}
 }
 
+/* ---- Sides of disks ---- */
+
+/* The identity of the disk, if this is a side of it, and in *out_flags which; else NULL. */
+static const char *disk_of_side(const struct guestlock_survey_lock *lock, unsigned *out_flags)
+{
+	static const char readers[] = "readers:", writers[] = "writers:";
+
+	*out_flags = GUESTLOCK_READONLY;
+	if (strncmp(lock->identity, readers, sizeof(readers) - 1) == 0) {
+		return lock->identity + sizeof(readers) - 1;
+	}
+	*out_flags = GUESTLOCK_SHARED;
+	return strncmp(lock->identity, writers, sizeof(writers) - 1) == 0
+		       ? lock->identity + sizeof(writers) - 1
+		       : NULL;
+}
+
+static void tell_disk(struct guestlock_survey *survey, size_t side, const char *identity, unsigned flags)
+{
+	const struct guestlock_holder *guest = &survey->locks[side].holder;
+
+	for (size_t i = 0; i < survey->n_locks; i++) {
+		struct guestlock_holder *holder = &survey->locks[i].holder;
+
+		if (holder->mode == GUESTLOCK_MODE_SHARED && holder->instance == guest->instance &&
+		    strcmp(holder->uuid, guest->uuid) == 0 && strcmp(holder->host, guest->host) == 0 &&
+		    strcmp(survey->locks[i].identity, identity) == 0) {
+			holder->flags = flags;
+		}
+	}
+}
+
+/* A side is told with its disk, and not by itself. */
+static void fold_sides(struct guestlock_survey *survey)
+{
+	size_t kept = 0;
+	unsigned flags;
+
+	for (size_t i = 0; i < survey->n_locks; i++) {
+		const char *identity = disk_of_side(&survey->locks[i], &flags);
+
+		if (identity && survey->locks[i].holder.mode == GUESTLOCK_MODE_SHARED) {
+			tell_disk(survey, i, identity, flags);
+		}
+	}
+	for (size_t i = 0; i < survey->n_locks; i++) {
+		if (disk_of_side(&survey->locks[i], &flags)) {
+			free(survey->locks[i].identity);
+		} else {
+			survey->locks[kept++] = survey->locks[i];
+		}
+	}
+	survey->n_locks = kept;
+}
+
 /* ---- Asking ---- */
 
 static int check(struct guestlock *gl, const char *key, int64_t deadline_ms, struct guestlock_error *err)
@@ -169,6 +224,9 @@ int guestlock_survey(struct guestlock *gl, const char *key, struct guestlock_sur
 		return status;
 	}
 	sort(collection.survey);
+	if (!key) {
+		fold_sides(collection.survey);
+	}
 	*out_survey = collection.survey;
 	return GUESTLOCK_OK;
 }

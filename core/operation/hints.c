@@ -99,7 +99,8 @@ static bool go_together(const struct judgement *judgement, const struct gl_hint 
 
 	return (judgement->part || other->part) &&
 	       gl_resource_mode(gl, judgement->resource) == GUESTLOCK_MODE_SHARED &&
-	       gl_resource_mode(gl, theirs) == GUESTLOCK_MODE_SHARED;
+	       gl_resource_mode(gl, theirs) == GUESTLOCK_MODE_SHARED &&
+	       !gl_sides_differ(gl, judgement->resource, theirs);
 }
 
 /* Does its record say that this guest uses the key, and does it live? */

@@ -89,6 +89,23 @@ bool gl_run_keep_whole(const struct gl_operation_run *run, const struct gl_wish 
 /* Of an attach: a whole disk that was held for its partitions, and is the guest's own from here on, gets its hint. */
 int gl_run_hint_held(struct gl_operation_run *run, const struct gl_wish *wish, struct guestlock_error *err);
 
+/*
+ * Those who only read a disk and those who write it together keep each other out (sides.c, with the protocol). Of what
+ * is going to be taken, what belongs to it is added to the record. Of a batch that was granted, what was only to be
+ * passed is given back: GRANTED or INFLIGHT.
+ */
+int gl_run_add_sides(struct gl_operation_run *run, const struct gl_wish *wish, unsigned actions,
+		     struct guestlock_error *err);
+enum guestlock_result gl_run_leave_sides(struct gl_operation_run *run, const struct gl_batch *batch,
+					 struct guestlock_error *err);
+/* Was nothing in the way but somebody who passes, too? Then it is tried again, after a pause, until that deadline. */
+bool gl_run_is_passed(const struct gl_batch *batch, unsigned attempt, int64_t deadline_ms);
+int64_t gl_run_passing_deadline(const struct gl_operation_run *run);
+/* The disk of a side; NULL: the guest has it not any more. */
+struct gl_resource *gl_run_disk_of(const struct gl_operation_run *run, const struct gl_resource *side);
+/* Is one of two disks only read, and the other one written, both shared? */
+bool gl_sides_differ(const struct guestlock *gl, const struct gl_resource *a, const struct gl_resource *b);
+
 /* The row of the table that decides about an event now; the error of a row that rejects. */
 const struct gl_row *gl_run_row(const struct gl_operation_run *run, enum gl_event event, bool force);
 int gl_run_reject(const struct gl_operation_run *run, const struct gl_row *row, struct guestlock_error *err);

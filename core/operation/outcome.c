@@ -34,7 +34,8 @@ static void prune(struct gl_operation_run *run, enum gl_operation op)
 		struct gl_resource *resource = &record->resources[i];
 		struct gl_holding *holding = gl_run_holding(run, resource);
 		bool idle = !holding || holding->state == GUESTLOCK_RESOURCE_NONE;
-		bool waits = record->state == GUESTLOCK_GUEST_BOUND && !(single && resource->transient);
+		bool waits = record->state == GUESTLOCK_GUEST_BOUND && !(single && resource->transient) &&
+			     !gl_is_side(resource);
 
 		if (idle && !waits) {
 			gl_unhint_file(run, resource);

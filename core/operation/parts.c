@@ -55,6 +55,11 @@ bool gl_run_is_concerned(const struct gl_operation_run *run, const struct gl_wis
 	if (!wish->only_key) {
 		return true;
 	}
+	if (gl_is_side(resource)) {
+		const struct gl_resource *disk = gl_run_disk_of(run, resource);
+
+		return disk && gl_run_is_concerned(run, wish, disk);
+	}
 	if (wish->event == GL_EVENT_DETACH && is_needed(run, resource, meant)) {
 		return false;
 	}

@@ -15,6 +15,7 @@ char *gl_resource_words(const struct gl_resource *resource)
 	char *words = NULL;
 	const char *what = resource->guest_lock               ? "guest"
 			   : resource->whole                  ? "whole disk"
+			   : gl_is_side(resource)             ? "disk"
 			   : resource->type == GUESTLOCK_DISK ? "disk"
 							      : "lease";
 
@@ -102,10 +103,21 @@ static void holder_text(const struct guestlock *gl, const struct guestlock_holde
 		 pid[0] ? ", " : "", pid, since);
 }
 
+/* How they have it who are in the way: of a side that was to be passed, on that side. */
+static const char *mode_words(const struct gl_resource *resource, const struct guestlock_holder *holder)
+{
+	if (!resource->passing || holder->mode != GUESTLOCK_MODE_SHARED) {
+		return holder->mode ? guestlock_mode_name(holder->mode) : "";
+	}
+	return resource->readers ? "shared, to read only: nobody writes beside it"
+				 : "shared, to write: nobody only reads beside it";
+}
+
 int gl_fail_busy(const struct guestlock *gl, const struct gl_resource *resource,
 		 const struct guestlock_holder *holder, struct guestlock_error *err)
 {
 	GL_AUTOFREE char *words = gl_resource_words(resource);
+	const char *mode = mode_words(resource, holder);
 	struct guestlock_holder seen = *holder;
 	char who[3 * GUESTLOCK_HOLDER_TEXT + GL_PID_WORDS];
 
@@ -113,8 +125,7 @@ int gl_fail_busy(const struct guestlock *gl, const struct gl_resource *resource,
 	holder_text(gl, &seen, who, sizeof(who));
 	gl_fail(err, GUESTLOCK_BUSY, 0,
 		"cannot lock %s: it is held%s%s%s by %s; end that guest, or wait until it has ended",
-		words ? words : "a resource", holder->mode ? " (" : "",
-		holder->mode ? guestlock_mode_name(holder->mode) : "", holder->mode ? ")" : "", who);
+		words ? words : "a resource", mode[0] ? " (" : "", mode, mode[0] ? ")" : "", who);
 	gl_error_about(err, NULL, resource->name);
 	if (err) {
 		err->holder = seen;

@@ -36,7 +36,9 @@ static struct gl_holding *holding_of(const struct gl_operation_run *run, const s
 static void step_all(struct gl_operation_run *run, struct gl_batch *batch, enum gl_resource_event event)
 {
 	for (size_t i = 0; i < batch->count; i++) {
-		gl_run_step_resource(run, batch->resources[i], event);
+		bool passed = batch->resources[i]->passing && event == GL_RES_DONE;
+
+		gl_run_step_resource(run, batch->resources[i], passed ? GL_RES_UNDONE : event);
 	}
 }
 
@@ -218,7 +220,8 @@ void gl_run_resolve(struct gl_operation_run *run, bool finish_taken, enum gl_eve
 			run->life == GUESTLOCK_LIFE_DEAD
 				? ""
 				: "; the guest must not run until this is settled: try again, or run guestlock reap");
-	} else if (finish_taken && !gl_operation_finishes(run->record->op) && all_taken(run, &batch)) {
+	} else if (finish_taken && !gl_operation_finishes(run->record->op) && all_taken(run, &batch) &&
+		   gl_run_leave_sides(run, &batch, &cause) == GUESTLOCK_RES_GRANTED) {
 		note_epochs(run, &batch);
 		step_all(run, &batch, GL_RES_DONE);
 		*out_event = GL_EVENT_DONE;

@@ -20,7 +20,8 @@ static bool is_for_handover(const struct gl_operation_run *run, const struct gl_
 static enum gl_resource_event resource_event(const struct gl_operation_run *run, const struct gl_wish *wish,
 					     unsigned actions, const struct gl_resource *resource)
 {
-	bool exclusive = gl_resource_mode(run->gl, resource) == GUESTLOCK_MODE_EXCLUSIVE;
+	bool exclusive =
+		gl_resource_mode(run->gl, resource) == GUESTLOCK_MODE_EXCLUSIVE && !gl_is_side(resource);
 
 	switch (actions & GL_ACTS_ON_RESOURCES) {
 	case GL_ACT_TAKE:
@@ -74,7 +75,8 @@ static int expect_epoch(const struct gl_operation_run *run, const struct gl_wish
 	const struct gl_state_entry *entry = wish->state ? gl_state_find(wish->state, resource->key) : NULL;
 	bool parked = holding->from == GUESTLOCK_RESOURCE_PARKED;
 
-	if (wish->unchecked || (!entry && !parked)) {
+	/* Who wrote need not know that somebody read. */
+	if (wish->unchecked || (!entry && !parked) || resource->writers || resource->passing) {
 		return GUESTLOCK_OK;
 	}
 	/* A parked lock without an epoch was given up for good, to the other end of a migration. */
@@ -134,7 +136,10 @@ static void step_batch(struct gl_operation_run *run, struct gl_batch *batch, enu
 	for (size_t i = 0; i < batch->count; i++) {
 		struct gl_holding *holding;
 
-		gl_run_step_resource(run, batch->resources[i], event);
+		/* What was passed is not held. */
+		gl_run_step_resource(run, batch->resources[i],
+				     batch->resources[i]->passing && event == GL_RES_DONE ? GL_RES_UNDONE
+											  : event);
 		holding = gl_run_holding(run, batch->resources[i]);
 		if (holding && event == GL_RES_DONE && batch->items[i].has_epoch) {
 			holding->has_epoch = true;
@@ -182,13 +187,18 @@ static bool accept_unproven(struct gl_operation_run *run, struct gl_batch *batch
 static enum guestlock_result acquire(struct gl_operation_run *run, unsigned flags, struct gl_batch *batch,
 				     struct guestlock_error *err)
 {
+	int64_t passing_until = gl_run_passing_deadline(run);
 	enum guestlock_result result;
+	unsigned attempt = 0;
 
 	batch->loss_action = gl_loss_action(run);
 	do {
 		result = gl_call(run->gl, GL_CALL_ACQUIRE, &run->owner, batch, flags, run->deadline_ms, err);
-	} while (result == GUESTLOCK_RES_UNPROVEN && accept_unproven(run, batch, err));
-	return result;
+	} while ((result == GUESTLOCK_RES_UNPROVEN && accept_unproven(run, batch, err)) ||
+		 (result == GUESTLOCK_RES_BUSY && gl_run_is_passed(batch, attempt++, passing_until)));
+	return result == GUESTLOCK_RES_GRANTED && !(flags & GUESTLOCK_BATCH_PROBE)
+		       ? gl_run_leave_sides(run, batch, err)
+		       : result;
 }
 
 static enum guestlock_result request(struct gl_operation_run *run, enum gl_request what, unsigned actions,
@@ -394,6 +404,10 @@ int gl_run_wish(struct gl_operation_run *run, const struct gl_wish *wish, struct
 	if (status == GUESTLOCK_OK) {
 		status = gl_run_hint_held(run, wish, err);
 	}
+	if (status < 0) {
+		return status;
+	}
+	status = gl_run_add_sides(run, wish, row->actions, err);
 	if (status < 0) {
 		return status;
 	}

@@ -33,6 +33,8 @@ struct gl_resource {
 	enum guestlock_resource_type type;
 	bool guest_lock; /* the lock of the guest itself; name is its uuid */
 	bool whole;      /* the disk of which the guest has a partition, for other hosts alone; name may be its identity */
+	/* a side of a disk that is held shared (sides.c), its name the disk's; passing: not to stay there */
+	bool readers, writers, passing;
 	unsigned flags;
 	char *name, *lockspace, *path; /* lockspace and path NULL where there is none */
 	uint64_t offset;
@@ -45,6 +47,11 @@ struct gl_resource {
 	bool transient; /* not recorded: concerned by the single attach or detach under way */
 	bool inside;    /* not recorded: its strings are in the text of the record */
 };
+
+static inline bool gl_is_side(const struct gl_resource *resource)
+{
+	return resource->readers || resource->writers;
+}
 
 struct gl_param {
 	char *key, *value;

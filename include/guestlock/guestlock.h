@@ -95,6 +95,9 @@ enum guestlock_mode {
  * pid is the process that was bound; guestlock_living_pid() tells which one lives. It is a number of the pid namespace
  * pid_ns (an inode, as /proc/PID/ns/pid leads to it) where that is another one than the caller's, and means another
  * process here, or none; pid_ns is 0 where it is the caller's, or is not known.
+ *
+ * flags, of one who has a disk shared and whose manager has readonly_disks = shared: GUESTLOCK_READONLY, it only reads
+ * it, or GUESTLOCK_SHARED, it writes it beside others. They are set by guestlock_holders() and guestlock_survey() alone.
  */
 struct guestlock_holder {
 	char uuid[GUESTLOCK_UUID_STRING];
@@ -105,6 +108,7 @@ struct guestlock_holder {
 	pid_t pid;
 	int64_t since;
 	uint64_t pid_ns;
+	unsigned flags;                 /* enum guestlock_resource_flags, or 0: not known */
 };
 
 /* An error. Everything but code and message may be empty or zero. message is one line of UTF-8 text. */

@@ -200,9 +200,10 @@ static char *holder_words(const struct guestlock_holder *holders, size_t count)
 		CLI_AUTOFREE char *guest =
 			cli_guest_words(holders[i].name, *holders[i].uuid ? holders[i].uuid : "unknown");
 
+		CLI_AUTOFREE char *mode = cli_mode_cell(&holders[i]);
+
 		cli_append(&words, "%s%s on %s, %s", i > 0 ? "; " : "", guest,
-			   *holders[i].host ? holders[i].host : "an unknown host",
-			   guestlock_mode_name(holders[i].mode));
+			   *holders[i].host ? holders[i].host : "an unknown host", mode);
 	}
 	return words;
 }

@@ -278,6 +278,8 @@ void cli_json_number(struct json_object *object, const char *key, int64_t value)
 void cli_json_bool(struct json_object *object, const char *key, bool value);
 /* 64 bits as 16 hexadecimal digits, for JSON's numbers lose precision. */
 void cli_json_hex(struct json_object *object, const char *key, uint64_t value);
+/* Mode, and whether it only reads: null where that is not known. */
+void cli_json_use(struct json_object *object, const struct guestlock_holder *holder);
 /* Three members. */
 void cli_json_pid(struct json_object *object, const struct cli_pid *pid);
 /* Prints and frees. */
@@ -285,6 +287,9 @@ void cli_json_print(struct json_object *object);
 
 /* "disk", "lease", or "guest" for the lock of the guest itself. */
 const char *cli_resource_type(const struct guestlock_resource_info *resource);
+
+/* The mode of a holder, and how it uses what it shares, as one word: "exclusive", "shared,reading", ... Malloc'd. */
+char *cli_mode_cell(const struct guestlock_holder *holder);
 
 /* A guest, holders as JSON. */
 struct json_object *cli_json_guest(const struct guestlock_info *info, const struct cli_pid *pid);

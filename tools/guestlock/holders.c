@@ -16,10 +16,10 @@ static void holder_row(struct cli *cli, const struct cli_listing *listing, const
 	const struct cli_pid looked =
 		cli_look_pid(cli, holder->uuid, holder->instance, holder->pid, holder->pid_ns);
 	CLI_AUTOFREE char *pid = cli_pid_cell(cli, &looked);
+	CLI_AUTOFREE char *mode = cli_mode_cell(holder);
 	CLI_AUTOFREE char *since = cli_time(holder->since);
 	const char *cells[] = {
-		resource, guestlock_mode_name(holder->mode), holder->name, holder->uuid, holder->host, pid,
-		since,
+		resource, mode, holder->name, holder->uuid, holder->host, pid, since,
 	};
 
 	cli_add_row(listing, cells);

@@ -80,6 +80,14 @@ void cli_json_pid(struct json_object *object, const struct cli_pid *pid)
 	add_pid(object, "living_pid", pid->living);
 }
 
+void cli_json_use(struct json_object *object, const struct guestlock_holder *holder)
+{
+	cli_json_text(object, "mode", guestlock_mode_name(holder->mode));
+	cli_json_add(object, "readonly",
+		     holder->flags ? cli_need(json_object_new_boolean(holder->flags & GUESTLOCK_READONLY))
+				   : NULL);
+}
+
 const char *cli_resource_type(const struct guestlock_resource_info *resource)
 {
 	static const char guest[] = "guest:";
@@ -163,7 +171,7 @@ struct json_object *cli_json_holders(struct cli *cli, const struct guestlock_hol
 		cli_json_text(object, "name", holders[i].name);
 		cli_json_text(object, "host", holders[i].host);
 		cli_json_hex(object, "instance", holders[i].instance);
-		cli_json_text(object, "mode", guestlock_mode_name(holders[i].mode));
+		cli_json_use(object, &holders[i]);
 		cli_json_pid(object, &pid);
 		cli_json_number(object, "since", holders[i].since);
 		cli_json_append(array, object);

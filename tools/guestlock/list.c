@@ -96,8 +96,9 @@ static char *lock_words(const struct guestlock_survey *survey, size_t first, siz
 		const struct guestlock_survey_lock *lock = &survey->locks[i];
 
 		if (!cli_is_guest_lock(lock)) {
-			cli_append(&words, "%s%s %s", *words ? ", " : "",
-				   guestlock_mode_name(lock->holder.mode), words_of(lock));
+			CLI_AUTOFREE char *mode = cli_mode_cell(&lock->holder);
+
+			cli_append(&words, "%s%s %s", *words ? ", " : "", mode, words_of(lock));
 		}
 	}
 	return words;
@@ -144,7 +145,7 @@ static struct json_object *cluster_json(const struct guestlock_survey *survey, s
 
 		cli_json_text(lock, "identity", survey->locks[i].identity);
 		cli_json_text(lock, "key", survey->locks[i].key);
-		cli_json_text(lock, "mode", guestlock_mode_name(survey->locks[i].holder.mode));
+		cli_json_use(lock, &survey->locks[i].holder);
 		cli_json_number(lock, "since", survey->locks[i].holder.since);
 		cli_json_append(locks, lock);
 	}

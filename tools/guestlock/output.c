@@ -39,6 +39,15 @@ char *cli_format(const char *format, ...)
 	return text;
 }
 
+char *cli_mode_cell(const struct guestlock_holder *holder)
+{
+	const char *use = holder->flags & GUESTLOCK_READONLY ? ",reading"
+			  : holder->flags & GUESTLOCK_SHARED ? ",writing"
+							     : "";
+
+	return cli_format("%s%s", guestlock_mode_name(holder->mode), use);
+}
+
 void cli_append(char **text, const char *format, ...)
 {
 	CLI_AUTOFREE char *before = *text, *more;
