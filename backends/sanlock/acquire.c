@@ -16,7 +16,9 @@
 #include "sanlock_priv.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #define GL_SANLOCK_CARRY_MS 2000 /* for the notes of others who begin to share the same leases */
 #define GL_SANLOCK_CARRY_STEP_NS 10000000
@@ -46,6 +48,21 @@ static void judge_epoch(struct gl_sanlock_call *call, struct gl_sanlock_slot *sl
 	}
 }
 
+/* Whoever shares it, or has it parked, is in there. Two who share it do not meet. */
+static bool may_be_shared(const struct gl_sanlock_call *call, const struct gl_sanlock_slot *slot)
+{
+	char *holders;
+	bool result;
+
+	if (slot->item->mode == GUESTLOCK_MODE_SHARED) {
+		return false;
+	}
+	holders = gl_sanlock_path(call->sl, slot->item->key->key, "holders");
+	result = holders && access(holders, F_OK) == 0;
+	free(holders);
+	return result;
+}
+
 /*
  * The note names somebody else, or somebody may share it, or it is a lease that others take without a note:
  * the lease itself tells. To have it refused with others would move their versions, and nobody would note
@@ -53,7 +70,7 @@ static void judge_epoch(struct gl_sanlock_call *call, struct gl_sanlock_slot *sl
  */
 static bool is_doubtful(const struct gl_sanlock_call *call, const struct gl_sanlock_slot *slot)
 {
-	if (slot->note.count > 0 || slot->lease.foreign) {
+	if (slot->note.count > 0 || slot->lease.foreign || may_be_shared(call, slot)) {
 		return true;
 	}
 	return (call->batch->flags & GUESTLOCK_BATCH_PROBE) != 0 || slot->note.presence == GL_SANLOCK_DAMAGED;
