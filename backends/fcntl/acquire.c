@@ -93,6 +93,14 @@ static void move_epoch(struct gl_fcntl_entry *entry, struct gl_fcntl_line *own, 
 	}
 }
 
+/* Whoever gets it has seen its epoch: a dead one that is settled later, and never used what it had, puts back none. */
+static void keep_epoch(struct gl_fcntl_entry *entry, const struct gl_fcntl_line *own)
+{
+	for (size_t i = 0; i < entry->count; i++) {
+		entry->lines[i].moved &= &entry->lines[i] == own;
+	}
+}
+
 static bool set_grant(struct gl_fcntl_call *call, struct gl_fcntl_slot *slot)
 {
 	struct gl_fcntl_line *own = gl_fcntl_slot_own(call, slot, true);
@@ -102,6 +110,7 @@ static bool set_grant(struct gl_fcntl_call *call, struct gl_fcntl_slot *slot)
 	}
 	own->intent = GUESTLOCK_MODE_NONE;
 	if (!is_held(own, slot->item->mode)) {
+		keep_epoch(&slot->entry, own);
 		move_epoch(&slot->entry, own, slot->item->mode);
 		own->mode = slot->item->mode;
 		own->since = call->now > 0 ? call->now : 0;

@@ -215,6 +215,37 @@ START_TEST(more_owners_than_fit_a_page)
 }
 END_TEST
 
+/* However long the entry is: the line of the dead one need not be gone. */
+START_TEST(an_epoch_that_somebody_saw_is_not_put_back)
+{
+	static struct guest many[MANY];
+	struct guest dead, unsettled;
+	uint64_t epoch;
+
+	start_two("seen");
+	for (size_t i = 0; i < MANY; i++) {
+		guest_pretend(&many[i], &host_a, "one of many that are paused");
+		ck_assert_int_eq(take(&many[i], keys.key, SHARED), GRANTED);
+		ck_assert_int_eq(drop(&many[i], keys.key, GUESTLOCK_BATCH_PARK), GRANTED);
+	}
+	for (size_t i = 0; i < 10; i++) {
+		guest_start(&dead, &host_a, "soon dead", NULL, GUEST_PLAIN);
+		ck_assert_int_eq(take(&dead, keys.key, EXCLUSIVE), GRANTED);
+		unsettled = dead;
+		guest_kill(&dead);
+		ck_assert_int_eq(take_soon(&two, keys.key, SHARED), GRANTED);
+		epoch = epoch_of(&two, keys.key);
+		ck_assert_int_eq(drop(&unsettled, keys.key, GUESTLOCK_BATCH_UNDO), GRANTED);
+		ck_assert_uint_eq(epoch_of(&two, keys.key), epoch);
+		ck_assert_int_eq(drop(&two, keys.key, 0), GRANTED);
+	}
+	for (size_t i = 0; i < MANY; i++) {
+		guest_kill(&many[i]);
+	}
+	end_two();
+}
+END_TEST
+
 START_TEST(the_dead_do_not_pile_up)
 {
 	struct guest dead;
@@ -272,5 +303,6 @@ void fcntl_entry_tests(Suite *suite)
 	tcase_add_test(tcase, not_readable_is_not_free);
 	tcase_add_test(tcase, a_contended_entry);
 	tcase_add_test(tcase, more_owners_than_fit_a_page);
+	tcase_add_test(tcase, an_epoch_that_somebody_saw_is_not_put_back);
 	tcase_add_test(tcase, the_dead_do_not_pile_up);
 }

@@ -135,6 +135,30 @@ static struct process *recorded_process(void)
 	return &manager.world->processes[host_of(own_note()->instance)];
 }
 
+bool only_reads(unsigned host)
+{
+	return scenario_now->sides && host == SOURCE;
+}
+
+static unsigned flags_of_disk(void)
+{
+	if (!scenario_now->sides) {
+		return 0;
+	}
+	return only_reads(manager.host) ? GUESTLOCK_READONLY : GUESTLOCK_SHARED;
+}
+
+/* As the first guest to have them would name them: a side to pass, or one to stay on. */
+static bool fill_side(struct gl_resource *resource, unsigned key)
+{
+	resource->readers = key == KEY_READERS;
+	resource->writers = key == KEY_WRITERS;
+	resource->passing = resource->readers != only_reads(manager.host);
+	resource->flags = resource->passing ? 0 : GUESTLOCK_SHARED;
+	resource->type = GUESTLOCK_LEASE;
+	return gl_set_string(&resource->identity, resource->readers ? "readers:/d" : "writers:/d") == 0;
+}
+
 static bool fill_resource(struct gl_record *record, unsigned key, const struct holding *held)
 {
 	struct gl_resource *resource = gl_record_add_resource(record);
@@ -146,6 +170,11 @@ static bool fill_resource(struct gl_record *record, unsigned key, const struct h
 		return false;
 	}
 	memset(resource->key, 'd' + (int)key, GUESTLOCK_KEY_SIZE - 1);
+	if (scenario_now->sides && key == KEY_D) {
+		resource->flags = flags_of_disk();
+	} else if (scenario_now->sides && !fill_side(resource, key)) {
+		return false;
+	}
 	holding = gl_resource_holding(resource, model_module.name, true);
 	holding->state = held->state;
 	holding->from = held->from;
@@ -244,6 +273,7 @@ void __wrap_gl_sweep(void);
 bool __wrap_gl_pause_before_retry(void);
 int64_t __wrap_guestlock_monotonic_ms(void);
 uint64_t __wrap_guestlock_random64(void);
+int __wrap_gl_identify_side(bool readers, const char *text, struct gl_identity *out, struct guestlock_error *err);
 int __wrap_gl_identify(const struct guestlock_resource *resource, enum gl_identity_scheme scheme,
 		       const char *sysfs, struct gl_identity *out, struct guestlock_error *err);
 int __wrap_gl_fail(struct guestlock_error *err, int status);
@@ -616,6 +646,16 @@ int __wrap_gl_identify(const struct guestlock_resource *resource, enum gl_identi
 	return GUESTLOCK_OK;
 }
 
+int __wrap_gl_identify_side(bool readers, const char *text, struct gl_identity *out, struct guestlock_error *err)
+{
+	*out = (struct gl_identity){.text = gl_concat((const char *[]){readers ? "readers:" : "writers:", text}, 2)};
+	if (!out->text) {
+		return gl_fail_memory(err);
+	}
+	memset(out->key, 'd' + (readers ? KEY_READERS : KEY_WRITERS), GUESTLOCK_KEY_SIZE - 1);
+	return GUESTLOCK_OK;
+}
+
 /* Nobody reads the messages, and to write them takes longer than all the rest. */
 int __wrap_gl_fail(struct guestlock_error *err, int status)
 {
@@ -653,7 +693,7 @@ static struct guestlock library = {
 	.resume_strict = true,
 };
 
-static const struct guestlock_resource disk_d = {.type = GUESTLOCK_DISK, .name = "/d"};
+static struct guestlock_resource disk_d = {.type = GUESTLOCK_DISK, .name = "/d"};
 static const struct guestlock_resource disk_e = {.type = GUESTLOCK_DISK, .name = "/e"};
 
 static bool is_bind(enum task task)
@@ -664,6 +704,8 @@ static bool is_bind(enum task task)
 static bool set_up(struct guestlock_guest *guest, enum task task)
 {
 	bool good = guestlock_guest_set_param(guest, "uuid", host_uuid(manager.host), NULL) == GUESTLOCK_OK;
+
+	disk_d.flags = flags_of_disk();
 
 	if (is_bind(task) && disks_of(manager.host) & DISK_D) {
 		good &= guestlock_guest_register_resource(guest, &disk_d, NULL) == GUESTLOCK_OK;
@@ -730,6 +772,7 @@ static void run_task(enum task task)
 	struct guestlock_error err = {0};
 	struct guestlock_guest *guest;
 
+	library.readonly_shared = scenario_now->sides;
 	if (guestlock_guest_new(&library, mode, &guest, NULL) < 0 || !set_up(guest, task)) {
 		printf("Bail out! out of memory\n");
 		exit(EXIT_FAILURE);

@@ -17,15 +17,19 @@
 #include "guest/guest.h"
 
 #define HOSTS 3
-#define KEYS 2
-#define LOG_ENTRIES 28
+#define KEYS 3
+#define LOG_ENTRIES 32
 #define INSTANCES 4 /* per host, while old ones are still spoken of */
 
 /* Hosts 0 and 1 have the same guest, which migrates from 0 to 1; host 2 has another. */
 enum { SOURCE, TARGET, OTHER };
 
-/* The two disks. Host 2's guest has only the second. */
+/*
+ * The two disks. Host 2's guest has only the second. Where a disk is read and written, it is the first, and the keys that
+ * come after it are its sides.
+ */
 enum { DISK_D = 1 << 0, DISK_E = 1 << 1 };
+enum { KEY_D, KEY_READERS, KEY_WRITERS };
 
 struct epoch {
 	uint8_t known, value;
@@ -207,11 +211,13 @@ struct scenario {
 	uint8_t wants[HOSTS];           /* the disks of each; 0: as ever */
 	bool stubborn;                  /* processes that run do not stop when they are to */
 	bool astray;                    /* somebody continues guests that are paused */
+	bool sides;                     /* SOURCE's guest only reads the disk, and OTHER's writes it, shared */
 	/* Mutants, in which a rule must be found broken: */
 	uint32_t blind;                 /* handles of these tasks do not know their life */
 	bool restless;                  /* a process that was stopped runs on, and nobody notices */
 	bool unwatched;                 /* one that was continued is taken for stopped */
 	bool forgiving;                 /* who probes is not told that somebody else had the disk */
+	bool open;                      /* a side can be passed though somebody is there */
 };
 
 /* The one that is played. */
@@ -224,6 +230,8 @@ bool is_mutant(const struct scenario *scenario);
 bool shares_record(unsigned host);
 /* The host whose record is that of this one's guest. */
 unsigned record_host(unsigned host);
+/* Does its guest only read the disk? */
+bool only_reads(unsigned host);
 /* The disks that its guest is started with. */
 unsigned disks_of(unsigned host);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The backend of the model: what backend.h asks for, on two keys. */
+/* The backend of the model: what backend.h asks for, on a few keys. */
 #include "model.h"
 
 #include <string.h>
@@ -35,6 +35,8 @@ static bool goes_with(enum guestlock_mode wanted, unsigned host, uint8_t other, 
 		       strcmp(host_uuid(host), host_uuid(other_host)) == 0;
 	case GUESTLOCK_MODE_EXCLUSIVE:
 		return false;
+	case GUESTLOCK_MODE_SHARED:
+		return other == GUESTLOCK_MODE_SHARED;
 	default:
 		return true;
 	}
@@ -43,6 +45,9 @@ static bool goes_with(enum guestlock_mode wanted, unsigned host, uint8_t other, 
 /* The host whose guest is in the way, or -1. */
 static int conflict(const struct world *world, size_t key, unsigned host, enum guestlock_mode wanted)
 {
+	if (scenario_now->open && key != KEY_D) {
+		return -1;
+	}
 	for (unsigned other = 0; other < HOSTS; other++) {
 		const struct line *line = &world->lines[key][other];
 
@@ -163,6 +168,11 @@ static bool may_write(struct writes *writes)
 static void grant(const struct guestlock_item *item, struct line *line)
 {
 	struct epoch *epoch = &manager.world->epochs[key_of(item)];
+
+	/* Whoever gets it has seen its epoch, which is not put back any more. */
+	for (unsigned host = 0; host < HOSTS && line->mode < item->mode; host++) {
+		manager.world->lines[key_of(item)][host].undo = 0;
+	}
 
 	line->intent = GUESTLOCK_MODE_NONE;
 	if (line->mode >= item->mode) {

@@ -14,7 +14,8 @@ const struct scenario *scenario_now;
 
 bool is_mutant(const struct scenario *scenario)
 {
-	return scenario->blind != 0 || scenario->restless || scenario->unwatched || scenario->forgiving;
+	return scenario->blind != 0 || scenario->restless || scenario->unwatched || scenario->forgiving ||
+	       scenario->open;
 }
 
 bool shares_record(unsigned host)
@@ -111,7 +112,7 @@ static bool has_memory(const struct world *world, unsigned host)
 /* What others remember of the disks that host writes is not so any more. */
 static void write_disks(struct world *world, unsigned host)
 {
-	for (unsigned other = 0; other < HOSTS; other++) {
+	for (unsigned other = 0; other < HOSTS && !only_reads(host); other++) {
 		if (other != host && has_memory(world, other)) {
 			world->processes[other].stale |=
 				world->processes[host].uses & world->processes[other].uses;
@@ -174,7 +175,7 @@ static bool writes(const struct world *world, unsigned host, unsigned key)
 {
 	const struct process *process = &world->processes[host];
 
-	return process->state == PROCESS_RUNS && process->uses & 1 << key;
+	return process->state == PROCESS_RUNS && process->uses & 1 << key && !only_reads(host);
 }
 
 static bool holds(const struct world *world, unsigned host, unsigned key)
@@ -182,6 +183,24 @@ static bool holds(const struct world *world, unsigned host, unsigned key)
 	const struct line *line = &world->lines[key][host];
 
 	return line->instance && line->mode != GUESTLOCK_MODE_NONE && instance_lives(world, line->instance);
+}
+
+/* Whoever runs has the disk, and who reads it runs beside nobody who writes it. */
+static const char *check_sides(const struct world *world)
+{
+	bool reads = false, is_written = false;
+
+	for (unsigned host = 0; host < HOSTS; host++) {
+		if (world->processes[host].state != PROCESS_RUNS) {
+			continue;
+		}
+		if (!holds(world, host, KEY_D)) {
+			return "a guest uses a disk that it does not hold";
+		}
+		reads |= only_reads(host);
+		is_written |= writes(world, host, KEY_D);
+	}
+	return reads && is_written ? "a guest reads a disk that another one writes" : NULL;
 }
 
 static const char *check_key(const struct world *world, unsigned key)
@@ -217,7 +236,10 @@ const char *world_check(const struct world *world)
 {
 	const char *broken = world_broken;
 
-	for (unsigned key = 0; key < KEYS && !broken; key++) {
+	if (!broken && scenario_now->sides) {
+		broken = check_sides(world);
+	}
+	for (unsigned key = 0; key < KEYS && !broken && !scenario_now->sides; key++) {
 		broken = check_key(world, key);
 	}
 	for (unsigned host = 0; host < HOSTS && !broken; host++) {
@@ -242,7 +264,7 @@ static const struct note *note_about(const struct world *world, unsigned host)
 
 static uint8_t mode_of(const struct holding *held)
 {
-	return held->state == GUESTLOCK_RESOURCE_HELD       ? GUESTLOCK_MODE_EXCLUSIVE
+	return held->state == GUESTLOCK_RESOURCE_HELD       ? held->mode
 	       : held->state == GUESTLOCK_RESOURCE_HANDOVER ? GUESTLOCK_MODE_HANDOVER
 							    : GUESTLOCK_MODE_NONE;
 }
