@@ -273,7 +273,8 @@ void __wrap_gl_sweep(void);
 bool __wrap_gl_pause_before_retry(void);
 int64_t __wrap_guestlock_monotonic_ms(void);
 uint64_t __wrap_guestlock_random64(void);
-int __wrap_gl_identify_side(bool readers, const char *text, struct gl_identity *out, struct guestlock_error *err);
+int __wrap_gl_identify_side(bool readers, const char *text, struct gl_identity *out,
+			    struct guestlock_error *err);
 int __wrap_gl_identify(const struct guestlock_resource *resource, enum gl_identity_scheme scheme,
 		       const char *sysfs, struct gl_identity *out, struct guestlock_error *err);
 int __wrap_gl_fail(struct guestlock_error *err, int status);
@@ -646,9 +647,11 @@ int __wrap_gl_identify(const struct guestlock_resource *resource, enum gl_identi
 	return GUESTLOCK_OK;
 }
 
-int __wrap_gl_identify_side(bool readers, const char *text, struct gl_identity *out, struct guestlock_error *err)
+int __wrap_gl_identify_side(bool readers, const char *text, struct gl_identity *out,
+			    struct guestlock_error *err)
 {
-	*out = (struct gl_identity){.text = gl_concat((const char *[]){readers ? "readers:" : "writers:", text}, 2)};
+	*out = (struct gl_identity){
+		.text = gl_concat((const char *[]){readers ? "readers:" : "writers:", text}, 2)};
 	if (!out->text) {
 		return gl_fail_memory(err);
 	}
