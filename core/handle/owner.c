@@ -98,5 +98,6 @@ struct gl_membership gl_record_membership(const struct guestlock_owner *owner, c
 		.owner = owner,
 		.tether_inode = record->tether_inode,
 		.watcher = &record->watcher,
+		.stood = record->stood,
 	};
 }

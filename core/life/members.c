@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A census of /proc, and from it the set of a guest's processes: first the registered one with its descendants,
- * who say which users the guest has, then whoever else holds the tether, with theirs.
+ * What is done with all processes of a guest.
  *
  * Stopping goes in rounds. Who is stopped forks no more, so a round in which everybody that is found was
  * stopped before it began proves that nobody is left, unless somebody was overlooked: the kernel lists numbers
@@ -13,10 +12,12 @@
  */
 #include "life/members.h"
 #include "base/base.h"
-#include "life/census.h"
+#include "base/text.h"
+#include "life/belonging.h"
 #include "life/procfs.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -27,76 +28,6 @@
 static const struct gl_census nobody;
 
 #define AUTOCENSUS __attribute__((cleanup(gl_census_free)))
-
-/* ---- The guest's part of it ---- */
-
-/* Children of members are members, until nobody is new. */
-static void add_descendants(struct gl_census *census)
-{
-	bool any = true;
-
-	while (any) {
-		any = false;
-		for (size_t i = 0; i < census->count; i++) {
-			struct gl_person *person = &census->people[i];
-			const struct gl_person *parent =
-				person->member ? NULL : gl_census_find(census, person->parent);
-
-			if (parent && parent->member && !person->ended) {
-				person->member = any = true;
-			}
-		}
-	}
-}
-
-/* parent may be NULL. */
-static void add_children(struct gl_census *census, const struct gl_person *parent)
-{
-	for (size_t i = 0; parent && i < census->count; i++) {
-		struct gl_person *person = &census->people[i];
-
-		person->member |= person->parent == parent->pid && !person->ended;
-	}
-}
-
-/* The one that was noted, if it is still there; NULL: not here. */
-static struct gl_person *find_process(const struct gl_census *census, pid_t pid, uint64_t start, uint64_t ns)
-{
-	struct gl_person *person = pid > 0 && ns == gl_pid_namespace() ? gl_census_find(census, pid) : NULL;
-
-	return person && !person->ended && (!start || !person->start || person->start == start) ? person
-												: NULL;
-}
-
-/* The real user of a process; -1: it is not told. */
-static int64_t user_of(pid_t pid)
-{
-	char path[32], text[2048];
-	const char *line;
-
-	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-	if (gl_read_proc(path, text, sizeof(text)) < 0) {
-		return -1;
-	}
-	line = strstr(text, "\nUid:\t");
-	return line ? (int64_t)strtoul(line + strlen("\nUid:\t"), NULL, 10) : -1;
-}
-
-/*
- * Is that one of the users of those that are members so far? One whose guest is root's needs no guest to reach
- * others.
- */
-static bool is_user(const struct gl_census *census, int64_t user)
-{
-	for (size_t i = 0; i < census->count; i++) {
-		int64_t known = census->people[i].member ? user_of(census->people[i].pid) : -1;
-
-		if (known == 0 || (known >= 0 && known == user)) {
-			return true;
-		}
-	}
-	return false;
-}
 
 static void describe(pid_t pid, struct gl_culprit *out)
 {
@@ -110,86 +41,13 @@ static void describe(pid_t pid, struct gl_culprit *out)
 	}
 }
 
-/* Are all who hold the tether of one user? *out_other: one who is not that of the first. */
-static bool is_one_user(const struct gl_census *census, pid_t *out_other)
-{
-	int64_t first = -1;
-
-	for (size_t i = 0; i < census->count; i++) {
-		const struct gl_person *person = &census->people[i];
-		int64_t user = person->holds ? user_of(person->pid) : -1;
-
-		if (first >= 0 && user >= 0 && user != first) {
-			*out_other = person->pid;
-			return false;
-		}
-		first = user >= 0 ? user : first;
-	}
-	return true;
-}
-
-/*
- * Whoever holds the tether and is of the guest's users. Where no registered process says who these are, there is
- * but one of them.
- */
-static void add_holders(struct gl_census *census, bool registered, pid_t *out_other)
-{
-	bool one = registered || is_one_user(census, out_other);
-
-	for (size_t i = 0; i < census->count && one; i++) {
-		struct gl_person *person = &census->people[i];
-
-		if (!person->holds || person->member) {
-			continue;
-		}
-		if (person->pid == 1 || (registered && !is_user(census, user_of(person->pid)))) {
-			*out_other = person->pid;
-		} else {
-			person->member = true;
-		}
-	}
-}
-
-/* Those to whom the record leads, without the tether. Is the registered process among them? */
-static bool add_led(const struct gl_membership *by, struct gl_census *census)
-{
-	const struct gl_process *watcher = by->watcher;
-	struct gl_person *registered =
-		find_process(census, by->owner->pid, by->owner->pid_start, by->owner->pid_ns);
-
-	if (registered) {
-		registered->member = true;
-	}
-	add_children(census, find_process(census, watcher->pid, watcher->start, watcher->ns));
-	add_descendants(census);
-	return registered != NULL;
-}
-
-/* *out_other: somebody holds the tether who is none of them; 0: nobody. 0 or -1 with errno. */
-static int find_members(const struct gl_membership *by, const struct gl_census *before, struct gl_census *out,
-			pid_t *out_other)
-{
-	struct gl_sought sought;
-	bool registered;
-
-	*out_other = 0;
-	gl_seek_tether(by->owner, by->tether_inode, &sought);
-	if (gl_census_take(by->owner->adopted ? NULL : &sought, before, out) < 0) {
-		return -1;
-	}
-	registered = add_led(by, out);
-	add_holders(out, registered, out_other);
-	add_descendants(out);
-	return 0;
-}
-
 static int list_members(const struct gl_membership *by, bool untethered, pid_t **out_pids, size_t *out_count)
 {
 	AUTOCENSUS struct gl_census census = {.people = NULL};
 	pid_t other;
 
 	*out_count = 0;
-	if (find_members(by, &nobody, &census, &other) < 0) {
+	if (gl_belonging_find(by, &nobody, &census, &other) < 0) {
 		return -1;
 	}
 	*out_pids = calloc(census.count + 1, sizeof(**out_pids));
@@ -247,6 +105,53 @@ bool gl_members_write(const struct gl_membership *by, const struct gl_file *file
 		}
 	}
 	return false;
+}
+
+/* ---- Who stands already ---- */
+
+#define STOOD_SIZE 48 /* of one: " PID:START ", with NUL */
+
+static void stood_words(const struct gl_person *person, char out[STOOD_SIZE])
+{
+	snprintf(out, STOOD_SIZE, " %ld:%" PRIu64 " ", (long)person->pid, person->start);
+}
+
+static bool stands(const struct gl_person *person)
+{
+	struct gl_stat stat;
+
+	return person->member && gl_stat_read(person->pid, 0, &stat) == 0 && stat.state == 'T';
+}
+
+char *gl_members_stood(const struct gl_membership *by)
+{
+	AUTOCENSUS struct gl_census census = {.people = NULL};
+	GL_AUTOTEXT struct gl_text text = GL_TEXT_INIT;
+	bool any = false;
+	size_t size;
+
+	if (gl_belonging_led(by, &census) < 0) {
+		return NULL;
+	}
+	for (size_t i = 0; i < census.count; i++) {
+		char words[STOOD_SIZE];
+
+		if (stands(&census.people[i])) {
+			stood_words(&census.people[i], words);
+			gl_text_string(&text, words);
+			any = true;
+		}
+	}
+	return any ? gl_text_take(&text, &size) : NULL;
+}
+
+/* Was it stopped before we stopped the guest? Then somebody else wants it so. */
+static bool stood_before(const struct gl_membership *by, const struct gl_person *person)
+{
+	char words[STOOD_SIZE];
+
+	stood_words(person, words);
+	return by->stood && strstr(by->stood, words);
 }
 
 /* ---- Stopping ---- */
@@ -368,7 +273,7 @@ int gl_members_stop(const struct gl_membership *by, int64_t deadline_ms, size_t 
 		uint64_t made = last_made();
 		pid_t other;
 
-		if (find_members(by, &stopped, &found, &other) < 0) {
+		if (gl_belonging_find(by, &stopped, &found, &other) < 0) {
 			return -1;
 		}
 		if (other) {
@@ -400,7 +305,7 @@ bool gl_members_are_still(const struct gl_membership *by)
 	size_t running = 0;
 	pid_t other;
 
-	if (find_members(by, &nobody, &census, &other) < 0) {
+	if (gl_belonging_find(by, &nobody, &census, &other) < 0) {
 		return true;
 	}
 	for (size_t i = 0; i < census.count; i++) {
@@ -420,7 +325,7 @@ static int signal_all(const struct gl_membership *by, int number, struct gl_culp
 	pid_t other;
 
 	*out_culprit = (struct gl_culprit){.pid = 0};
-	if (find_members(by, &nobody, &census, &other) < 0) {
+	if (gl_belonging_find(by, &nobody, &census, &other) < 0) {
 		return -1;
 	}
 	if (number == SIGKILL) {
@@ -433,6 +338,9 @@ static int signal_all(const struct gl_membership *by, int number, struct gl_culp
 			continue;
 		}
 		failure = failure == ESRCH ? 0 : failure;
+		if (number == SIGCONT && stood_before(by, person)) {
+			continue;
+		}
 		if (gl_process_signal(person->pid, person->start, number) < 0) {
 			failure = errno;
 			describe(person->pid, out_culprit);

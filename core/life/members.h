@@ -25,6 +25,7 @@ struct gl_membership {
 	const struct guestlock_owner *owner; /* with the registered process */
 	uint64_t tether_inode;
 	const struct gl_process *watcher; /* a child subreaper of this guest alone; pid 0: nobody */
+	const char *stood; /* of gl_members_stood(): these are not continued; NULL: nobody */
 };
 
 /* Those that /proc shows to this user: malloc'd, *out_count may be 0. 0 or -1 with errno. */
@@ -33,6 +34,12 @@ int gl_members_find(const struct gl_membership *by, pid_t **out_pids,
 
 /* The same of those that do not hold the tether. */
 int gl_members_untethered(const struct gl_membership *by, pid_t **out_pids, size_t *out_count);
+
+/*
+ * Who is stopped already, before we stop the guest: a text for the record, malloc'd, so that who continues it takes back
+ * what we did and no more. NULL: nobody that could be seen without a look at what each process has open.
+ */
+char *gl_members_stood(const struct gl_membership *by);
 
 /*
  * Stops all of them: SIGSTOP, until one whole look at /proc finds nobody who is not known and stopped, in a
@@ -47,7 +54,7 @@ int gl_members_stop(const struct gl_membership *by, int64_t deadline_ms,
 bool gl_members_are_still(const struct gl_membership *by);
 
 /*
- * Continues all of them. 0, or -1 with errno and *out_culprit: somebody may be stopped still; ESRCH when nobody can be
+ * Continues all of them but who stood before. 0, or -1 with errno and *out_culprit: somebody may be stopped still; ESRCH when nobody can be
  * found.
  */
 int gl_members_continue(const struct gl_membership *by, struct gl_culprit *out_culprit);

@@ -33,25 +33,27 @@ static void culprit_words(const struct gl_culprit *culprit, char *out, size_t si
 static void freeze(struct gl_operation_run *run)
 {
 	const struct gl_membership by = gl_record_membership(&run->owner, run->record);
-	GL_AUTOFREE char *cgroup = gl_freezer_find(&by);
 	const char *before = run->record->frozen;
+	char *cgroup = gl_freezer_find(&by);
 
-	if (!cgroup || (before && strcmp(before, cgroup) != 0 && gl_freezer_thaw(before) < 0) ||
-	    gl_record_set_frozen(run->record, cgroup) < 0) {
+	if (!cgroup || (before && strcmp(before, cgroup) != 0 && gl_freezer_thaw(before) < 0)) {
+		free(cgroup);
 		return;
 	}
+	gl_record_take_string(run->record, &run->record->frozen, cgroup);
 	if ((gl_run_save(run, NULL) < 0 || gl_freezer_freeze(cgroup, run->deadline_ms) < 0) &&
 	    gl_freezer_thaw(cgroup) == 0) {
-		gl_record_set_frozen(run->record, NULL);
+		gl_record_take_string(run->record, &run->record->frozen, NULL);
 	}
 }
 
 static int thaw(struct gl_operation_run *run)
 {
-	if (!run->record->frozen) {
-		return 0;
+	if (run->record->frozen && gl_freezer_thaw(run->record->frozen) < 0) {
+		return -1;
 	}
-	return gl_freezer_thaw(run->record->frozen) < 0 ? -1 : gl_record_set_frozen(run->record, NULL);
+	gl_record_take_string(run->record, &run->record->frozen, NULL);
+	return 0;
 }
 
 void gl_run_thaw(struct gl_operation_run *run)
@@ -124,6 +126,7 @@ static void let_go_on(struct gl_operation_run *run)
 	}
 	say_frozen(run);
 	run->record->stopped = false;
+	gl_record_take_string(run->record, &run->record->stood, NULL);
 	if (gl_run_save(run, &cause) < 0) {
 		gl_log(run->gl, GUESTLOCK_LOG_WARNING,
 		       "guest %s runs on, but its record still says that it is stopped: %s", run->lock.uuid,
@@ -205,12 +208,15 @@ static int halt(struct gl_operation_run *run, struct guestlock_error *err)
 	return status;
 }
 
-/* That we are going to stop it is recorded first: whoever comes after us can continue it. */
+/* That we are going to stop it is recorded first, and who stood already: whoever comes after us can take back what we did. */
 static int record_stopped(struct gl_operation_run *run, struct guestlock_error *err)
 {
+	const struct gl_membership by = gl_record_membership(&run->owner, run->record);
+
 	if (run->record->stopped) {
 		return GUESTLOCK_OK;
 	}
+	gl_record_take_string(run->record, &run->record->stood, gl_members_stood(&by));
 	run->record->stopped = true;
 	return gl_run_save(run, err);
 }
@@ -299,6 +305,11 @@ void gl_run_keep_stopped(struct gl_operation_run *run)
 	if (!record || (record->state != GUESTLOCK_GUEST_PAUSED && record->state != GUESTLOCK_GUEST_LOST) ||
 	    record->op != GL_OP_NONE || !record->stopped || are_still(run)) {
 		return;
+	}
+	/* Who continues it wants nobody of it to stand. */
+	if (record->stood) {
+		gl_record_take_string(run->record, &run->record->stood, NULL);
+		gl_run_save(run, NULL);
 	}
 	if (gl_run_stop(run, &cause) < 0) {
 		gl_log(run->gl, GUESTLOCK_LOG_ERROR,

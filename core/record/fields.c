@@ -150,6 +150,7 @@ const struct gl_field gl_guest_fields[] = {
 	{.key = "handed-over", .kind = &kind_true, GUEST(handed_over), .optional = true},
 	{.key = "stopped", .kind = &kind_true, GUEST(stopped), .optional = true},
 	{.key = "halted", .kind = &kind_true, GUEST(halted), .optional = true},
+	{.key = "stood", .kind = &kind_text, GUEST(stood), .optional = true},
 	{.key = "frozen", .kind = &kind_text, GUEST(frozen), .optional = true},
 	{.key = "params", .kind = &kind_count, GUEST(n_params)},
 	{.key = "resources", .kind = &kind_count, GUEST(n_resources)},

@@ -53,6 +53,7 @@ void gl_record_free(struct gl_record *record)
 	free_string(record, record->name);
 	free_string(record, record->id);
 	free_string(record, record->frozen);
+	free_string(record, record->stood);
 	free(record);
 }
 
@@ -85,16 +86,10 @@ static int append_param(struct gl_record *record, const char *key, const char *v
 	return 0;
 }
 
-int gl_record_set_frozen(struct gl_record *record, const char *cgroup)
+void gl_record_take_string(struct gl_record *record, char **member, char *string)
 {
-	char *copy = NULL;
-
-	if (gl_set_string(&copy, cgroup) < 0) {
-		return -1;
-	}
-	free_string(record, record->frozen);
-	record->frozen = copy;
-	return 0;
+	free_string(record, *member);
+	*member = string;
 }
 
 int gl_record_set_param(struct gl_record *record, const char *key, const char *value)

@@ -73,6 +73,7 @@ struct gl_record {
 	bool handed_over; /* the source of a migration that was completed */
 	bool stopped;     /* we sent the SIGSTOP: resume sends SIGCONT */
 	bool halted;      /* we told its monitor to stop it: resume tells it to go on */
+	char *stood;      /* who was stopped before we did that, as of gl_members_stood(); NULL: nobody */
 	char *frozen;     /* the control group that we froze, as of gl_freezer_find(): resume thaws it; NULL: none */
 	struct gl_param *params;
 	size_t n_params;
@@ -88,8 +89,8 @@ struct gl_record {
 struct gl_record *gl_record_new(const char *uuid);
 void gl_record_free(struct gl_record *record);
 
-/* 0, or -1: memory, and nothing is changed. */
-int gl_record_set_frozen(struct gl_record *record, const char *cgroup);
+/* One of its strings is another one now, malloc'd, or NULL: it belongs to the record. */
+void gl_record_take_string(struct gl_record *record, char **member, char *string);
 int gl_record_set_param(struct gl_record *record, const char *key, const char *value); /* 0, or -1: memory */
 
 /* Room for that many resources, not less than there are: 0, or -1 when out of memory. */

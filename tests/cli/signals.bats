@@ -179,3 +179,15 @@ in_state()
 	gl resume paused
 	eventually in_state "$(pid_of paused)" S
 }
+
+@test "a guest that was stopped with its terminal, paused, and continued there runs when it is resumed" {
+	begin web --disk "$disk"
+	kill -TSTP "$supervisor"
+	eventually in_state "$(pid_of web)" T
+	gl pause web >/dev/null
+	kill -CONT "$supervisor"
+	eventually in_state "$supervisor" S
+	in_state "$(pid_of web)" T
+	gl resume web
+	eventually in_state "$(pid_of web)" S
+}

@@ -424,3 +424,30 @@ time.sleep(300)' "$dir/written"
 	eventually has web state lost
 	stands_still "$dir/written"
 }
+
+@test "resume leaves what somebody else had stopped before the pause" {
+	begin web --disk "$disk" -- sh -c 'sh -c "while :; do echo y >>\"$1.helper\"; done" sh "$1" &
+		echo $! >"$1.pid"; while :; do echo x >>"$1"; done' sh "$dir/written"
+	eventually grows "$dir/written.helper"
+	helper=$(cat "$dir/written.pid")
+	kill -STOP "$helper"
+	gl pause web >/dev/null
+	stands_still "$dir/written"
+	gl resume web
+	eventually grows "$dir/written"
+	stands_still "$dir/written.helper"
+	# The whole guest: nobody is continued.
+	kill -STOP "$(pid_of web)"
+	gl pause web >/dev/null
+	gl resume web
+	has web state running
+	stands_still "$dir/written"
+	# Whom he continues in between he wants to run.
+	gl pause web >/dev/null
+	kill -CONT "$(pid_of web)"
+	eventually grep -q "ran without its locks" "$dir/web.err"
+	gl resume web
+	eventually grows "$dir/written"
+	kill -CONT "$helper"
+	eventually grows "$dir/written.helper"
+}

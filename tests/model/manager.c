@@ -264,6 +264,7 @@ int __wrap_gl_members_stop(const struct gl_membership *by, int64_t deadline_ms, 
 bool __wrap_gl_members_are_still(void);
 int __wrap_gl_members_continue(const struct gl_membership *by, struct gl_culprit *out_culprit);
 int __wrap_gl_members_find(const struct gl_membership *by, pid_t **out_pids, size_t *out_count);
+char *__wrap_gl_members_stood(void);
 char *__wrap_gl_freezer_find(const struct gl_membership *by);
 bool __wrap_gl_thread_is_frozen(pid_t pid, pid_t tid);
 int __wrap_gl_flush(void);
@@ -517,6 +518,12 @@ static int stop_process(struct entry *entry)
 		process->state = PROCESS_STOPPED;
 	}
 	return process->state != PROCESS_NONE;
+}
+
+/* Nobody else stops anybody. */
+char *__wrap_gl_members_stood(void)
+{
+	return NULL;
 }
 
 int __wrap_gl_members_stop(const struct gl_membership *by, int64_t deadline_ms, size_t *out_count,

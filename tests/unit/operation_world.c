@@ -272,6 +272,7 @@ int __wrap_gl_members_stop(const struct gl_membership *by, int64_t deadline_ms, 
 bool __wrap_gl_members_are_still(const struct gl_membership *by);
 int __wrap_gl_members_continue(const struct gl_membership *by, struct gl_culprit *out_culprit);
 int __wrap_gl_members_find(const struct gl_membership *by, pid_t **out_pids, size_t *out_count);
+char *__wrap_gl_members_stood(void);
 char *__wrap_gl_freezer_find(const struct gl_membership *by);
 int __wrap_gl_freezer_freeze(const char *cgroup, int64_t deadline_ms);
 int __wrap_gl_freezer_thaw(const char *cgroup);
@@ -421,6 +422,12 @@ void __wrap_gl_tether_remove(const struct guestlock_owner *owner)
 enum gl_presence __wrap_gl_process_presence(void)
 {
 	return GL_PRESENCE_GONE;
+}
+
+/* Nobody else stops anybody. */
+char *__wrap_gl_members_stood(void)
+{
+	return NULL;
 }
 
 /* There are none when the next look at its life will find it dead. */

@@ -78,7 +78,8 @@ static struct gl_record *full_record(void)
 	record->handed_over = true;
 	record->stopped = true;
 	record->halted = true;
-	ck_assert_int_eq(gl_record_set_frozen(record, "44:/a b.slice"), 0);
+	gl_record_take_string(record, &record->stood, strdup(" 4:5 "));
+	gl_record_take_string(record, &record->frozen, strdup("44:/a b.slice"));
 	ck_assert_int_eq(gl_record_set_param(record, "uri", "qemu:///system"), 0);
 	ck_assert_int_eq(gl_record_set_param(record, "", ""), 0);
 	disk = add_resource(record, "/images/a b.raw", KEY_A);
@@ -157,7 +158,8 @@ static void compare_record(const struct gl_record *a, const struct gl_record *b)
 	COMPARE(TEXT(uuid), VALUE(instance), TEXT(name), TEXT(id), VALUE(process.pid), VALUE(process.start),
 		VALUE(process.ns), TEXT(process.boot_id), VALUE(adopted), VALUE(tether_inode), VALUE(since),
 		VALUE(state), VALUE(op), VALUE(migrate), VALUE(was_paused), VALUE(handed_over),
-		VALUE(stopped), VALUE(halted), TEXT(frozen), VALUE(n_params), VALUE(n_resources));
+		VALUE(stopped), VALUE(halted), TEXT(stood), TEXT(frozen), VALUE(n_params),
+		VALUE(n_resources));
 	for (size_t i = 0; i < a->n_params; i++) {
 		ck_assert_str_eq(a->params[i].key, b->params[i].key);
 		ck_assert_str_eq(a->params[i].value, b->params[i].value);

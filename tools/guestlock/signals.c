@@ -109,14 +109,17 @@ static void stop_myself(void)
 	sigprocmask(SIG_BLOCK, &stop, NULL);
 }
 
-static void pass_signal(const struct cli_supervision *supervision, const siginfo_t *info)
+/* *owed: a SIGCONT that must not be passed on before the guest is resumed. */
+static void pass_signal(const struct cli_supervision *supervision, const siginfo_t *info, bool *owed)
 {
 	if (info->si_signo == SIGCHLD) {
 		return;
 	}
 	if (info->si_signo == SIGCONT && !supervision->may_continue(supervision->data)) {
+		*owed = true;
 		return;
 	}
+	*owed &= info->si_signo != SIGTSTP;
 	if (!reached_already(supervision->pid, info->si_code == SI_KERNEL)) {
 		/* The leader of a session of its own does not stop for a terminal's sake. */
 		kill(supervision->pid, info->si_signo == SIGTSTP && getsid(supervision->pid) != getsid(0)
@@ -161,6 +164,7 @@ static int next_signal(const struct cli_supervision *supervision, const sigset_t
 int cli_supervise(const struct cli_supervision *supervision)
 {
 	int64_t next_idle_ms = guestlock_monotonic_ms();
+	bool owed = false;
 	sigset_t set;
 	int status;
 
@@ -181,7 +185,11 @@ int cli_supervise(const struct cli_supervision *supervision)
 			return W_EXITCODE(EX_SOFTWARE, 0);
 		}
 		if (next_signal(supervision, &set, &next_idle_ms, &info) > 0) {
-			pass_signal(supervision, &info);
+			pass_signal(supervision, &info, &owed);
+		}
+		if (owed && supervision->may_continue(supervision->data)) {
+			kill(supervision->pid, SIGCONT);
+			owed = false;
 		}
 	}
 }
