@@ -37,6 +37,22 @@ enum guestlock_mode gl_resource_mode(const struct guestlock *gl, const struct gl
 	return shared && gl_can(gl, GUESTLOCK_CAP_SHARED) ? GUESTLOCK_MODE_SHARED : GUESTLOCK_MODE_EXCLUSIVE;
 }
 
+bool gl_has_sides(const struct guestlock *gl, const struct gl_resource *resource)
+{
+	return gl->readonly_shared && resource->type == GUESTLOCK_DISK &&
+	       gl_resource_mode(gl, resource) == GUESTLOCK_MODE_SHARED;
+}
+
+bool gl_is_reader(const struct gl_resource *disk)
+{
+	return (disk->flags & GUESTLOCK_READONLY) != 0;
+}
+
+bool gl_sides_differ(const struct guestlock *gl, const struct gl_resource *a, const struct gl_resource *b)
+{
+	return gl_has_sides(gl, a) && gl_has_sides(gl, b) && gl_is_reader(a) != gl_is_reader(b);
+}
+
 bool gl_holding_under_way(const struct gl_holding *holding)
 {
 	return holding->state == GUESTLOCK_RESOURCE_INTENT || holding->state == GUESTLOCK_RESOURCE_DROPPING ||

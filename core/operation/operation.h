@@ -101,10 +101,6 @@ enum guestlock_result gl_run_leave_sides(struct gl_operation_run *run, const str
 /* Was nothing in the way but somebody who passes, too? Then it is tried again, after a pause, until that deadline. */
 bool gl_run_is_passed(const struct gl_batch *batch, unsigned attempt, int64_t deadline_ms);
 int64_t gl_run_passing_deadline(const struct gl_operation_run *run);
-/* The disk of a side; NULL: the guest has it not any more. */
-struct gl_resource *gl_run_disk_of(const struct gl_operation_run *run, const struct gl_resource *side);
-/* Is one of two disks only read, and the other one written, both shared? */
-bool gl_sides_differ(const struct guestlock *gl, const struct gl_resource *a, const struct gl_resource *b);
 
 /* The row of the table that decides about an event now; the error of a row that rejects. */
 const struct gl_row *gl_run_row(const struct gl_operation_run *run, enum gl_event event, bool force);
@@ -184,5 +180,9 @@ bool gl_locks_wholes(const struct guestlock *gl);
 
 /* The mode in which a resource is held when it is held in full: exclusive or shared. */
 enum guestlock_mode gl_resource_mode(const struct guestlock *gl, const struct gl_resource *resource);
+/* Is it a disk that is shared, where those who only read are told apart; is it one of these; and is just one of two? */
+bool gl_has_sides(const struct guestlock *gl, const struct gl_resource *resource);
+bool gl_is_reader(const struct gl_resource *disk);
+bool gl_sides_differ(const struct guestlock *gl, const struct gl_resource *a, const struct gl_resource *b);
 
 #endif

@@ -47,6 +47,21 @@ static struct gl_resource *meant_by(const struct gl_operation_run *run, const st
 	return wish->only_key && run->record ? gl_record_find_key(run->record, wish->only_key) : NULL;
 }
 
+/* NULL: the guest has it not any more. */
+static struct gl_resource *disk_of(const struct gl_operation_run *run, const struct gl_resource *side)
+{
+	const char *identity = strchr(side->identity, ':') + 1;
+
+	for (size_t i = 0; i < run->record->n_resources; i++) {
+		struct gl_resource *disk = &run->record->resources[i];
+
+		if (disk->type == GUESTLOCK_DISK && strcmp(disk->identity, identity) == 0) {
+			return disk;
+		}
+	}
+	return NULL;
+}
+
 bool gl_run_is_concerned(const struct gl_operation_run *run, const struct gl_wish *wish,
 			 const struct gl_resource *resource)
 {
@@ -56,7 +71,7 @@ bool gl_run_is_concerned(const struct gl_operation_run *run, const struct gl_wis
 		return true;
 	}
 	if (gl_is_side(resource)) {
-		const struct gl_resource *disk = gl_run_disk_of(run, resource);
+		const struct gl_resource *disk = disk_of(run, resource);
 
 		return disk && gl_run_is_concerned(run, wish, disk);
 	}

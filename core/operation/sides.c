@@ -25,31 +25,6 @@
 #define PASSING_MS 5000
 #define PASSING_STEP_MS 50
 
-static bool has_sides(const struct guestlock *gl, const struct gl_resource *resource)
-{
-	return gl->readonly_shared && resource->type == GUESTLOCK_DISK &&
-	       gl_resource_mode(gl, resource) == GUESTLOCK_MODE_SHARED;
-}
-
-static bool is_on_readers_side(const struct gl_resource *disk)
-{
-	return (disk->flags & GUESTLOCK_READONLY) != 0;
-}
-
-struct gl_resource *gl_run_disk_of(const struct gl_operation_run *run, const struct gl_resource *side)
-{
-	const char *identity = strchr(side->identity, ':') + 1;
-
-	for (size_t i = 0; i < run->record->n_resources; i++) {
-		struct gl_resource *disk = &run->record->resources[i];
-
-		if (disk->type == GUESTLOCK_DISK && strcmp(disk->identity, identity) == 0) {
-			return disk;
-		}
-	}
-	return NULL;
-}
-
 static bool is_held(const struct gl_operation_run *run, struct gl_resource *resource)
 {
 	const struct gl_holding *holding = resource ? gl_run_holding(run, resource) : NULL;
@@ -93,7 +68,7 @@ static int add_side(struct gl_operation_run *run, size_t disk, bool readers, boo
 /* A disk that is going to be taken, or that lacks its side. */
 static int add_sides(struct gl_operation_run *run, size_t disk, struct guestlock_error *err)
 {
-	bool readers = is_on_readers_side(&run->record->resources[disk]);
+	bool readers = gl_is_reader(&run->record->resources[disk]);
 	struct gl_identity own;
 	int status = gl_identify_side(readers, run->record->resources[disk].identity, &own, err);
 
@@ -118,16 +93,11 @@ int gl_run_add_sides(struct gl_operation_run *run, const struct gl_wish *wish, u
 	for (size_t i = 0; i < count && status == GUESTLOCK_OK; i++) {
 		const struct gl_resource *resource = &run->record->resources[i];
 
-		if (has_sides(run->gl, resource) && gl_run_is_concerned(run, wish, resource)) {
+		if (gl_has_sides(run->gl, resource) && gl_run_is_concerned(run, wish, resource)) {
 			status = add_sides(run, i, err);
 		}
 	}
 	return status;
-}
-
-bool gl_sides_differ(const struct guestlock *gl, const struct gl_resource *a, const struct gl_resource *b)
-{
-	return has_sides(gl, a) && has_sides(gl, b) && is_on_readers_side(a) != is_on_readers_side(b);
 }
 
 bool gl_run_is_passed(const struct gl_batch *batch, unsigned attempt, int64_t deadline_ms)
