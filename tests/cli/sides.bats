@@ -131,7 +131,7 @@ refused_to()
 		sleep "0.00$((n % 10))"
 		kill -KILL "$pid"
 		wait "$pid" || :
-		while read -r pid; do kill -KILL "$pid"; done < <(gl --quiet list --json | jq '.guests[].pid')
+		while read -r pid; do kill -KILL "$pid" || :; done < <(gl --quiet list --json | jq '.guests[].pid')
 		run -0 gl run --wait 5 --disk "$disk,shared" -- true
 		run -0 gl run --wait 5 --disk "$disk,readonly" -- true
 	done
