@@ -351,7 +351,10 @@ static void take_leases(struct gl_sanlock_call *call)
 static bool is_named(const struct gl_sanlock_call *call)
 {
 	for (size_t i = 0; i < call->count; i++) {
-		if (call->slots[i].note.count > 0 || call->slots[i].note.presence == GL_SANLOCK_DAMAGED) {
+		const struct gl_sanlock_slot *slot = &call->slots[i];
+
+		if (slot->note.count > 0 || slot->note.presence == GL_SANLOCK_DAMAGED ||
+		    may_be_shared(call, slot)) {
 			return true;
 		}
 	}
