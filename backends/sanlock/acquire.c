@@ -79,9 +79,11 @@ static bool is_doubtful(const struct gl_sanlock_call *call, const struct gl_sanl
 static void judge_file(struct gl_sanlock_call *call, struct gl_sanlock_slot *slot)
 {
 	bool probe = (call->batch->flags & GUESTLOCK_BATCH_PROBE) != 0;
-	int rv = probe || slot->lease.foreign
-			 ? gl_sanlock_identify(slot->lease.disk.path, &slot->file)
-			 : gl_sanlock_lease_provision(call->sl, &slot->lease, &slot->file);
+	int rv;
+
+	gl_sanlock_close(&slot->file);
+	rv = probe || slot->lease.foreign ? gl_sanlock_keep(slot->lease.disk.path, &slot->file)
+					  : gl_sanlock_lease_provision(call->sl, &slot->lease, &slot->file);
 
 	/* What was never locked has no file. */
 	if (probe && rv == -ENOENT && !slot->lease.foreign) {
@@ -394,7 +396,7 @@ enum guestlock_result gl_sanlock_acquire(struct guestlock_backend *backend, stru
 {
 	struct gl_sanlock_call call;
 
-	gl_sanlock_call_begin(&call, backend, batch, "lock", err);
+	gl_sanlock_call_begin(&call, backend, batch, "lock", true, err);
 	for (size_t i = 0; i < call.count && call.result == GUESTLOCK_RES_GRANTED; i++) {
 		gl_sanlock_slot_note(&call, &call.slots[i]);
 	}

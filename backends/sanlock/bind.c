@@ -101,17 +101,42 @@ static struct registration *new_registration(void)
 	return registration;
 }
 
+/* From the call of the program on the daemon waits so long, and kills the guest then. */
+static enum guestlock_result check_grace(const struct gl_sanlock *sl, const struct guestlock_batch *batch,
+					 struct gl_sanlock_daemon *out_daemon, struct guestlock_error *err)
+{
+	enum guestlock_result result = gl_sanlock_ask_daemon(sl, out_daemon, err);
+
+	if (result != GUESTLOCK_RES_GRANTED ||
+	    (out_daemon->told && out_daemon->grace >= GUESTLOCK_LOSS_SECONDS)) {
+		return result;
+	}
+	return guestlock_backend_fail(
+		err, GUESTLOCK_RES_INVALID, 0, 0,
+		"cannot have guest %s act on lost leases (%s): the sanlock daemon kills it %u s after they are lost, and "
+		"%u s are needed; set kill_grace_seconds = 40 in /etc/sanlock/sanlock.conf (or -g 40 on its command "
+		"line, and watchdog_fire_timeout = 60) and start sanlock anew, or leave that action out",
+		batch->owner->uuid, batch->loss_action, out_daemon->grace, GUESTLOCK_LOSS_SECONDS);
+}
+
 /* What the daemon cuts off silently is refused here. */
 static enum guestlock_result set_program(const struct gl_sanlock *sl, const struct guestlock_batch *batch,
 					 struct registration *registration, struct guestlock_error *err)
 {
+	struct gl_sanlock_daemon daemon;
+	enum guestlock_result result;
 	int length;
 
 	if (!batch->loss_action || batch->loss_action[0] == '\0') {
 		return GUESTLOCK_RES_GRANTED;
 	}
-	length = snprintf(registration->arguments, sizeof(registration->arguments), "%s %s %016" PRIx64 " %s",
-			  sl->base.run_dir, batch->owner->uuid, batch->owner->instance, batch->loss_action);
+	result = check_grace(sl, batch, &daemon, err);
+	if (result != GUESTLOCK_RES_GRANTED) {
+		return result;
+	}
+	length = snprintf(registration->arguments, sizeof(registration->arguments),
+			  "%s %s %016" PRIx64 " %s %u", sl->base.run_dir, batch->owner->uuid,
+			  batch->owner->instance, batch->loss_action, daemon.grace);
 	if (length < 0 || (size_t)length >= sizeof(registration->arguments) ||
 	    strcspn(sl->base.run_dir, " \t\n\\\"") != strlen(sl->base.run_dir)) {
 		return guestlock_backend_fail(

@@ -66,15 +66,51 @@ static void init_slot(struct gl_sanlock_call *call, struct gl_sanlock_slot *slot
 	}
 }
 
-enum guestlock_result gl_sanlock_check_joined(struct gl_sanlock *sl, struct guestlock_error *err)
+static bool is_awaited(const struct gl_sanlock_forgotten *forgotten)
 {
-	bool joined;
+	return forgotten->guest.pid > 0 &&
+	       guestlock_process_start(forgotten->guest.pid) == forgotten->pid_start;
+}
+
+bool gl_sanlock_waits(struct gl_sanlock *sl)
+{
+	bool result;
+
+	pthread_mutex_lock(&sl->mutex);
+	result = is_awaited(&sl->forgotten);
+	pthread_mutex_unlock(&sl->mutex);
+	return result;
+}
+
+enum guestlock_result gl_sanlock_fail_forgotten(const struct gl_sanlock *sl,
+						const struct guestlock_holder *guest,
+						struct guestlock_error *err)
+{
+	return guestlock_backend_fail(
+		err, GUESTLOCK_RES_STOPPED, 0, 0,
+		"cannot use the sanlock lockspace %s: the daemon was started anew while guest %s (%s, pid %ld) ran, and "
+		"knows nothing of its leases; if this host joined now, all hosts could have them at once; end that guest, "
+		"or see that it does not write and free it by force (guestlock release --force)",
+		sl->lockspace, guest->name[0] ? guest->name : "without a name", guest->uuid,
+		(long)guest->pid);
+}
+
+enum guestlock_result gl_sanlock_check_joined(struct gl_sanlock *sl, bool to_take,
+					      struct guestlock_error *err)
+{
+	struct guestlock_holder guest;
+	bool joined, waits;
 
 	pthread_mutex_lock(&sl->mutex);
 	joined = sl->joined;
+	waits = !joined && is_awaited(&sl->forgotten);
+	guest = sl->forgotten.guest;
 	pthread_mutex_unlock(&sl->mutex);
-	if (joined) {
+	if (joined || (waits && !to_take)) {
 		return GUESTLOCK_RES_GRANTED;
+	}
+	if (waits) {
+		return gl_sanlock_fail_forgotten(sl, &guest, err);
 	}
 	return guestlock_backend_fail(
 		err, GUESTLOCK_RES_NOT_JOINED, 0, 0,
@@ -83,7 +119,8 @@ enum guestlock_result gl_sanlock_check_joined(struct gl_sanlock *sl, struct gues
 }
 
 void gl_sanlock_call_begin(struct gl_sanlock_call *call, struct guestlock_backend *backend,
-			   struct guestlock_batch *batch, const char *verb, struct guestlock_error *err)
+			   struct guestlock_batch *batch, const char *verb, bool to_take,
+			   struct guestlock_error *err)
 {
 	*call = (struct gl_sanlock_call){
 		.sl = gl_sanlock_of(backend),
@@ -93,7 +130,7 @@ void gl_sanlock_call_begin(struct gl_sanlock_call *call, struct guestlock_backen
 		.now = (int64_t)time(NULL),
 	};
 	guestlock_batch_answer(batch, GUESTLOCK_RES_GRANTED);
-	call->result = gl_sanlock_check_joined(call->sl, err);
+	call->result = gl_sanlock_check_joined(call->sl, to_take, err);
 	if (call->result != GUESTLOCK_RES_GRANTED) {
 		gl_sanlock_call_fail(call, call->result);
 		return;
@@ -114,6 +151,7 @@ enum guestlock_result gl_sanlock_call_end(struct gl_sanlock_call *call)
 {
 	for (size_t i = 0; i < call->count; i++) {
 		gl_sanlock_note_free(&call->slots[i].note);
+		gl_sanlock_close(&call->slots[i].file);
 		free(call->slots[i].note_path);
 	}
 	free(call->slots);

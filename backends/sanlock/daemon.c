@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Whether what there is protects: the daemon, its watchdog, the storage. Nothing here waits for the daemon.
+ * Whether what there is protects: the daemon, its watchdog, the storage. The daemon is waited for some seconds at most.
  */
 #include "sanlock_priv.h"
 
@@ -10,11 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <sys/vfs.h>
 #include <unistd.h>
-
-#define GL_SANLOCK_TEXT_MAX 65536 /* bytes of a file in /proc of the daemon */
 
 /* ---- The storage ---- */
 
@@ -69,124 +68,148 @@ static enum guestlock_result check_storage(const struct gl_sanlock *sl, struct g
 
 /* ---- The daemon ---- */
 
-/* A connection that is made at once or not at all; or a negative errno. */
-static int connect_at_once(const char *path)
+/*
+ * What the daemon runs with only its status tells, which libsanlock does not ask for: a header, and then, from a
+ * daemon that answers, the header again, the record of the daemon itself, and its words "name=value". More records
+ * follow, and are not read.
+ */
+#define GL_SANLOCK_MAGIC 0x04282010U
+#define GL_SANLOCK_PROTOCOL 1U
+#define GL_SANLOCK_STATUS 5U
+#define GL_SANLOCK_RECORD 80       /* bytes of one */
+#define GL_SANLOCK_RECORD_WORDS 72 /* where its number of bytes that follow stands */
+#define GL_SANLOCK_WAIT_S 2 /* at most for each step, of a daemon that has nothing to wait for itself */
+
+/* Versions before 3.9 do not tell, as nobody can set it. */
+#define GL_SANLOCK_FIRE_TIMEOUT 60
+
+struct header {
+	uint32_t magic, version, command, flags, length, sequence, data[2];
+};
+
+/* A negative errno. Of many who come at once some wait. */
+static int reach(const char *path)
 {
+	const struct timeval patience = {.tv_sec = GL_SANLOCK_WAIT_S};
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int fd, result = 0;
+	int fd, result;
 
 	if (strlen(path) >= sizeof(address.sun_path)) {
 		return -ENAMETOOLONG;
 	}
 	memcpy(address.sun_path, path, strlen(path) + 1);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0) {
 		return -errno;
 	}
-	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0) {
-		result = -errno;
-		close(fd);
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) == 0 &&
+	    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) == 0 &&
+	    connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0) {
+		return fd;
 	}
-	return result < 0 ? result : fd;
+	result = errno == EAGAIN ? -ETIMEDOUT : -errno;
+	close(fd);
+	return result == -ENOENT || result == -ENOTDIR ? -ECONNREFUSED : result;
 }
 
-static enum guestlock_result find_daemon(const struct gl_sanlock *sl, pid_t *out_pid,
-					 struct guestlock_error *err)
+/* 0, or a negative errno; EPROTO: that is less. */
+static int receive(int fd, void *data, size_t size)
 {
-	struct ucred peer = {.pid = 0};
-	socklen_t size = sizeof(peer);
-	int fd = connect_at_once(sl->daemon_path);
+	ssize_t got = recv(fd, data, size, MSG_WAITALL);
 
-	if (fd == -EAGAIN) {
-		return gl_sanlock_fail(err, -ETIMEDOUT, "reach sanlock at", sl->daemon_path);
+	if (got == (ssize_t)size) {
+		return 0;
 	}
-	if (fd < 0) {
-		return gl_sanlock_fail(err, fd == -ENOENT || fd == -ENOTDIR ? -ECONNREFUSED : fd,
-				       "reach sanlock at", sl->daemon_path);
+	return got >= 0 ? -EPROTO : errno == EAGAIN ? -ETIMEDOUT : -errno;
+}
+
+/* Its words, with NUL. 0 or a negative errno; EPROTO: it speaks in another way. */
+static int ask_status(int fd, char *words, size_t size)
+{
+	struct header header = {
+		.magic = GL_SANLOCK_MAGIC,
+		.version = GL_SANLOCK_PROTOCOL,
+		.command = GL_SANLOCK_STATUS,
+		.length = sizeof(header),
+	};
+	char record[GL_SANLOCK_RECORD];
+	uint32_t length;
+	int rv;
+
+	if (send(fd, &header, sizeof(header), MSG_NOSIGNAL) != (ssize_t)sizeof(header)) {
+		return errno == EAGAIN ? -ETIMEDOUT : -errno;
 	}
-	/* Whoever listens: the daemon. */
-	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size);
-	close(fd);
-	*out_pid = peer.pid;
+	rv = receive(fd, &header, sizeof(header));
+	if (rv == 0 && (header.magic != GL_SANLOCK_MAGIC || header.command != GL_SANLOCK_STATUS)) {
+		rv = -EPROTO;
+	}
+	rv = rv < 0 ? rv : receive(fd, record, sizeof(record));
+	if (rv < 0) {
+		return rv;
+	}
+	memcpy(&length, record + GL_SANLOCK_RECORD_WORDS, sizeof(length));
+	if (length >= size) {
+		return -EPROTO;
+	}
+	words[length] = '\0';
+	return receive(fd, words, length);
+}
+
+/* false: it does not tell. */
+static bool find_number(const char *words, const char *name, unsigned *out)
+{
+	size_t length = strlen(name);
+
+	for (const char *at = words; *at; at += strspn(at, " ")) {
+		if (strncmp(at, name, length) == 0 && at[length] == '=') {
+			char *end;
+			unsigned long number = strtoul(at + length + 1, &end, 10);
+
+			*out = (unsigned)number;
+			return end != at + length + 1 && number <= UINT16_MAX && (*end == ' ' || !*end);
+		}
+		at += strcspn(at, " ");
+	}
+	return false;
+}
+
+enum guestlock_result gl_sanlock_ask_daemon(const struct gl_sanlock *sl, struct gl_sanlock_daemon *out,
+					    struct guestlock_error *err)
+{
+	char words[4096] = "";
+	int fd = reach(sl->daemon_path), rv = fd < 0 ? fd : ask_status(fd, words, sizeof(words));
+
+	*out = (struct gl_sanlock_daemon){.fire_timeout = GL_SANLOCK_FIRE_TIMEOUT};
+	if (fd >= 0) {
+		close(fd);
+	}
+	if (rv < 0 && rv != -EPROTO) {
+		return gl_sanlock_fail(err, rv, "reach sanlock at", sl->daemon_path);
+	}
+	out->told = rv == 0 && find_number(words, "use_watchdog", &out->watchdog) &&
+		    find_number(words, "kill_grace_seconds", &out->grace);
+	find_number(words, "watchdog_fire_timeout", &out->fire_timeout);
 	return GUESTLOCK_RES_GRANTED;
 }
 
-/* A file of /proc/PID, NUL-terminated and malloc'd; NULL: it cannot be read. */
-static char *read_proc(pid_t pid, const char *name, size_t *out_size)
+enum guestlock_result gl_sanlock_daemon_check(const struct gl_sanlock *sl, struct gl_sanlock_daemon *out,
+					      struct guestlock_error *err)
 {
-	char path[64], *text = NULL;
+	enum guestlock_result result = gl_sanlock_ask_daemon(sl, out, err);
 
-	snprintf(path, sizeof(path), "/proc/%ld/%s", (long)pid, name);
-	return guestlock_read_file(path, GL_SANLOCK_TEXT_MAX, &text, out_size) < 0 ? NULL : text;
-}
-
-/* What "-w" says on the command line: 0 or 1; -1: nothing. */
-static int watchdog_argument(pid_t daemon)
-{
-	size_t size = 0;
-	char *text = read_proc(daemon, "cmdline", &size);
-	int found = -1;
-
-	for (const char *word = text; word && word < text + size; word += strlen(word) + 1) {
-		const char *value = word + 2;
-
-		if (strncmp(word, "-w", 2) != 0) {
-			continue;
-		}
-		if (*value == '\0' && word + 3 < text + size) {
-			value = word + 3;
-		}
-		found = strcmp(value, "0") != 0;
-	}
-	free(text);
-	return found;
-}
-
-/* What its configuration says, the file as the daemon sees it. */
-static int watchdog_setting(pid_t daemon)
-{
-	size_t size = 0;
-	char *text = read_proc(daemon, "root/etc/sanlock/sanlock.conf", &size), *rest = text, *line;
-	static const char name[] = "use_watchdog";
-	int found = -1;
-
-	while ((line = strsep(&rest, "\n")) != NULL) {
-		line += strspn(line, " \t");
-		if (strncmp(line, name, sizeof(name) - 1) == 0) {
-			line += sizeof(name) - 1;
-			found = strtol(line + strspn(line, " \t="), NULL, 10) != 0;
-		}
-	}
-	free(text);
-	return found;
-}
-
-/* As its command line says, which counts more, or its configuration. */
-static bool has_watchdog(pid_t daemon)
-{
-	int told = watchdog_argument(daemon);
-
-	if (told < 0) {
-		told = watchdog_setting(daemon);
-	}
-	return told != 0;
-}
-
-enum guestlock_result gl_sanlock_daemon_check(const struct gl_sanlock *sl, struct guestlock_error *err)
-{
-	pid_t daemon = 0;
-	enum guestlock_result result = find_daemon(sl, &daemon, err);
-
-	if (result != GUESTLOCK_RES_GRANTED || sl->allow_no_watchdog || has_watchdog(daemon)) {
+	if (result != GUESTLOCK_RES_GRANTED || sl->allow_no_watchdog || (out->told && out->watchdog)) {
 		return result;
 	}
 	return guestlock_backend_fail(
 		err, GUESTLOCK_RES_UNSAFE, 0, 0,
-		"cannot rely on the sanlock daemon (pid %ld): it runs without a watchdog, so that guests "
-		"write on when it dies while others get their leases; set use_watchdog = 1 in "
-		"/etc/sanlock/sanlock.conf, start wdmd, and start sanlock anew, or set [sanlock] "
-		"allow_no_watchdog = yes to do without that protection",
-		(long)daemon);
+		out->told
+			? "cannot rely on the sanlock daemon: it runs without a watchdog, so that guests write on "
+			  "when it dies while others get their leases; set use_watchdog = 1 in "
+			  "/etc/sanlock/sanlock.conf (and no -w 0 on its command line), start wdmd, and start "
+			  "sanlock anew, or set [sanlock] allow_no_watchdog = yes to do without that protection"
+			: "cannot rely on the sanlock daemon: it does not tell whether it has a watchdog, as "
+			  "sanlock client status -D does; use a version that does, or set [sanlock] "
+			  "allow_no_watchdog = yes to do without that protection");
 }
 
 /* ---- probe ---- */
@@ -208,13 +231,18 @@ static enum guestlock_result check_required(const struct gl_sanlock *sl, struct 
 	return GUESTLOCK_RES_GRANTED;
 }
 
+enum guestlock_result gl_sanlock_check(const struct gl_sanlock *sl, struct guestlock_error *err)
+{
+	enum guestlock_result result = check_required(sl, err);
+
+	return result == GUESTLOCK_RES_GRANTED ? check_storage(sl, err) : result;
+}
+
 enum guestlock_result gl_sanlock_probe(struct guestlock_backend *backend, struct guestlock_error *err)
 {
 	const struct gl_sanlock *sl = gl_sanlock_of(backend);
-	enum guestlock_result result = check_required(sl, err);
+	enum guestlock_result result = gl_sanlock_check(sl, err);
+	struct gl_sanlock_daemon daemon;
 
-	if (result == GUESTLOCK_RES_GRANTED) {
-		result = check_storage(sl, err);
-	}
-	return result == GUESTLOCK_RES_GRANTED ? gl_sanlock_daemon_check(sl, err) : result;
+	return result == GUESTLOCK_RES_GRANTED ? gl_sanlock_daemon_check(sl, &daemon, err) : result;
 }

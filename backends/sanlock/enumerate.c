@@ -7,6 +7,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +19,8 @@ struct asked {
 
 struct round {
 	struct gl_sanlock *sl;
+	gl_sanlock_note_fn *visit_note; /* of notes that can be read */
+	const char *mark;               /* the names of notes in KEY.holders begin with it */
 	guestlock_enumerate_fn *visit;
 	void *data;
 	struct asked *asked;
@@ -132,9 +135,9 @@ static int visit_note(struct round *round, const char *key)
 		round->rv = -errno;
 		result = -1;
 	} else if (note.presence == GL_SANLOCK_DAMAGED) {
-		result = report_damaged(round, key);
+		result = round->visit ? report_damaged(round, key) : 0;
 	} else {
-		result = visit_lines(round->sl, key, &note, round);
+		result = round->visit_note(round->sl, key, &note, round);
 	}
 	gl_sanlock_note_free(&note);
 	free(path);
@@ -151,7 +154,7 @@ static int visit_entry(struct round *round, const char *name)
 		return visit_note(round, key);
 	}
 	if (ending && strcmp(ending, ".holders") == 0) {
-		return gl_sanlock_holders_each(round->sl, key, round->sl->mark, visit_lines, round);
+		return gl_sanlock_holders_each(round->sl, key, round->mark, round->visit_note, round);
 	}
 	return 0;
 }
@@ -181,8 +184,14 @@ enum guestlock_result gl_sanlock_enumerate(struct guestlock_backend *backend, gu
 					   struct guestlock_error *err)
 {
 	struct gl_sanlock *sl = gl_sanlock_of(backend);
-	struct round round = {.sl = sl, .visit = visit, .data = data};
-	enum guestlock_result result = gl_sanlock_check_joined(sl, err);
+	struct round round = {
+		.sl = sl,
+		.visit_note = visit_lines,
+		.mark = sl->mark,
+		.visit = visit,
+		.data = data,
+	};
+	enum guestlock_result result = gl_sanlock_check_joined(sl, false, err);
 	int rv;
 
 	(void)unchanged;
@@ -219,7 +228,13 @@ static int find_living(void *data, const struct guestlock_lock *lock)
 enum guestlock_result gl_sanlock_in_use(struct gl_sanlock *sl, struct guestlock_error *err)
 {
 	struct search search = {.sl = sl};
-	struct round round = {.sl = sl, .visit = find_living, .data = &search};
+	struct round round = {
+		.sl = sl,
+		.visit_note = visit_lines,
+		.mark = sl->mark,
+		.visit = find_living,
+		.data = &search,
+	};
 	int rv = go_round(&round);
 
 	/* Without the storage nothing is held that could be lost by leaving. */
@@ -237,4 +252,66 @@ enum guestlock_result gl_sanlock_in_use(struct gl_sanlock *sl, struct guestlock_
 		search.holder.mode == GUESTLOCK_MODE_NONE ? "has parked" : "holds", search.key);
 	err->holder = search.holder;
 	return GUESTLOCK_RES_BUSY;
+}
+
+/* ---- Whom the daemon has forgotten ---- */
+
+/*
+ * Of another manager there is only the process that was registered. Another host may have this one's id by mistake; what
+ * holds a tether in our directory is ours, even if this host had another name.
+ */
+static bool lives(const struct gl_sanlock *sl, const struct guestlock_owner *owner)
+{
+	bool here = strcmp(owner->host, sl->base.host) == 0;
+	enum guestlock_life life;
+
+	if (strcmp(owner->manager, sl->base.run_dir) != 0) {
+		return here && gl_sanlock_is_running(owner);
+	}
+	life = guestlock_owner_life(owner, sl->base.life_dir);
+	return life == GUESTLOCK_LIFE_ALIVE || (here && life != GUESTLOCK_LIFE_DEAD);
+}
+
+/* Who gave it up while the storage was away is in the note still. */
+static bool is_claimed(const struct gl_sanlock *sl, const struct guestlock_owner *owner, const char *key)
+{
+	return strcmp(owner->manager, sl->base.run_dir) != 0 || !sl->base.is_claimed ||
+	       sl->base.is_claimed(&sl->base, owner->uuid, owner->instance, key);
+}
+
+/* A line that says more than the daemon knows. */
+static int find_forgotten(const struct gl_sanlock *sl, const char *key, const struct gl_sanlock_note *note,
+			  void *data)
+{
+	struct round *round = data;
+	struct gl_sanlock_forgotten *forgotten = round->data;
+	struct gl_sanlock_subject subject;
+
+	gl_sanlock_subject_of(sl, key, note, &subject);
+	for (size_t i = 0; i < note->count; i++) {
+		const struct gl_sanlock_line *line = &note->lines[i];
+
+		if (line->host_id != sl->host_id || line->mode == GUESTLOCK_MODE_NONE ||
+		    !lives(sl, &line->owner) || !is_claimed(sl, &line->owner, key)) {
+			continue;
+		}
+		if (mode_of(round, &subject.lease, line) == GUESTLOCK_MODE_NONE && round->rv == 0) {
+			guestlock_owner_holder(&line->owner, line->mode, line->since, &forgotten->guest);
+			forgotten->pid_start = line->owner.pid_start;
+		}
+		if (round->rv < 0 || forgotten->guest.pid > 0) {
+			return 1;
+		}
+	}
+	return 0;
+}
+
+int gl_sanlock_find_forgotten(struct gl_sanlock *sl, struct gl_sanlock_forgotten *out)
+{
+	char mark[16];
+	struct round round = {.sl = sl, .visit_note = find_forgotten, .mark = mark, .data = out};
+
+	*out = (struct gl_sanlock_forgotten){.pid_start = 0};
+	snprintf(mark, sizeof(mark), "%u-", sl->host_id);
+	return go_round(&round);
 }

@@ -25,6 +25,10 @@ static const struct guestlock_cause causes[] = {
 	 "end the guest that has it, or wait for its end"},
 	{-EAGAIN, GUESTLOCK_RES_BUSY, "others share it",
 	 "end the guests that have it, or wait for their end"},
+	{GL_SANLOCK_UNHEARD, GUESTLOCK_RES_AGAIN,
+	 "the sanlock daemon of this host has joined a moment ago, and does not know yet whether the host that had it "
+	 "last is alive",
+	 "try again"},
 	{-EBUSY, GUESTLOCK_RES_AGAIN, "sanlock is doing something else for that guest", "try again"},
 	{-EINPROGRESS, GUESTLOCK_RES_NOT_JOINED, "sanlock is joining the lockspace still", "try again later"},
 	{-ENOSPC, GUESTLOCK_RES_NOT_JOINED, "sanlock has not joined the lockspace of the lease",

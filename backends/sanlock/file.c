@@ -86,7 +86,7 @@ int gl_sanlock_create(const struct gl_sanlock *sl, const char *path, off_t size,
  * Asks for the inode alone: once a file's times were asked for, newer kernels give the next write a time of
  * its own, and to write the changed inode as well makes a daemon's write to the lease much slower.
  */
-int gl_sanlock_identify(const char *path, struct gl_sanlock_file *out)
+int gl_sanlock_keep(const char *path, struct gl_sanlock_file *out)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
 	struct statx stx;
@@ -101,17 +101,48 @@ int gl_sanlock_identify(const char *path, struct gl_sanlock_file *out)
 		*out = (struct gl_sanlock_file){
 			.device = makedev(stx.stx_dev_major, stx.stx_dev_minor),
 			.inode = stx.stx_ino,
+			.open = true,
+			.fd = fd,
 		};
 	}
-	close(fd);
+	if (result < 0) {
+		close(fd);
+	}
 	return result;
+}
+
+void gl_sanlock_close(struct gl_sanlock_file *file)
+{
+	if (file->open) {
+		close(file->fd);
+		file->open = false;
+	}
+}
+
+int gl_sanlock_identify(const char *path, struct gl_sanlock_file *out)
+{
+	int result = gl_sanlock_keep(path, out);
+
+	if (result == 0) {
+		gl_sanlock_close(out);
+	}
+	return result;
+}
+
+/* Nobody has removed it, as far as this host can tell. */
+static bool has_name(const struct gl_sanlock_file *file)
+{
+	struct statx stx;
+
+	return file->open && statx(file->fd, "", AT_EMPTY_PATH, STATX_NLINK, &stx) == 0 && stx.stx_nlink > 0;
 }
 
 bool gl_sanlock_is_file(const char *path, const struct gl_sanlock_file *file)
 {
 	struct gl_sanlock_file now = {0};
 
-	return gl_sanlock_identify(path, &now) == 0 && now.inode == file->inode && now.device == file->device;
+	return has_name(file) && gl_sanlock_identify(path, &now) == 0 && now.inode == file->inode &&
+	       now.device == file->device;
 }
 
 const char *gl_sanlock_key_of(const char *name, char out_key[GUESTLOCK_KEY_SIZE])

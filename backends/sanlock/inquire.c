@@ -140,7 +140,7 @@ enum guestlock_result gl_sanlock_inquire(struct guestlock_backend *backend, stru
 {
 	struct gl_sanlock_call call;
 
-	gl_sanlock_call_begin(&call, backend, batch, "ask about", err);
+	gl_sanlock_call_begin(&call, backend, batch, "ask about", false, err);
 	if (call.result == GUESTLOCK_RES_GRANTED &&
 	    ((batch->flags & GUESTLOCK_BATCH_GLANCE) || gl_sanlock_call_look(&call))) {
 		for (size_t i = 0; i < call.count; i++) {

@@ -202,7 +202,7 @@ static bool may_be_held(const struct gl_sanlock *sl, const struct gl_sanlock_lea
 int gl_sanlock_lease_provision(const struct gl_sanlock *sl, const struct gl_sanlock_lease *lease,
 			       struct gl_sanlock_file *out)
 {
-	int result = gl_sanlock_identify(lease->disk.path, out);
+	int result = gl_sanlock_keep(lease->disk.path, out);
 
 	for (int tries = 0; result == -ENOENT && !lease->foreign && tries < GL_SANLOCK_TRIES; tries++) {
 		if (!may_be_held(sl, lease)) {
@@ -212,7 +212,7 @@ int gl_sanlock_lease_provision(const struct gl_sanlock *sl, const struct gl_sanl
 				return result;
 			}
 		}
-		result = gl_sanlock_identify(lease->disk.path, out);
+		result = gl_sanlock_keep(lease->disk.path, out);
 	}
 	return result;
 }
@@ -225,6 +225,12 @@ static bool is_reused(const struct guestlock_owner *owner)
 	uint64_t start = owner->pid_start ? guestlock_process_start(owner->pid) : 0;
 
 	return start != 0 && start != owner->pid_start;
+}
+
+bool gl_sanlock_is_running(const struct guestlock_owner *owner)
+{
+	return owner->pid > 0 && owner->pid_start != 0 &&
+	       guestlock_process_start(owner->pid) == owner->pid_start;
 }
 
 int gl_sanlock_held(const struct guestlock_owner *owner, struct gl_sanlock_held *out)

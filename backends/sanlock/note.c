@@ -32,6 +32,12 @@
 #define GL_SANLOCK_LEFT 64   /* bytes at the end of a note for who leaves */
 #define GL_SANLOCK_READS 5   /* of one that is being written */
 
+/*
+ * To the storage at once, and no more than is written: a page of a network file system that waits to be written would
+ * be written as a whole, over what somebody else has written in it since.
+ */
+#define GL_SANLOCK_WRITES (O_WRONLY | O_DSYNC | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
+
 #define NOTE(member) .offset = offsetof(struct gl_sanlock_note, member)
 #define NOTE_FLAG(member) .flag = offsetof(struct gl_sanlock_note, member)
 static const struct guestlock_field note_fields[] = {
@@ -156,7 +162,7 @@ static char *format(const struct gl_sanlock_note *note, size_t *out_size)
 /* Over one of the same size. false: there is none, or it could not be. */
 static bool overwrite(const char *path, const char *text, size_t size)
 {
-	int fd = size <= GL_SANLOCK_PAGE ? open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK) : -1;
+	int fd = size <= GL_SANLOCK_PAGE ? open(path, GL_SANLOCK_WRITES) : -1;
 	struct statx st;
 	bool done;
 
@@ -186,7 +192,7 @@ int gl_sanlock_note_write(const char *path, const struct gl_sanlock_note *note)
 
 int gl_sanlock_note_leave(const char *path, const struct gl_sanlock_note *note)
 {
-	int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	int fd = open(path, GL_SANLOCK_WRITES);
 	char left[GL_SANLOCK_LEFT + 1];
 	struct statx st;
 	bool done;

@@ -149,7 +149,7 @@ enum guestlock_result gl_sanlock_release_orphan(struct guestlock_backend *backen
 		.result = GUESTLOCK_RES_GRANTED,
 		.err = err,
 	};
-	enum guestlock_result result = gl_sanlock_check_joined(sl, err);
+	enum guestlock_result result = gl_sanlock_check_joined(sl, true, err);
 	char *path;
 
 	if (result != GUESTLOCK_RES_GRANTED) {

@@ -6,6 +6,7 @@
  */
 #include "sanlock_priv.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 static bool is_held(const struct gl_sanlock_slot *slot)
@@ -159,13 +160,66 @@ static void release_held(struct gl_sanlock_call *call)
 	}
 }
 
+/* ---- What the daemon has forgotten ---- */
+
+/*
+ * It holds nothing, whatever the notes say; and they are not to say so any more, as this host joins when none of them
+ * does. Others may have the leases by now: what is written in a note is true of an older version then.
+ */
+static void release_forgotten(struct gl_sanlock_call *call)
+{
+	for (size_t i = 0; i < call->count; i++) {
+		struct gl_sanlock_slot *slot = &call->slots[i];
+
+		if (!gl_sanlock_slot_note(call, slot)) {
+			continue;
+		}
+		if (gl_sanlock_slot_own(call, slot) &&
+		    (!slot->note.has_room || gl_sanlock_note_leave(slot->note_path, &slot->note) < 0)) {
+			gl_sanlock_slot_fail(
+				call, slot, gl_sanlock_result(-errno),
+				"its note %s cannot be written (%m); look at the storage of lease_dir",
+				slot->note_path);
+		}
+		set_interest(call, slot);
+	}
+}
+
+/* ---- In time ---- */
+
+/*
+ * The storage may be away: nothing is read or written there, and the daemon does not either for a lockspace that it is
+ * losing. Notes name the guest on, with the version of the lease that it had: so a resume finds the epoch there.
+ */
+static void release_losing(struct gl_sanlock_call *call)
+{
+	struct gl_sanlock_held held;
+	int rv = gl_sanlock_held(call->batch->owner, &held);
+
+	for (size_t i = 0; i < call->count && rv >= 0; i++) {
+		call->slots[i].mode = gl_sanlock_mode(gl_sanlock_held_find(&held, &call->slots[i].lease));
+	}
+	gl_sanlock_held_free(&held);
+	if (rv >= 0) {
+		rv = gl_sanlock_give_back(call, is_held);
+	}
+	if (rv < 0) {
+		gl_sanlock_call_fail(call, gl_sanlock_fail(call->err, rv, "release", "the guest's leases"));
+	}
+}
+
 enum guestlock_result gl_sanlock_release(struct guestlock_backend *backend, struct guestlock_batch *batch,
 					 struct guestlock_error *err)
 {
 	struct gl_sanlock_call call;
 
-	gl_sanlock_call_begin(&call, backend, batch, "release", err);
-	if (call.result == GUESTLOCK_RES_GRANTED && !release_noted(&call) && gl_sanlock_call_look(&call)) {
+	gl_sanlock_call_begin(&call, backend, batch, "release", false, err);
+	if (call.result == GUESTLOCK_RES_GRANTED && (batch->flags & GUESTLOCK_BATCH_LOSING) != 0) {
+		release_losing(&call);
+	} else if (call.result == GUESTLOCK_RES_GRANTED && gl_sanlock_waits(call.sl)) {
+		release_forgotten(&call);
+	} else if (call.result == GUESTLOCK_RES_GRANTED && !release_noted(&call) &&
+		   gl_sanlock_call_look(&call)) {
 		release_held(&call);
 	}
 	return gl_sanlock_call_end(&call);

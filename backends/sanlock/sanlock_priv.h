@@ -36,6 +36,7 @@
 #define GL_SANLOCK_IDENTITY 1200 /* bytes of an identity in a note: that of any lease; longer ones are cut */
 #define GL_SANLOCK_HOSTS 2000   /* host ids of a lockspace */
 #define GL_SANLOCK_ESRCH (-3)   /* "not registered", as the daemon has it */
+#define GL_SANLOCK_UNHEARD (-113)       /* ours: a host that the daemon has not heard of yet (EHOSTUNREACH) */
 
 #pragma GCC visibility push(hidden)
 
@@ -53,8 +54,11 @@ struct gl_sanlock {
 	pthread_mutex_t mutex;          /* of what follows, and of this manager's files in KEY.holders */
 	struct gl_sanlock_adding *adding;       /* the lockspace is being joined by a thread */
 	bool joined;
-	int64_t compared_ms;            /* when the timeouts of hosts were compared; 0: not yet */
-	uint64_t told_of;               /* the host whose timeout differs; 0: none */
+	unsigned fire_timeout;          /* of the daemon, as it said last */
+	struct gl_sanlock_forgotten {
+		struct guestlock_holder guest;
+		uint64_t pid_start;
+	} forgotten;                    /* whose end is waited for before anything is joined; pid 0: nobody's */
 	struct {
 		char key[GUESTLOCK_KEY_SIZE];
 		uint64_t lver;
@@ -74,12 +78,34 @@ static inline struct gl_sanlock *gl_sanlock_of(struct guestlock_backend *backend
 
 /* ---- The daemon: daemon.c ---- */
 
-/*
- * Is the daemon there, and does it protect? Never waits for it.
- */
-enum guestlock_result gl_sanlock_daemon_check(const struct gl_sanlock *sl, struct guestlock_error *err);
+/* What the running daemon says of itself: neither its files nor its command line tell what it runs with. */
+struct gl_sanlock_daemon {
+	bool told;                      /* else it does not say what follows, but for fire_timeout */
+	unsigned watchdog;              /* 0: none */
+	unsigned grace;                 /* seconds between the call of a program for lost leases and SIGKILL */
+	unsigned fire_timeout;          /* seconds after which its watchdog resets a host that renews nothing */
+};
+/* Waits some seconds at most. STOPPED: it does not run, or does not answer. */
+enum guestlock_result gl_sanlock_ask_daemon(const struct gl_sanlock *sl, struct gl_sanlock_daemon *out,
+					    struct guestlock_error *err);
+/* And does it protect? UNSAFE, unless that is allowed. */
+enum guestlock_result gl_sanlock_daemon_check(const struct gl_sanlock *sl, struct gl_sanlock_daemon *out,
+					      struct guestlock_error *err);
+/* Is what is set up on this host, and the storage, good for leases? */
+enum guestlock_result gl_sanlock_check(const struct gl_sanlock *sl, struct guestlock_error *err);
 
 enum guestlock_result gl_sanlock_probe(struct guestlock_backend *backend, struct guestlock_error *err);
+
+/* ---- What hosts have in common: format.c ---- */
+
+/*
+ * The format and the lockspace are there, or are made, and are as this host has them; INVALID, or UNKNOWN for what may
+ * not be the lockspace any more that others have joined. joined: this host's daemon has.
+ */
+enum guestlock_result gl_sanlock_set_up(const struct gl_sanlock *sl, const struct gl_sanlock_daemon *daemon,
+					bool joined, struct guestlock_error *err);
+/* The lockspace as libsanlock wants it, its file under that path. */
+void gl_sanlock_describe(const struct gl_sanlock *sl, const char *path, struct sanlk_lockspace *out);
 
 /* ---- Errors: fail.c ---- */
 
@@ -105,9 +131,13 @@ int gl_sanlock_create(const struct gl_sanlock *sl, const char *path, off_t size,
 struct gl_sanlock_file {
 	dev_t device;
 	ino_t inode;
+	bool open;                      /* fd is: as long as it is, no other file gets its number */
+	int fd;
 };
 int gl_sanlock_identify(const char *path, struct gl_sanlock_file *out);
-/* Whether it is still that file. */
+int gl_sanlock_keep(const char *path, struct gl_sanlock_file *out);     /* and leaves it open */
+void gl_sanlock_close(struct gl_sanlock_file *file);
+/* Whether it is still that file, which was left open. */
 bool gl_sanlock_is_file(const char *path, const struct gl_sanlock_file *file);
 
 /* The key that the name of a file begins with, and what follows it; NULL: none. */
@@ -169,6 +199,12 @@ int gl_sanlock_holders_each(const struct gl_sanlock *sl, const char *key, const 
 /* Somebody alive of any host has an interest in the key there; what cannot be read counts. */
 bool gl_sanlock_holders_any(const struct gl_sanlock *sl, const char *key);
 
+/*
+ * A guest of this host that lives, has leases as a note says, and of which the daemon knows nothing: that was started
+ * anew. pid 0: none. 0, or negative.
+ */
+int gl_sanlock_find_forgotten(struct gl_sanlock *sl, struct gl_sanlock_forgotten *out);
+
 /* ---- Leases: lease.c ---- */
 
 /* A resource of one disk, as libsanlock wants it. */
@@ -193,7 +229,7 @@ struct gl_sanlock_subject {
 void gl_sanlock_subject_of(const struct gl_sanlock *sl, const char *key, const struct gl_sanlock_note *note,
 			   struct gl_sanlock_subject *out);
 
-/* Makes the file of a lease of ours, unless it is there, and tells which it is. 0 or negative. */
+/* Makes the file of a lease of ours, unless it is there, and tells which it is, left open. 0 or negative. */
 int gl_sanlock_lease_provision(const struct gl_sanlock *sl, const struct gl_sanlock_lease *lease,
 			       struct gl_sanlock_file *out);
 /* Bytes of a lease. */
@@ -208,6 +244,8 @@ struct gl_sanlock_held {
 /* 0 or a negative result; a process that is not registered or not the owner's any more holds nothing. */
 int gl_sanlock_held(const struct guestlock_owner *owner, struct gl_sanlock_held *out);
 void gl_sanlock_held_free(struct gl_sanlock_held *held);
+/* The process that was bound is there still. */
+bool gl_sanlock_is_running(const struct guestlock_owner *owner);
 const struct sanlk_resource *gl_sanlock_held_find(const struct gl_sanlock_held *held,
 						  const struct gl_sanlock_lease *lease);
 enum guestlock_mode gl_sanlock_mode(const struct sanlk_resource *resource);
@@ -276,12 +314,19 @@ struct gl_sanlock_call {
 	bool missed;                    /* of what was given back something was not held */
 };
 
-/* NOT_JOINED with its message, or GRANTED. */
-enum guestlock_result gl_sanlock_check_joined(struct gl_sanlock *sl, struct guestlock_error *err);
+/*
+ * NOT_JOINED with its message, or GRANTED. While a guest is waited for that the daemon has forgotten, the host is no
+ * member, and to take something is STOPPED; whatever else is asked is answered: these hold nothing.
+ */
+enum guestlock_result gl_sanlock_check_joined(struct gl_sanlock *sl, bool to_take, struct guestlock_error *err);
+bool gl_sanlock_waits(struct gl_sanlock *sl);
+enum guestlock_result gl_sanlock_fail_forgotten(const struct gl_sanlock *sl,
+						const struct guestlock_holder *guest, struct guestlock_error *err);
 
 /* Its result is GRANTED if it can go on. gl_sanlock_call_end() always follows. */
 void gl_sanlock_call_begin(struct gl_sanlock_call *call, struct guestlock_backend *backend,
-			   struct guestlock_batch *batch, const char *verb, struct guestlock_error *err);
+			   struct guestlock_batch *batch, const char *verb, bool to_take,
+			   struct guestlock_error *err);
 enum guestlock_result gl_sanlock_call_end(struct gl_sanlock_call *call);
 
 /* Notes a failure; err keeps the worst. */

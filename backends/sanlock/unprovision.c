@@ -45,7 +45,7 @@ static void remove_lease(struct gl_sanlock *sl, const char *key)
 
 	gl_sanlock_lease_of_key(sl, key, &lease);
 	resource = &lease.resource;
-	if (gl_sanlock_identify(lease.disk.path, &before) < 0 || gl_sanlock_watch_again(sl) < 0) {
+	if (gl_sanlock_watch_again(sl) < 0 || gl_sanlock_keep(lease.disk.path, &before) < 0) {
 		return;
 	}
 	/* A release that is refused for another thread's acquire would leave the lease with this process for good. */
@@ -59,6 +59,7 @@ static void remove_lease(struct gl_sanlock *sl, const char *key)
 		sanlock_release(-1, getpid(), 0, 1, &resource);
 	}
 	pthread_mutex_unlock(&removing);
+	gl_sanlock_close(&before);
 }
 
 /* ---- All that are unused ---- */
@@ -116,7 +117,7 @@ enum guestlock_result gl_sanlock_unprovision(struct guestlock_backend *backend, 
 {
 	struct gl_sanlock *sl = gl_sanlock_of(backend);
 	time_t oldest = time(NULL) - (time_t)unused_s;
-	enum guestlock_result result = gl_sanlock_check_joined(sl, err);
+	enum guestlock_result result = gl_sanlock_check_joined(sl, true, err);
 	const struct dirent *entry;
 	DIR *directory;
 

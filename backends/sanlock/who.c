@@ -12,18 +12,27 @@
 
 /* ---- Hosts ---- */
 
-/* Does that host keep others out? Not when it has left, died or joined anew since. */
-static bool is_in_the_way(const char *lockspace, const struct sanlk_host *owner)
+/* Has it left, died or joined anew since it took the lease? What is known of it may be older than that. */
+static bool is_past(const struct sanlk_host *host, const struct sanlk_host *owner)
+{
+	uint32_t state = host->flags & SANLK_HOST_MASK;
+
+	return host->generation > owner->generation ||
+	       (host->generation == owner->generation &&
+		(state == SANLK_HOST_FREE || state == SANLK_HOST_DEAD));
+}
+
+/*
+ * Does that host keep others out? The daemon looks at other hosts as it renews: for some seconds after it has joined it
+ * knows of nobody, and of one that joined meanwhile what was before. 1, 0, or GL_SANLOCK_UNHEARD.
+ */
+static int is_in_the_way(const char *lockspace, const struct sanlk_host *owner)
 {
 	struct sanlk_host *host = NULL;
-	int count = 0;
-	bool result = true;
+	int count = 0, result = 1;
 
 	if (sanlock_get_hosts(lockspace, owner->host_id, &host, &count, 0) == 0) {
-		uint32_t state = count > 0 ? host->flags & SANLK_HOST_MASK : SANLK_HOST_FREE;
-
-		result = count > 0 && host->generation == owner->generation && state != SANLK_HOST_FREE &&
-			 state != SANLK_HOST_DEAD;
+		result = count == 0 ? GL_SANLOCK_UNHEARD : !is_past(host, owner);
 	}
 	free(host);
 	return result;
@@ -45,13 +54,17 @@ int gl_sanlock_owners(const struct gl_sanlock_lease *lease, struct gl_sanlock_ow
 	}
 	out->lver = copy.resource.lver;
 	out->shared = (copy.resource.flags & SANLK_RES_SHARED) != 0;
-	for (int i = 0; i < count && out->count < GL_SANLOCK_HOSTS; i++) {
-		if (is_in_the_way(lockspace, &hosts[i]) && !gl_sanlock_has_left(lease, &hosts[i])) {
+	for (int i = 0; i < count && out->count < GL_SANLOCK_HOSTS && rv >= 0; i++) {
+		int in_the_way =
+			gl_sanlock_has_left(lease, &hosts[i]) ? 0 : is_in_the_way(lockspace, &hosts[i]);
+
+		if (in_the_way > 0) {
 			out->ids[out->count++] = hosts[i].host_id;
 		}
+		rv = in_the_way < 0 ? in_the_way : 0;
 	}
 	free(hosts);
-	return 0;
+	return rv;
 }
 
 /* ---- Guests ---- */

@@ -77,6 +77,33 @@ static int take_settings(struct guestlock *gl, struct guestlock_error *err)
 	return GUESTLOCK_OK;
 }
 
+static bool is_claimed(const struct guestlock_backend *backend, const char *uuid, uint64_t instance,
+		       const char *key)
+{
+	const struct guestlock *gl = (const struct guestlock *)((const char *)backend->context -
+								offsetof(struct guestlock, context));
+	struct gl_record *record = NULL;
+	struct guestlock_error ignored;
+	const struct gl_holding *holding = NULL;
+	struct gl_resource *resource;
+	bool result;
+
+	if (gl_store_load(&gl->store, uuid, &record, &ignored) < 0) {
+		/* What cannot be read may say so. */
+		return ignored.code != GUESTLOCK_NOT_FOUND;
+	}
+	resource = record->instance == instance ? gl_record_find_key(record, key) : NULL;
+	if (resource) {
+		holding = gl_resource_holding(resource, gl_technology(gl), false);
+	}
+	result =
+		holding &&
+		((holding->state != GUESTLOCK_RESOURCE_NONE && holding->state != GUESTLOCK_RESOURCE_PARKED) ||
+		 (record->state == GUESTLOCK_GUEST_LOST && !record->stopped));
+	gl_record_free(record);
+	return result;
+}
+
 static int make_backend(struct guestlock *gl, struct guestlock_error *err)
 {
 	const struct guestlock_module *module = gl->module.descriptor;
@@ -94,6 +121,7 @@ static int make_backend(struct guestlock *gl, struct guestlock_error *err)
 	backend->host = gl->host;
 	backend->identity_scheme = gl->identity_scheme == GL_IDENTITY_PATH ? "path" : "auto";
 	backend->context = &gl->context;
+	backend->is_claimed = is_claimed;
 	backend->loss_program = gl->loss_program;
 	struct guestlock_error cause = {0};
 

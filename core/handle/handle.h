@@ -24,6 +24,7 @@ struct guestlock {
 	char *host;
 	char *supervisor;
 	char *loss_program;
+	bool losing; /* it is for a guest that is about to lose its locks */
 	char *config_file, *extra_file; /* absolute; NULL where there is none */
 	/* settings in effect */
 	bool lock_disks, lock_guest, require_leases, readonly_shared, resume_strict;

@@ -9,6 +9,7 @@
 #include "base/base.h"
 #include "base/error.h"
 #include "guest/guest.h"
+#include "operation/loss.h"
 
 #include <string.h>
 
@@ -429,6 +430,7 @@ static void take_vanished(struct reaper *reaper, struct gl_operation_run *run)
 	gl_log(reaper->gl, GUESTLOCK_LOG_ERROR,
 	       "guest %s runs without a lock that it had, and it must not: %s; stop it", run->lock.uuid,
 	       cause.message);
+	gl_loss_act(run);
 }
 
 static void check_claims(struct reaper *reaper, const struct known *known)
@@ -491,7 +493,6 @@ int guestlock_reap(struct guestlock *gl, struct guestlock_reap_result *out_resul
 		gl_sweep(gl, is_known, &reaper);
 	}
 	forget_known(&reaper);
-
 	if (status == GUESTLOCK_OK && out_result) {
 		*out_result = reaper.result;
 	}

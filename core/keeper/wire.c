@@ -309,7 +309,7 @@ static void pass_batch(struct stream *stream, struct gl_keeper_request *request)
 	if (request->has_owner) {
 		pass_owner(stream, &request->owner);
 	}
-	U32(stream, batch->flags, GUESTLOCK_BATCH_TAKE_OVER * 2 - 1);
+	U32(stream, batch->flags, GUESTLOCK_BATCH_LOSING * 2 - 1);
 	U32(stream, batch->count, (stream->size - stream->at) / 20); /* as in pass_room() */
 	if (!stream->out) {
 		make_batch(stream, request);

@@ -7,8 +7,10 @@
 #include "base/base.h"
 #include "base/error.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define ACTION "on_lockfailure"
 /* What the program that acts has to read, as it is called without the guest's environment. */
@@ -83,11 +85,44 @@ int gl_loss_open(const char *run_dir, const struct gl_record *record, guestlock_
 		.overrides = overrides,
 		.log = log,
 	};
+	int status;
 
 	if (asprintf(&setting, "guestlock.run_dir=%s", run_dir) < 0) {
 		setting = NULL;
 		return gl_fail_memory(err);
 	}
 	overrides[1] = setting;
-	return guestlock_open(out_gl, &options, err);
+	status = guestlock_open(out_gl, &options, err);
+	if (status == GUESTLOCK_OK) {
+		(*out_gl)->losing = true;
+	}
+	return status;
+}
+
+/* What a technology leaves to its program where it can still call it. */
+#define SECONDS "40"
+
+void gl_loss_act(const struct gl_operation_run *run)
+{
+	const struct guestlock *gl = run->gl;
+	const char *action = gl_loss_action(run);
+	char instance[20];
+	pid_t pid;
+
+	if (!action[0]) {
+		return;
+	}
+	snprintf(instance, sizeof(instance), "%016" PRIx64, run->record->instance);
+	pid = gl_fork_for_nobody();
+	if (pid == 0) {
+		closefrom(STDERR_FILENO + 1);
+		execl(gl->loss_program, gl->loss_program, gl->store.run_dir, run->lock.uuid, instance, action,
+		      SECONDS, (char *)NULL);
+		_exit(127);
+	}
+	if (pid < 0) {
+		gl_log(gl, GUESTLOCK_LOG_ERROR,
+		       "guest %s has lost its locks, and cannot be acted upon (%s): %m", run->lock.uuid,
+		       action);
+	}
 }

@@ -27,4 +27,10 @@ int gl_loss_describe(const struct guestlock *gl, struct gl_record *record, struc
 int gl_loss_open(const char *run_dir, const struct gl_record *record, guestlock_log_fn *log,
 		 struct guestlock **out_gl, struct guestlock_error *err);
 
+/*
+ * Of a guest that has lost its locks without the technology having called its program, as it had ended itself: calls
+ * it, and waits for nothing.
+ */
+void gl_loss_act(const struct gl_operation_run *run);
+
 #endif

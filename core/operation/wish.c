@@ -220,6 +220,7 @@ static enum guestlock_result request(struct gl_operation_run *run, enum gl_reque
 		}
 		return acquire(run, flags, batch, err);
 	case GL_REQUEST_RELEASE:
+		flags |= run->gl->losing ? GUESTLOCK_BATCH_LOSING : 0;
 		return gl_call(run->gl, GL_CALL_RELEASE, &run->owner, batch, flags, run->deadline_ms, err);
 	case GL_REQUEST_CONVERT:
 		return gl_call(run->gl, GL_CALL_CONVERT, &run->owner, batch, flags, run->deadline_ms, err);

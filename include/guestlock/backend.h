@@ -120,6 +120,11 @@ enum guestlock_batch_flags {
 	GUESTLOCK_BATCH_GLANCE = 1 << 4,
 	/* convert: the target of a migration takes over, which moves the epoch */
 	GUESTLOCK_BATCH_TAKE_OVER = 1 << 5,
+	/*
+	 * release: the guest is about to lose its locks, so what is noted beside them may be out of reach: the
+	 * locks go first, and nothing is waited for that they do not need. Epochs need not be told.
+	 */
+	GUESTLOCK_BATCH_LOSING = 1 << 6,
 };
 
 /* One key of a batch. */
@@ -253,13 +258,23 @@ struct guestlock_backend {
 	const struct guestlock_backend_context *context;        /* for guestlock_option_*() and _log() */
 	/*
 	 * The program to be called for LOSS_ACTION, an absolute path: LOSS_PROGRAM RUN_DIR UUID INSTANCE
-	 * ACTION (INSTANCE in hexadecimal: the owner's), as the user that the guest was bound by or root,
-	 * while there is still time to stop the guest. It ends within 35 s, with status 0 once the guest is
-	 * stopped and its locks are released, or the guest is dead.
+	 * ACTION SECONDS (INSTANCE in hexadecimal: the owner's; SECONDS: what there is until the technology
+	 * does worse to the guest, GUESTLOCK_LOSS_SECONDS at least), as the user that the guest was bound by
+	 * or root. It ends before that, with status 0 once the guest is stopped and its locks are released,
+	 * or the guest is dead.
 	 */
 	const char *loss_program;
 	const char *life_dir;
+	/*
+	 * Does a record of this run directory say that this life of a guest holds the key, is about to take or
+	 * give it up, or runs on though it has lost it? Reads a file. Not so: the guest was paused, has ended, or
+	 * was released by force. NULL: nobody knows.
+	 */
+	bool (*is_claimed)(const struct guestlock_backend *backend, const char *uuid, uint64_t instance,
+			   const char *key);
 };
+
+#define GUESTLOCK_LOSS_SECONDS 20       /* without so many loss_program cannot do its work */
 
 /* The table. Every pointer is set unless a capability bit says that it is not called. */
 struct guestlock_backend_ops {
@@ -274,6 +289,8 @@ struct guestlock_backend_ops {
 
 	/*
 	 * Makes this host a member; repeated: no change. GRANTED once joined, NOT_JOINED while under way.
+	 * GRANTED, too, while guests live whose locks the technology has forgotten, and which joining would free
+	 * for others: acquire is STOPPED until they have ended, and what else is asked is answered.
 	 * Checks that version and identity_scheme are those of the other members, else INVALID. leave: BUSY
 	 * while any guest of this host holds or parks anything. The keeper makes no call for a guest
 	 * meanwhile.

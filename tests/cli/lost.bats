@@ -47,13 +47,13 @@ instance()
 	echo "${found:-1}"
 }
 
-# lost UUID ACTION [INSTANCE]: as a daemon calls it: another working directory, another configuration, and descriptors of
+# lost UUID ACTION [INSTANCE [SECONDS]]: as a daemon calls it: another working directory, another configuration, and descriptors of
 # its own.
 lost()
 {
 	local life=${3-$(instance)}
 
-	(cd / && GUESTLOCK_CONFIG=/nowhere exec "$GUESTLOCK_LOSS_PROGRAM" "$dir/run" "$1" "$life" "$2" 9<"$dir") 3>&- 2>&1
+	(cd / && GUESTLOCK_CONFIG=/nowhere exec "$GUESTLOCK_LOSS_PROGRAM" "$dir/run" "$1" "$life" "$2" "${4-40}" 9<"$dir") 3>&- 2>&1
 }
 
 # A guest of two processes, which count in $dir/one and $dir/two as long as they run; $dir/pids has them.
@@ -237,8 +237,11 @@ virsh_does()
 	run -64 lost "$uuid" pause somewhen
 	contains "$output" "Usage: "
 	run -64 lost web pause
-	run -64 "$GUESTLOCK_LOSS_PROGRAM" run "$uuid" 1 pause
-	run -64 "$GUESTLOCK_LOSS_PROGRAM" "$dir/run" "$uuid" pause
+	run -64 "$GUESTLOCK_LOSS_PROGRAM" run "$uuid" 1 pause 40
+	run -64 "$GUESTLOCK_LOSS_PROGRAM" "$dir/run" "$uuid" pause 40
+	run -64 "$GUESTLOCK_LOSS_PROGRAM" "$dir/run" "$uuid" 1 pause
+	run -64 lost "$uuid" pause 1 19
+	run -64 lost "$uuid" pause 1 forty
 	run -0 "$GUESTLOCK_LOSS_PROGRAM" --version
 	contains "$output" "guestlock-lost "
 	run -0 "$GUESTLOCK_LOSS_PROGRAM" --help

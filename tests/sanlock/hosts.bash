@@ -337,16 +337,16 @@ job_end()
 
 # ---- Its daemon ----
 
-# daemon_start NAME: and it answers.
+# daemon_start NAME: and it answers. Words in $world_daemon come after the usual ones.
 daemon_start()
 {
-	local name=$1 here=$world/$1 preload=()
+	local name=$1 here=$world/$1 preload=() world_daemon=${world_daemon-}
 
 	if test "$world_speed" != 1; then
 		preload=(LD_PRELOAD="$(faketime_library)" FAKETIME="+0 x$world_speed" DONT_FAKE_MONOTONIC=0 FAKETIME_NO_CACHE=1)
 	fi
 	rm -f "$here"/sanlock/*
-	launch "$name" daemon env --ignore-signal=XFSZ "${preload[@]}" sanlock daemon -D -w 0 -l 0 -h 0 -L -1 -S -1 -U root -G root -e "$name"
+	launch "$name" daemon env --ignore-signal=XFSZ "${preload[@]}" sanlock daemon -D -w 0 -l 0 -h 0 -L -1 -S -1 -U root -G root -e "$name" $world_daemon
 	eventually daemon_answers "$name" || {
 		tail -n 20 "$here/jobs/daemon.output"
 		return 1

@@ -9,7 +9,7 @@ load hosts
 setup_file()
 {
 	: "${GUESTLOCK_LOSS_PROGRAM:?is the program to test}"
-	world_begin speed=10 io_timeout=4
+	world_begin speed=10 io_timeout=4 file_system=yes
 	test -n "${world_missing-}" || {
 		make_program
 		host_begin alpha 1
@@ -37,7 +37,7 @@ make_program()
 # was_called ACTION: once, for the guest web of alpha.
 was_called()
 {
-	test "$(cat "$world/lost.called")" = "$world/alpha/run $(property alpha web uuid) $(property alpha web instance) $1" || {
+	test "$(cat "$world/lost.called")" = "$world/alpha/run $(property alpha web uuid) $(property alpha web instance) $1 40" || {
 		cat "$world/lost.called" "$world/lost.output"
 		return 1
 	}
@@ -90,9 +90,54 @@ was_called()
 	done
 }
 
+@test "pause: while the storage of the leases hangs, the lease is given up all the same, and noted never" {
+	local pid
+
+	rm -f "$world"/lost.*
+	guest alpha web --disk "$d/a" --on-lock-loss pause
+	pid=$(property alpha web pid)
+	fsfreeze -f "$leases"
+	: >"$world/frozen"
+	eventually is_state alpha web paused
+	grep -q '^State:.T' "/proc/$pid/status"
+	was_called pause
+	# Long after it would have been killed.
+	sleep 6
+	grep -q '^State:.T' "/proc/$pid/status"
+	thaw
+	eventually gl alpha resume web
+	holds alpha web "$d/a"
+	refused beta 1 run --name copy --disk "$d/a" -- true
+	says "guest web"
+	guest_end alpha web
+	eventually gl beta run --quiet --name copy --disk "$d/a" -- true
+}
+
+@test "a guest that has ended meanwhile is said to be dead, not paused" {
+	local uuid instance
+
+	rm -f "$world"/lost.*
+	guest alpha web --disk "$d/a" --on-lock-loss pause
+	uuid=$(property alpha web uuid)
+	instance=$(property alpha web instance)
+	guest_end alpha web
+	run on_host alpha "$GUESTLOCK_LOSS_PROGRAM" "$world/alpha/run" "$uuid" "$instance" pause 40
+	test -e "$world/lost.output"
+	run ! grep -q "is paused" "$world/lost.output"
+}
+
+thaw()
+{
+	test ! -e "$world/frozen" || {
+		fsfreeze -u "$leases"
+		rm -f "$world/frozen"
+	}
+}
+
 teardown()
 {
 	test -n "${world-}" || return 0
+	thaw
 	storage_back alpha
 	test -n "${BATS_TEST_COMPLETED-}" || {
 		tail "$world"/lost.* || :

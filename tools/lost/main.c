@@ -20,10 +20,11 @@
 #include <sysexits.h>
 #include <syslog.h>
 
-/* What we are called before happens after 40 s or so: whatever hangs, it must not be this program. */
-#define TOTAL_S 35
-#define VIRSH_MS 10000
-#define TRY_UNTIL_MS 28000
+/* What we are called before happens after so many seconds: whatever hangs, it must not be this program. */
+#define SECONDS_MAX 3600
+#define LEAVE_S 5      /* for who comes after us, who does worse */
+#define LEAVE_TRY_S 12 /* for killing what could not be paused, and for that one */
+#define VIRSH_MS 10000 /* at most, and at most half of what there is */
 #define RETRY_MS 500
 #define KILL_WAIT_MS 5000
 
@@ -35,8 +36,10 @@ struct loss {
 	struct gl_life life; /* that is losing its locks; a later one has its own */
 	bool pause;          /* else it is killed */
 	struct guestlock *gl;
+	bool dead;
 	char *uri; /* "": libvirt does not know it */
 	int64_t begun_ms;
+	int64_t try_ms; /* from then on */
 };
 
 static bool is_over(const struct guestlock_info *info, const struct loss *loss)
@@ -46,18 +49,20 @@ static bool is_over(const struct guestlock_info *info, const struct loss *loss)
 }
 
 /* Is there nothing left to lose? A guest without a record has no locks of ours. */
-static bool is_done(const struct loss *loss)
+static bool is_done(struct loss *loss)
 {
 	struct guestlock_info *info = NULL;
 	struct guestlock_error err = {0};
 	int status = guestlock_get_info(loss->gl, loss->uuid, &info, &err);
 	bool done = status == GUESTLOCK_OK ? is_over(info, loss) : status == GUESTLOCK_NOT_FOUND;
 
+	loss->dead = status == GUESTLOCK_NOT_FOUND || (done && info->life == GUESTLOCK_LIFE_DEAD) ||
+		     (done && info->instance != loss->life.instance);
 	guestlock_info_free(info);
 	return done;
 }
 
-static bool wait_until_done(const struct loss *loss, int64_t deadline_ms)
+static bool wait_until_done(struct loss *loss, int64_t deadline_ms)
 {
 	for (unsigned attempt = 0; !is_done(loss); attempt++) {
 		if (!gl_pause_before_retry(attempt, 50, deadline_ms)) {
@@ -92,9 +97,9 @@ static int pause_once(const struct loss *loss, bool stopped, struct guestlock_er
  * Another operation may be in its last seconds, and the backend too: not once, but as long as there is
  * time.
  */
-static bool pause_guest(const struct loss *loss, bool stopped)
+static bool pause_guest(struct loss *loss, bool stopped)
 {
-	int64_t deadline_ms = loss->begun_ms + TRY_UNTIL_MS;
+	int64_t deadline_ms = loss->begun_ms + loss->try_ms;
 	char last[sizeof(((struct guestlock_error *)0)->message)] = "";
 
 	for (;;) {
@@ -115,7 +120,7 @@ static bool pause_guest(const struct loss *loss, bool stopped)
 	}
 }
 
-static bool act_by_ourselves(const struct loss *loss, bool stopped)
+static bool act_by_ourselves(struct loss *loss, bool stopped)
 {
 	return loss->pause ? pause_guest(loss, stopped)
 			   : gl_guest_kill(loss->gl, loss->uuid, &loss->life, NULL,
@@ -123,14 +128,15 @@ static bool act_by_ourselves(const struct loss *loss, bool stopped)
 }
 
 /* Through libvirt, so that it knows; and if that does not lead to anything, past it. */
-static bool act(const struct loss *loss)
+static bool act(struct loss *loss)
 {
 	bool told;
 
 	if (!loss->uri[0]) {
 		return act_by_ourselves(loss, false);
 	}
-	told = lost_virsh(loss->uri, loss->pause ? "suspend" : "destroy", loss->uuid, VIRSH_MS);
+	told = lost_virsh(loss->uri, loss->pause ? "suspend" : "destroy", loss->uuid,
+			  loss->try_ms / 2 < VIRSH_MS ? (int)(loss->try_ms / 2) : VIRSH_MS);
 	if (told && wait_until_done(loss, guestlock_monotonic_ms() + 2000)) {
 		return true;
 	}
@@ -174,9 +180,10 @@ static int run(struct loss *loss)
 	}
 	if (done) {
 		lost_say(GUESTLOCK_LOG_WARNING, "guest %s %s", loss->uuid,
-			 loss->pause ? "is paused and its locks are released; resume it when they can be "
-				       "taken again"
-				     : "is powered off");
+			 loss->dead && loss->pause ? "is dead"
+			 : loss->pause ? "is paused and its locks are released; resume it when they can be "
+					 "taken again"
+				       : "is powered off");
 	} else {
 		lost_say(GUESTLOCK_LOG_ERROR, "guest %s could not be %s; it will be killed", loss->uuid,
 			 loss->pause ? "paused" : "powered off");
@@ -191,7 +198,7 @@ static int run(struct loss *loss)
  * Whoever called us is no program of ours: nothing of it must get into a keeper that we start, or stand in
  * our way.
  */
-static void prepare_process(void)
+static void prepare_process(unsigned seconds)
 {
 	sigset_t none;
 
@@ -202,7 +209,7 @@ static void prepare_process(void)
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGCHLD, SIG_DFL);
 	signal(SIGALRM, SIG_DFL);
-	alarm(TOTAL_S);
+	alarm(seconds - LEAVE_S);
 	umask(077);
 	if (chdir("/") < 0) {
 		lost_say(GUESTLOCK_LOG_DEBUG, "cannot go to /: %s", strerror(errno));
@@ -215,10 +222,10 @@ static void prepare_process(void)
 
 static int usage(FILE *stream, int status)
 {
-	fputs("Usage: guestlock-lost RUN_DIR UUID INSTANCE pause|poweroff\n\n"
+	fputs("Usage: guestlock-lost RUN_DIR UUID INSTANCE pause|poweroff SECONDS\n\n"
 	      "Called by a lock technology when a guest is about to lose its locks. Pauses the guest and "
 	      "releases its\n"
-	      "locks, or kills it.\n",
+	      "locks, or kills it, within SECONDS.\n",
 	      stream);
 	return status;
 }
@@ -226,6 +233,7 @@ static int usage(FILE *stream, int status)
 int main(int argc, char **argv)
 {
 	struct loss loss = {.begun_ms = guestlock_monotonic_ms()};
+	uint64_t seconds = 0;
 	int status;
 
 	if (argc == 2 && strcmp(argv[1], "--help") == 0) {
@@ -235,15 +243,18 @@ int main(int argc, char **argv)
 		printf("guestlock-lost %s\n", guestlock_version());
 		return EX_OK;
 	}
-	if (argc != 5 || argv[1][0] != '/' || !gl_uuid_parse(argv[2], loss.uuid) ||
+	if (argc != 6 || argv[1][0] != '/' || !gl_uuid_parse(argv[2], loss.uuid) ||
 	    !gl_parse_u64(argv[3], 16, &loss.life.instance) || loss.life.instance == 0 ||
-	    (strcmp(argv[4], "pause") != 0 && strcmp(argv[4], "poweroff") != 0)) {
+	    (strcmp(argv[4], "pause") != 0 && strcmp(argv[4], "poweroff") != 0) ||
+	    !gl_parse_u64(argv[5], 10, &seconds) || seconds < GUESTLOCK_LOSS_SECONDS ||
+	    seconds > SECONDS_MAX) {
 		return usage(stderr, EX_USAGE);
 	}
 	loss.run_dir = argv[1];
 	loss.action = argv[4];
 	loss.pause = strcmp(argv[4], "pause") == 0;
-	prepare_process();
+	loss.try_ms = ((int64_t)seconds - LEAVE_TRY_S) * 1000;
+	prepare_process((unsigned)seconds);
 	status = run(&loss);
 	free(loss.uri);
 	return status;
