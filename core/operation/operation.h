@@ -130,6 +130,12 @@ bool gl_run_is_empty(const struct gl_operation_run *run);
  */
 void gl_run_keep_stopped(struct gl_operation_run *run);
 /*
+ * Of a guest that runs: what the backend does not hold although the record claims it is taken again. 1: done; 0: there was
+ * nothing; -1: it cannot be, the guest is LOST now, and is acted upon as it was told to be.
+ */
+int gl_run_take_vanished(struct gl_operation_run *run);
+bool gl_is_claimed(struct gl_resource *resource, const char *technology);
+/*
  * Waits until what a stopped guest wrote to the disks that it holds exclusively is on the storage, where other
  * hosts read it. TIMEOUT, or what kept it from getting there.
  */
