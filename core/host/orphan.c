@@ -30,7 +30,7 @@ static int fail_explained(const char *key, const char *uuid, struct guestlock_er
 		key, uuid);
 }
 
-/* Does any record name it? The backend need not know whose a lock is: then it may be that guest's. */
+/* Does any record name it? Where the backend does not tell whose a lock is, it may be that guest's. */
 static int check_records(struct guestlock *gl, const char *key, struct guestlock_error *err)
 {
 	GL_AUTOFREE char(*uuids)[GUESTLOCK_UUID_STRING] = NULL;
@@ -62,7 +62,11 @@ static int check_unexplained(struct guestlock *gl, const char *key, struct guest
 		return gl_fail_memory(err);
 	}
 	gl_batch_add(&batch, &resource, GUESTLOCK_MODE_NONE);
-	gl_call(gl, GL_CALL_INQUIRE, NULL, &batch, GUESTLOCK_BATCH_ALL_HOLDERS, gl_deadline(gl), &cause);
+	if (gl_call(gl, GL_CALL_INQUIRE, NULL, &batch, GUESTLOCK_BATCH_ALL_HOLDERS, gl_deadline(gl),
+		    &cause) != GUESTLOCK_RES_GRANTED ||
+	    batch.items[0].result == GUESTLOCK_RES_UNKNOWN) {
+		status = check_records(gl, key, err);
+	}
 	for (size_t i = 0; i < batch.items[0].n_holders && status == GUESTLOCK_OK; i++) {
 		const struct guestlock_holder *holder = &batch.items[0].holders[i];
 
