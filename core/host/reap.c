@@ -269,6 +269,17 @@ static void orphan(struct reaper *reaper, const struct guestlock_lock *lock)
 	       identity ? identity : "?", guestlock_mode_name(lock->mode), lock->key.key);
 }
 
+/* As of a start that failed while the backend did not answer. */
+static void drop_interest_of_dead(const struct reaper *reaper, const struct guestlock_lock *lock)
+{
+	const struct guestlock *gl = reaper->gl;
+	struct guestlock_error ignored;
+
+	if (guestlock_owner_life(&lock->owner, gl_life_dir(gl)) == GUESTLOCK_LIFE_DEAD) {
+		gl->ops->release_orphan(gl->backend, lock->key.key, false, &ignored);
+	}
+}
+
 static int by_key(const void *a, const void *b)
 {
 	const struct claim *left = a, *right = b;
@@ -355,8 +366,12 @@ static int visit(void *data, const struct guestlock_lock *lock)
 			   : NULL;
 	if (!resource) {
 		/* Read again: it may have come into being, or changed, since we read them all. */
-		if (lock->mode != GUESTLOCK_MODE_NONE &&
-		    !gl_record_explains(reaper->gl, lock->owner.uuid, lock->owner.instance, lock->key.key)) {
+		if (gl_record_explains(reaper->gl, lock->owner.uuid, lock->owner.instance, lock->key.key)) {
+			return 0;
+		}
+		if (lock->mode == GUESTLOCK_MODE_NONE) {
+			drop_interest_of_dead(reaper, lock);
+		} else {
 			orphan(reaper, lock);
 		}
 		return 0;

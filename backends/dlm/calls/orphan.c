@@ -10,7 +10,14 @@
 
 #define RELEASE_MS 5000
 
-/* The xids that have a key in any mode but none; malloc'd. */
+/* Who is dead needs no interest either. */
+static bool has(const struct gl_dlm *dlm, const struct gl_dlm_lock *lock)
+{
+	return lock->mode > DLM_LOCK_NL ||
+	       (lock->mode == DLM_LOCK_NL && gl_dlm_owner_is_dead(dlm, lock->xid));
+}
+
+/* The xids that have a key, in no mode only where they are dead; malloc'd. */
 static uint64_t *holders_of(struct gl_dlm *dlm, const char *key, size_t *out_count)
 {
 	struct gl_dlm_lock *locks;
@@ -22,7 +29,7 @@ static uint64_t *holders_of(struct gl_dlm *dlm, const char *key, size_t *out_cou
 	pthread_mutex_unlock(&dlm->mutex);
 	xids = calloc(count + 1, sizeof(*xids));
 	for (size_t i = 0; xids && i < count; i++) {
-		if (locks[i].mode > DLM_LOCK_NL) {
+		if (has(dlm, &locks[i])) {
 			xids[held++] = locks[i].xid;
 		}
 	}
