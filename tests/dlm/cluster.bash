@@ -26,7 +26,8 @@ readonly boot_seconds=90    # until a node answers, and until the cluster is com
 # ---- The cluster ----
 
 # cluster_begin COUNT [SETTING=VALUE...]: with nodes 1 to COUNT. Settings: token (milliseconds), fencing, quorum_lockspace,
-# quorum_fencing, wait_for_all, two_node (yes or no), memory (megabytes).
+# quorum_fencing, wait_for_all, two_node (yes or no), memory (megabytes), first_id (node id of node 1), append (words for
+# the kernel's command line).
 cluster_begin()
 {
 	local count=$1 status=0 setting node
@@ -38,12 +39,13 @@ cluster_begin()
 	remove_forgotten
 	"$cluster_tree/image" "$cluster_image" || return 1
 	cluster=$(mktemp -d "${TMPDIR:-/tmp}/guestlock-dlm.XXXXXX")
-	export cluster cluster_nodes=$count cluster_memory=256
-	local token=2000 fencing=no quorum_lockspace=no quorum_fencing=no wait_for_all=no two_node=yes
+	export cluster cluster_nodes=$count cluster_memory=256 cluster_append=''
+	local first_id=1 token=2000 fencing=no quorum_lockspace=no quorum_fencing=no wait_for_all=no two_node=yes
 	for setting in "$@"; do
 		case $setting in
 		memory=*) cluster_memory=${setting#*=} ;;
-		token=* | fencing=* | quorum_lockspace=* | quorum_fencing=* | wait_for_all=* | two_node=*) local "${setting?}" ;;
+		append=*) cluster_append=${setting#*=} ;;
+		first_id=* | token=* | fencing=* | quorum_lockspace=* | quorum_fencing=* | wait_for_all=* | two_node=*) local "${setting?}" ;;
 		*)
 			echo "cluster_begin: no setting $setting"
 			return 1
@@ -206,7 +208,8 @@ corosync_conf()
 		nodelist {
 	END
 	for ((node = 1; node <= cluster_nodes; node++)); do
-		printf '\tnode {\n\t\tring0_addr: 10.77.0.%d\n\t\tname: node%d\n\t\tnodeid: %d\n\t}\n' "$node" "$node" "$node"
+		printf '\tnode {\n\t\tring0_addr: 10.77.0.%d\n\t\tname: node%d\n\t\tnodeid: %d\n\t}\n' "$node" "$node" \
+			"$((first_id + node - 1))"
 	done
 	echo "}"
 }
@@ -293,11 +296,11 @@ node_start()
 		printf '%q ' qemu-system-x86_64 -name "node$node" -machine q35 -accel tcg,tb-size=128 -cpu qemu64,+rdrand -smp 1 \
 			-m "$cluster_memory" -nodefaults -no-user-config -display none -no-reboot \
 			-kernel "$cluster_image/vmlinux" -initrd "$cluster/initrd" \
-			-append "console=ttyS0 quiet panic=-1 random.trust_cpu=on mitigations=off NODE=$node" \
+			-append "console=ttyS0 quiet panic=-1 random.trust_cpu=on mitigations=off $cluster_append NODE=$node" \
 			-chardev "file,id=console,path=$cluster/$node.console,append=on" -serial chardev:console \
 			-chardev "pipe,id=monitor,path=$cluster/$node.monitor" -mon chardev=monitor,mode=readline \
 			-netdev socket,id=cluster,mcast=230.0.0.1:7000,localaddr=127.0.0.1 \
-			-device "virtio-net-pci,addr=2,netdev=cluster,status=off,romfile=,mac=52:54:00:77:00:0$node" \
+			-device "virtio-net-pci,addr=2,netdev=cluster,status=off,romfile=,mac=52:54:00:77:00:$(printf %02x "$node")" \
 			-netdev "user,id=control,restrict=on,ipv6=off,hostfwd=tcp:127.0.0.1:$((7000 + node))-:1000" \
 			-device virtio-net-pci,addr=3,netdev=control,romfile=
 		printf '</dev/null &\necho $! >%q\nwait $!\necho $? >%q\n' "$cluster/$node.pid" "$cluster/$node.ended"
