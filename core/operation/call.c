@@ -78,16 +78,22 @@ static enum guestlock_result call_once(struct guestlock *gl, enum gl_call_type t
 
 /* Longer each time: a thousand guests that share a disk would keep each other from it. */
 #define LONGEST_PAUSE_MS 200
+#define LEAST_TURN_MS 50
 
 static enum guestlock_result call_until(struct guestlock *gl, enum gl_call_type type,
 					struct guestlock_batch *batch, struct guestlock_error *cause)
 {
-	enum guestlock_result result;
+	int64_t turn_ms = LEAST_TURN_MS; /* what one takes, twice the longest so far */
 
 	for (unsigned attempt = 0;; attempt++) {
-		result = call_once(gl, type, batch, cause);
+		int64_t began_ms = guestlock_monotonic_ms(), ended_ms;
+		enum guestlock_result result = call_once(gl, type, batch, cause);
+
+		ended_ms = guestlock_monotonic_ms();
+		turn_ms = 2 * (ended_ms - began_ms) > turn_ms ? 2 * (ended_ms - began_ms) : turn_ms;
+		/* One that the deadline cuts off would leave open what became of it. */
 		if (result != GUESTLOCK_RES_AGAIN ||
-		    !gl_pause_before_retry(attempt, LONGEST_PAUSE_MS, batch->deadline_ms)) {
+		    !gl_pause_before_retry(attempt, LONGEST_PAUSE_MS, batch->deadline_ms - turn_ms)) {
 			return result;
 		}
 		*cause = (struct guestlock_error){0};
