@@ -170,7 +170,10 @@ static enum guestlock_result check_format(struct gl_dlm *dlm, struct guestlock_e
 	if (dlm->format->lost || !dlm->format->content || dlm->format->bytes[0] == '\0') {
 		return write_format(dlm, err);
 	}
-	return compare_format(dlm, err);
+	result = compare_format(dlm, err);
+	/* Others have written it, so the lockspace is guestlock's, whoever of this host made it. */
+	dlm->table.ledger->created |= result == GUESTLOCK_RES_GRANTED;
+	return result;
 }
 
 /* ---- The ledger ---- */

@@ -2,9 +2,9 @@
 /*
  * The kernel's lock manager as it is, without anything of guestlock:
  *
- *     raw NAME MODE [SECONDS]
+ *     raw NAME MODE [SECONDS [LOCKSPACE]]
  *
- * locks NAME in the lockspace "raw" in MODE (CR, CW, PR, PW, EX) without queueing, says "granted" or
+ * locks NAME in the lockspace, "raw" by default, in MODE (CR, CW, PR, PW, EX) without queueing, says "granted" or
  * "refused", and keeps it for so long, or until SIGTERM. Exit status 0 when it was granted, 1 when it was
  * refused, 2 for an error.
  */
@@ -63,13 +63,13 @@ int main(int argc, char **argv)
 	sigset_t ending;
 
 	if (mode < 0) {
-		fprintf(stderr, "usage: raw NAME MODE [SECONDS]\n");
+		fprintf(stderr, "usage: raw NAME MODE [SECONDS [LOCKSPACE]]\n");
 		return BROKEN;
 	}
 	sigemptyset(&ending);
 	sigaddset(&ending, SIGTERM);
 	sigprocmask(SIG_BLOCK, &ending, NULL);
-	space = dlm_create_lockspace("raw", 0600);
+	space = dlm_create_lockspace(argc > 4 ? argv[4] : "raw", 0600);
 	if (!space || dlm_ls_pthread_init(space) != 0) {
 		return fail("join the lockspace");
 	}

@@ -99,7 +99,7 @@ struct gl_dlm_ledger {
 	char boot[GUESTLOCK_UUID_STRING + 3];   /* that it was written in */
 	uint64_t made;                  /* locks so far */
 	uint32_t references;            /* of ours, to the lockspace */
-	bool created;                   /* the lockspace was made by us */
+	bool created;                   /* the lockspace was made by us, or is of guestlock before */
 	/*
 	 * What is read goes here, so that whoever reads may be killed with it. It is the kernel's structure, and all 0
 	 * once it has been noted.
