@@ -21,7 +21,7 @@
 bats_require_minimum_version 1.5.0
 
 readonly command_seconds=30 # that a command has in a node
-readonly boot_seconds=90    # until a node answers, and until the cluster is complete
+boot_seconds=90             # until a node answers, and until the cluster is complete
 
 # ---- The cluster ----
 
