@@ -33,7 +33,7 @@ setup()
 lost()
 {
 	on alpha env -u GUESTLOCK_CONFIG --chdir=/ "$GUESTLOCK_LOSS_PROGRAM" "$top/alpha/records" "$(uuid_of "$1")" \
-		"$(gl alpha show "$1" --json | jq -r '.guests[0].instance')" "$2" 2>&1
+		"$(gl alpha show "$1" --json | jq -r '.guests[0].instance')" "$2" 40 2>&1
 }
 
 @test "pause: libvirt suspends the guest, its locks are free, and virsh resume continues it" {

@@ -96,7 +96,8 @@ leases()
 		sort
 }
 
-# wanted_leases HOST WORD...: the same of what there should be.
+# wanted_leases HOST WORD...: the same of what there should be. PATH,SH: a disk that is only read; PATH,SW: one that
+# is written with others.
 wanted_leases()
 {
 	local host=$1 word
@@ -105,7 +106,10 @@ wanted_leases()
 	for word in "$@"; do
 		case $word in
 		*:*) echo "$word" ;;
-		*,SH) echo "$(key_of "$host" "${word%,SH}"),SH" ;;
+		*,S[HW])
+			echo "$(key_of "$host" "${word%,S?}"),SH"
+			[[ "${settings[*]-}" != *readonly_disks*shared* ]] || echo "$(side_of "$host" "$word"),SH"
+			;;
 		*) key_of "$host" "$word" ;;
 		esac
 	done | sort
@@ -121,6 +125,17 @@ key_of()
 	*) gl "$1" --quiet show "$2" --json | jq -r '.guests[0].resources[] | select(.type == "guest") | .key' >"$file" ;;
 	esac
 	echo "$(<"$file")"
+}
+
+# side_of HOST PATH,SH|SW: the key of those who only read that disk, or of those who write it with others.
+side_of()
+{
+	local identity side=readers
+
+	test "${2##*,}" = SH || side=writers
+	identity=$(gl "$1" --quiet check "${2%,*}" --json | jq -r '.resources[0].identity')
+	printf '%s\0%s' "$side" "$identity" | sha256sum | head -c 64 | tr a-f A-F | basenc --base16 -d | basenc --base64url | tr -d '='
+	echo
 }
 
 # ---- Leases of an administrator ----

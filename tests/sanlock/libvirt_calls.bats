@@ -51,10 +51,10 @@ teardown()
 		vsh alpha suspend one
 		has_leases alpha
 		vsh alpha resume one
-		has_leases alpha one "$a" "$b,SH"
+		has_leases alpha one "$a" "$b,SW"
 	done
 	run vsh alpha resume one
-	has_leases alpha one "$a" "$b,SH"
+	has_leases alpha one "$a" "$b,SW"
 }
 
 @test "a guest that powers off or panics has nothing any more; one that resets itself or restarts has its disk" {
