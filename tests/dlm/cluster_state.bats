@@ -146,10 +146,16 @@ out_and_back()
 	eventually 40 says 3 "probe stopped" "status stopped" "stopped for good"
 	says 1 "status stopped" "waits until node 3" "is fenced"
 	node_kill 3
-	on 1 dlm_tool fence_ack 3
-	eventually 30 says 1 "status joined" "members 1 node1, 2 node2"
+	eventually 30 go_on_without_it
 	[[ $output != *node3* ]]
 	eventually 30 says 2 "status joined"
+}
+
+# Said too early it is for the time before, as the others notice only some seconds later that node 3 is gone once more.
+go_on_without_it()
+{
+	on 1 dlm_tool fence_ack 3
+	says 1 "status joined" "members 1 node1, 2 node2"
 }
 
 @test "corosync and dlm_controld hang: nobody waits for them for long; corosync is killed" {

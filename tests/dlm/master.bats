@@ -104,22 +104,6 @@ asks()
 	done
 }
 
-@test "the same, and both processes of who asked are killed meanwhile" {
-	start_guest 1 paused /srv/a.img
-	on 1 guestlock pause paused >/dev/null
-	can_start 2 /srv/b.img
-	node_freeze 1
-	launch_on 2 asked "$(asks holders)"
-	sleep 2
-	keeper_kill 2 both KILL
-	node_thaw 1
-	job_status 2 asked 60
-	on_for 40 2 'guestlock reap' || :
-	nothing_is_left 0
-	can_start 1 /srv/a.img
-	can_start 2 /srv/a.img
-}
-
 # The lock of the members' common record: node 1 is its master, for it was there first.
 format()
 {
