@@ -82,9 +82,8 @@ bool gl_sanlock_waits(struct gl_sanlock *sl)
 	return result;
 }
 
-enum guestlock_result gl_sanlock_fail_forgotten(const struct gl_sanlock *sl,
-						const struct guestlock_holder *guest,
-						struct guestlock_error *err)
+static enum guestlock_result fail_forgotten(const struct gl_sanlock *sl, const struct guestlock_holder *guest,
+					    struct guestlock_error *err)
 {
 	return guestlock_backend_fail(
 		err, GUESTLOCK_RES_STOPPED, 0, 0,
@@ -110,7 +109,7 @@ enum guestlock_result gl_sanlock_check_joined(struct gl_sanlock *sl, bool to_tak
 		return GUESTLOCK_RES_GRANTED;
 	}
 	if (waits) {
-		return gl_sanlock_fail_forgotten(sl, &guest, err);
+		return fail_forgotten(sl, &guest, err);
 	}
 	return guestlock_backend_fail(
 		err, GUESTLOCK_RES_NOT_JOINED, 0, 0,

@@ -320,8 +320,6 @@ struct gl_sanlock_call {
  */
 enum guestlock_result gl_sanlock_check_joined(struct gl_sanlock *sl, bool to_take, struct guestlock_error *err);
 bool gl_sanlock_waits(struct gl_sanlock *sl);
-enum guestlock_result gl_sanlock_fail_forgotten(const struct gl_sanlock *sl,
-						const struct guestlock_holder *guest, struct guestlock_error *err);
 
 /* Its result is GRANTED if it can go on. gl_sanlock_call_end() always follows. */
 void gl_sanlock_call_begin(struct gl_sanlock_call *call, struct guestlock_backend *backend,
